@@ -1,0 +1,1 @@
+//! The ladder: every stage beside its physical limit.

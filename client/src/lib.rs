@@ -1,0 +1,1 @@
+//! Async Rust SDK for front-end servers.

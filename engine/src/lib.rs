@@ -1,0 +1,1 @@
+//! The pure ledger: decide, then apply; no operating system.

@@ -1,0 +1,1 @@
+//! Closed- and open-loop load over QUIC.

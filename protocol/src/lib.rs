@@ -1,0 +1,1 @@
+//! The wire format: pure bytes; no operating system.
