@@ -1,0 +1,234 @@
+//! A hash index: from the hash of a key to the row that holds it. Keys stay in their rows.
+//!
+//! Buckets of one cache line hold 15 rows each, with a few bits of hash beside every row, so that a look-up
+//! touches one line here and, nearly always, only the row that is wanted. A count of the rows that found their
+//! bucket full lets a look-up stop at the first bucket; removing leaves nothing behind.
+//! Never here: growth by rehashing. A table that must grow gets a further generation, see [`Growing`].
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+const BUCKET_SLOTS: usize = 16;
+const BUCKET_ROWS: usize = BUCKET_SLOTS - 1;
+/// The slot of a bucket that counts the rows which would belong here and lie further on.
+const OVERFLOW: usize = BUCKET_ROWS;
+
+/// An index of fixed capacity.
+#[derive(Debug)]
+pub(crate) struct Index {
+    slots: Vec<u32>,
+    /// How far into `slots` the first bucket stands, so that each lies on a cache line of its own.
+    base: usize,
+    buckets: usize,
+    row_bits: u32,
+    len: usize,
+    capacity: usize,
+}
+
+impl Index {
+    /// An index for `capacity` entries whose rows are numbered below `rows`.
+    pub(crate) fn new(capacity: usize, rows: usize) -> Self {
+        // Three quarters full: one bucket in thirty overflows.
+        let buckets = (capacity * 4).div_ceil(BUCKET_ROWS * 3) + 1;
+        let slots = vec![0_u32; (buckets + 1) * BUCKET_SLOTS];
+        let base = slots.as_ptr().align_offset(64).min(BUCKET_SLOTS);
+        let row_bits = usize::BITS - rows.leading_zeros();
+        assert!(row_bits < u32::BITS, "a row and at least one bit of hash fit a slot");
+        Self { slots, base, buckets, row_bits, len: 0, capacity }
+    }
+
+    pub(crate) const fn is_full(&self) -> bool {
+        self.len >= self.capacity
+    }
+
+    const fn home(&self, hash: u64) -> usize {
+        ((hash as u128 * self.buckets as u128) >> 64) as usize
+    }
+
+    const fn entry(&self, hash: u64, row: u32) -> u32 {
+        ((hash as u32) << self.row_bits) | (row + 1)
+    }
+
+    const fn row(&self, entry: u32) -> u32 {
+        (entry & ((1 << self.row_bits) - 1)) - 1
+    }
+
+    fn bucket(&self, at: usize) -> &[u32; BUCKET_SLOTS] {
+        let start = self.base + at * BUCKET_SLOTS;
+        self.slots[start..start + BUCKET_SLOTS].try_into().unwrap_or(&[0; BUCKET_SLOTS])
+    }
+
+    fn bucket_mut(&mut self, at: usize) -> &mut [u32] {
+        let start = self.base + at * BUCKET_SLOTS;
+        &mut self.slots[start..start + BUCKET_SLOTS]
+    }
+
+    const fn after(&self, bucket: usize) -> usize {
+        if bucket + 1 == self.buckets { 0 } else { bucket + 1 }
+    }
+
+    /// The row of the key with this hash for which `is_it` says yes.
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let wanted = self.entry(hash, 0) >> self.row_bits;
+        let mut at = self.home(hash);
+        loop {
+            let bucket = self.bucket(at);
+            let mut hits = 0_u32;
+            for (slot, entry) in bucket[..BUCKET_ROWS].iter().enumerate() {
+                hits |= u32::from((entry >> self.row_bits == wanted) & (*entry != 0)) << slot;
+            }
+            while hits != 0 {
+                let row = self.row(bucket[hits.trailing_zeros() as usize]);
+                if is_it(row) {
+                    return Some(row);
+                }
+                hits &= hits - 1;
+            }
+            if bucket[OVERFLOW] == 0 {
+                return None;
+            }
+            at = self.after(at);
+        }
+    }
+
+    /// Adds a row. The caller knows that the key is not there yet and that the index is not full.
+    pub(crate) fn insert(&mut self, hash: u64, row: u32) {
+        assert!(!self.is_full(), "an index is never filled beyond its capacity");
+        let entry = self.entry(hash, row);
+        let mut at = self.home(hash);
+        loop {
+            let bucket = self.bucket_mut(at);
+            if let Some(slot) = bucket[..BUCKET_ROWS].iter_mut().find(|slot| **slot == 0) {
+                *slot = entry;
+                self.len += 1;
+                return;
+            }
+            bucket[OVERFLOW] += 1;
+            at = self.after(at);
+        }
+    }
+
+    /// Removes a row that was added under this hash; says whether it was there.
+    pub(crate) fn remove(&mut self, hash: u64, row: u32) -> bool {
+        let entry = self.entry(hash, row);
+        let home = self.home(hash);
+        let mut at = home;
+        loop {
+            let bucket = self.bucket_mut(at);
+            if let Some(slot) = bucket[..BUCKET_ROWS].iter_mut().find(|slot| **slot == entry) {
+                *slot = 0;
+                break;
+            }
+            if bucket[OVERFLOW] == 0 {
+                return false;
+            }
+            at = self.after(at);
+        }
+        let mut passed = home;
+        while passed != at {
+            self.bucket_mut(passed)[OVERFLOW] -= 1;
+            passed = self.after(passed);
+        }
+        self.len -= 1;
+        true
+    }
+}
+
+/// An index that grows by generations, each twice as large as the one before: adding never moves an entry, so no
+/// single request ever pays for the growth.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    generations: Vec<Index>,
+    rows_max: usize,
+}
+
+/// Entries of a growing index's first generation.
+const FIRST_GENERATION: usize = 1 << 12;
+
+impl Growing {
+    /// An empty index whose rows are numbered below `rows_max`.
+    pub(crate) const fn new(rows_max: usize) -> Self {
+        Self { generations: Vec::new(), rows_max }
+    }
+
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        // The youngest is the largest, and what is looked for is mostly young.
+        self.generations.iter().rev().find_map(|index| index.find(hash, &is_it))
+    }
+
+    pub(crate) fn insert(&mut self, hash: u64, row: u32) {
+        // Entries are removed as well: the first generation with room takes it, so that room is used again.
+        if let Some(index) = self.generations.iter_mut().rev().find(|index| !index.is_full()) {
+            return index.insert(hash, row);
+        }
+        let mut index = Index::new(FIRST_GENERATION << self.generations.len(), self.rows_max);
+        index.insert(hash, row);
+        self.generations.push(index);
+    }
+
+    pub(crate) fn remove(&mut self, hash: u64, row: u32) -> bool {
+        self.generations.iter_mut().rev().any(|index| index.remove(hash, row))
+    }
+}
+
+/// The hash of a 128-bit key. `seed` is the process's own secret, so that callers cannot aim at one bucket; no
+/// decision, digest or file depends on it.
+pub(crate) const fn hash(key: u128, seed: u64) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let folded = mix(key as u64 ^ seed, (key >> 64) as u64 ^ ODD);
+    mix(folded ^ seed.rotate_left(32), ODD)
+}
+
+const fn mix(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_finds_what_is_in_it_and_nothing_else_however_full_its_buckets_are() {
+        // All keys share a few homes, so that buckets overflow.
+        let mut index = Index::new(400, 1000);
+        let home = |row: u32| u64::from(row % 3) << 62 | u64::from(row);
+        let mut present = [false; 1000];
+        let mut random = 0x5eed_u64;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let row = (random >> 33) as u32 % 1000;
+            let there = &mut present[row as usize];
+            assert_eq!(index.find(home(row), |found| found == row), there.then_some(row), "row {row}");
+            if *there {
+                assert!(index.remove(home(row), row));
+                *there = false;
+            } else if !index.is_full() {
+                index.insert(home(row), row);
+                *there = true;
+            } else {
+                assert!(!index.remove(home(row), row));
+            }
+        }
+        let overflow: u32 = (0..index.buckets).map(|at| index.bucket(at)[OVERFLOW]).sum();
+        assert!(overflow > 0, "the test is about overflowing buckets");
+    }
+
+    #[test]
+    fn a_growing_index_keeps_every_row_through_its_generations() {
+        let mut index = Growing::new(1 << 28);
+        for row in 0..50_000_u32 {
+            index.insert(hash(u128::from(row), 7), row);
+        }
+        for row in 0..50_000_u32 {
+            assert_eq!(index.find(hash(u128::from(row), 7), |found| found == row), Some(row));
+            if row % 2 == 0 {
+                assert!(index.remove(hash(u128::from(row), 7), row));
+            }
+        }
+        for row in 0..50_000_u32 {
+            let found = index.find(hash(u128::from(row), 7), |found| found == row);
+            assert_eq!(found.is_some(), row % 2 == 1);
+        }
+    }
+}

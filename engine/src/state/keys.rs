@@ -1,0 +1,41 @@
+//! Permanent keys: outside facts that were executed once and never will be again. Kept for ever.
+
+use super::chunked::Chunked;
+use super::ids::Remembered;
+use super::index::{Growing, hash};
+use crate::id::{Lsn, RequestId};
+
+/// How many keys can be kept: the number of rows that an index can name.
+pub(crate) const KEYS_MAX: usize = 1 << 28;
+
+#[derive(Debug)]
+pub(crate) struct Keys {
+    rows: Chunked<(RequestId, Remembered)>,
+    index: Growing,
+    seed: u64,
+}
+
+impl Keys {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { rows: Chunked::new(), index: Growing::new(KEYS_MAX), seed }
+    }
+
+    pub(crate) const fn is_full(&self) -> bool {
+        self.rows.len() >= KEYS_MAX
+    }
+
+    pub(crate) fn find(&self, key: RequestId) -> Option<Remembered> {
+        let is_it = |row: u32| self.rows.get(row as usize).is_some_and(|(kept, _)| *kept == key);
+        let row = self.index.find(hash(key.0, self.seed), is_it)?;
+        self.rows.get(row as usize).map(|(_, remembered)| *remembered)
+    }
+
+    pub(crate) fn remember(&mut self, key: RequestId, digest: u64, lsn: Lsn) {
+        let row = self.rows.push((key, Remembered { digest, lsn }));
+        self.index.insert(hash(key.0, self.seed), row as u32);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(RequestId, Remembered)> {
+        self.rows.iter()
+    }
+}

@@ -1,0 +1,211 @@
+//! Players and their purses. A player's purses for one asset lie side by side in two cache lines.
+
+use super::chunked::Chunked;
+use super::index::{Growing, hash};
+use crate::account::Purse;
+use crate::amount::Balance;
+use crate::id::{AssetId, CallerId, Lsn, PlayerId};
+use crate::operation::PlayerClass;
+
+/// The purses of one player in one asset. The line that plays touch holds what plays need.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Cell {
+    available: u128,
+    reserved: u128,
+    locked: u128,
+    /// In a player's first cell: the player's latest record.
+    latest: u64,
+    /// One more than the place of the player's cell for another asset; 0 = there is none.
+    next: u32,
+    asset: u16,
+    allowance: u128,
+    withdrawing: u128,
+    bonus: u128,
+}
+
+const _: () = assert!(size_of::<Cell>() == 128, "two cache lines for a player and an asset");
+
+impl Cell {
+    const fn new(asset: AssetId) -> Self {
+        Self {
+            available: 0,
+            reserved: 0,
+            locked: 0,
+            latest: 0,
+            next: 0,
+            asset: asset.0,
+            allowance: 0,
+            withdrawing: 0,
+            bonus: 0,
+        }
+    }
+
+    const fn purse(&self, purse: Purse) -> u128 {
+        match purse {
+            Purse::Available => self.available,
+            Purse::Locked => self.locked,
+            Purse::Reserved => self.reserved,
+            Purse::Allowance => self.allowance,
+            Purse::Withdrawing => self.withdrawing,
+            Purse::Bonus => self.bonus,
+            _ => 0,
+        }
+    }
+
+    const fn purse_mut(&mut self, purse: Purse) -> Option<&mut u128> {
+        Some(match purse {
+            Purse::Available => &mut self.available,
+            Purse::Locked => &mut self.locked,
+            Purse::Reserved => &mut self.reserved,
+            Purse::Allowance => &mut self.allowance,
+            Purse::Withdrawing => &mut self.withdrawing,
+            Purse::Bonus => &mut self.bonus,
+            _ => return None,
+        })
+    }
+}
+
+/// What is known of a player besides money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Player {
+    /// The caller's own name for the player.
+    pub caller_id: CallerId,
+    /// The brand that the player signed up with.
+    pub brand: u16,
+    /// The jurisdiction that the player falls under.
+    pub jurisdiction: u16,
+    /// Whether the money is real.
+    pub class: PlayerClass,
+}
+
+#[derive(Debug)]
+pub(crate) struct Players {
+    facts: Chunked<Player>,
+    by_caller_id: Growing,
+    /// Each player's cell for the asset that it first held.
+    first: Chunked<Cell>,
+    /// The cells for further assets.
+    further: Chunked<Cell>,
+    seed: u64,
+}
+
+/// The purses of a player, for the order in which they are shown and digested.
+pub(crate) const PURSES: [Purse; 6] =
+    [Purse::Available, Purse::Locked, Purse::Reserved, Purse::Allowance, Purse::Withdrawing, Purse::Bonus];
+
+impl Players {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self {
+            facts: Chunked::new(),
+            by_caller_id: Growing::new(PlayerId::COUNT_MAX as usize),
+            first: Chunked::new(),
+            further: Chunked::new(),
+            seed,
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.facts.len()
+    }
+
+    /// The number that the next player gets.
+    pub(crate) const fn next_id(&self) -> PlayerId {
+        PlayerId::from_index(self.facts.len() as u32)
+    }
+
+    pub(crate) fn contains(&self, player: PlayerId) -> bool {
+        player != PlayerId::NONE && player.index() < self.facts.len()
+    }
+
+    pub(crate) fn get(&self, player: PlayerId) -> Option<&Player> {
+        self.facts.get(player.index())
+    }
+
+    pub(crate) fn find(&self, caller_id: CallerId) -> Option<(PlayerId, &Player)> {
+        let is_it =
+            |row: u32| self.facts.get(row as usize).is_some_and(|player| player.caller_id == caller_id);
+        let row = self.by_caller_id.find(hash(caller_id.0, self.seed), is_it)?;
+        self.facts.get(row as usize).map(|player| (PlayerId::from_index(row), player))
+    }
+
+    pub(crate) fn open(&mut self, player: Player) -> PlayerId {
+        let row = self.facts.push(player) as u32;
+        self.first.push(Cell::new(AssetId::NONE));
+        self.by_caller_id.insert(hash(player.caller_id.0, self.seed), row);
+        PlayerId::from_index(row)
+    }
+
+    /// What a purse holds; zero if the player never held the asset.
+    pub(crate) fn balance(&self, player: PlayerId, asset: AssetId, purse: Purse) -> Balance {
+        let held = self.cell(player, asset).map_or(0, |cell| cell.purse(purse));
+        Balance(i128::try_from(held).unwrap_or(i128::MAX))
+    }
+
+    /// Sets a purse; `None` if there is no such player or purse.
+    pub(crate) fn set_balance(
+        &mut self,
+        player: PlayerId,
+        asset: AssetId,
+        purse: Purse,
+        held: u128,
+    ) -> Option<()> {
+        *self.cell_or_new(player, asset)?.purse_mut(purse)? = held;
+        Some(())
+    }
+
+    /// The player's latest record.
+    pub(crate) fn latest(&self, player: PlayerId) -> Lsn {
+        self.first.get(player.index()).map_or(Lsn::NONE, |cell| Lsn(cell.latest))
+    }
+
+    pub(crate) fn set_latest(&mut self, player: PlayerId, lsn: Lsn) {
+        if let Some(cell) = self.first.get_mut(player.index()) {
+            cell.latest = lsn.0;
+        }
+    }
+
+    /// What the player holds, by asset; the purses in the order of [`PURSES`].
+    pub(crate) fn holdings(&self, player: PlayerId) -> impl Iterator<Item = (AssetId, [u128; PURSES.len()])> {
+        let first = self.first.get(player.index()).filter(|cell| cell.asset != AssetId::NONE.0);
+        let further = |cell: &&Cell| self.further.get((cell.next as usize).checked_sub(1)?);
+        core::iter::successors(first, further)
+            .map(|cell| (AssetId(cell.asset), PURSES.map(|purse| cell.purse(purse))))
+    }
+
+    fn cell(&self, player: PlayerId, asset: AssetId) -> Option<&Cell> {
+        let mut cell = self.first.get(player.index())?;
+        while cell.asset != asset.0 {
+            cell = self.further.get((cell.next as usize).checked_sub(1)?)?;
+        }
+        Some(cell)
+    }
+
+    fn cell_or_new(&mut self, player: PlayerId, asset: AssetId) -> Option<&mut Cell> {
+        let first = self.first.get_mut(player.index())?;
+        if first.asset == AssetId::NONE.0 {
+            first.asset = asset.0;
+        }
+        if first.asset == asset.0 {
+            return self.first.get_mut(player.index());
+        }
+        let mut next = first.next;
+        while let Some(place) = (next as usize).checked_sub(1) {
+            let cell = self.further.get(place)?;
+            if cell.asset == asset.0 {
+                return self.further.get_mut(place);
+            }
+            next = cell.next;
+        }
+        // New cells go to the front of the chain, behind the first.
+        let mut cell = Cell::new(asset);
+        cell.next = self.first.get(player.index())?.next;
+        let place = self.further.push(cell);
+        self.first.get_mut(player.index())?.next = u32::try_from(place + 1).ok()?;
+        self.further.get_mut(place)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PlayerId, &Player)> {
+        self.facts.iter().enumerate().map(|(row, player)| (PlayerId::from_index(row as u32), player))
+    }
+}

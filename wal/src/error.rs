@@ -1,0 +1,206 @@
+//! What can go wrong: the world (storage), the bytes (corruption), the live log (faults).
+//!
+//! In: what was found and where. Out: errors that say what, where, what was expected, and what to do.
+//! Never here: a torn tail, which is no error, and `Full`, which is backpressure.
+
+use std::io;
+
+use crate::lsn::{DurableLsn, Lsn, Position};
+
+/// The operating system refused an operation on a file of the log.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {file}: {source}")]
+pub struct StorageError {
+    /// What was tried, as a verb: `read`, `sync`, `rename`.
+    pub operation: &'static str,
+    /// The file or directory.
+    pub file: String,
+    /// The operating system's answer.
+    pub source: io::Error,
+}
+
+impl StorageError {
+    /// For `map_err`: adds what was tried, and on what.
+    pub fn new(operation: &'static str, file: &str, source: impl Into<io::Error>) -> Self {
+        Self { operation, file: file.to_owned(), source: source.into() }
+    }
+}
+
+/// The kind of damage in a [`Corruption`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A frame that was durable does not verify.
+    #[error("a durable frame does not verify")]
+    Frame,
+    /// A frame verifies, but does not continue the log.
+    #[error("a frame does not continue the log")]
+    Chain,
+    /// The bytes after a segment's end are not what was sealed.
+    #[error("bytes after the end of a segment have changed")]
+    Rest,
+    /// The header of a segment in use does not verify.
+    #[error("a segment header does not verify")]
+    SegmentHeader,
+    /// A segment does not continue the one before it: swapped, duplicated, stale, or from another log.
+    #[error("a segment does not continue the one before")]
+    Continuity,
+    /// A segment file is missing.
+    #[error("a segment file is missing")]
+    MissingSegment,
+    /// A segment file's length is not the one it was created with.
+    #[error("a segment file has the wrong length")]
+    SegmentLength,
+    /// A file that looks like a segment but has no place in the log.
+    #[error("a file does not belong here")]
+    StrayFile,
+    /// A segment that was never used contains bytes.
+    #[error("an unused segment is not empty")]
+    Spare,
+    /// The control file is missing or does not verify.
+    #[error("the control file does not verify")]
+    Control,
+    /// The log is shorter than what was durable, or differs there.
+    #[error("the log ends before what was durable, or differs there")]
+    BelowDurable,
+}
+
+/// The log is not what was written. Nothing was changed; nothing after this place was read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "corruption in {file} at offset {} (segment {}, expected LSN {lsn}): {damage}: {detail}. \
+     Nothing was changed. Restore this file from a replica or an archive; do not edit it",
+    position.offset, position.segment
+)]
+pub struct Corruption {
+    /// What kind of damage.
+    pub damage: Damage,
+    /// The file's name in the log's directory.
+    pub file: String,
+    /// Where in it. The segment is 0 for the control file.
+    pub position: Position,
+    /// The LSN of the next record that should have been found here.
+    pub lsn: Lsn,
+    /// What was expected, and what was found.
+    pub detail: String,
+}
+
+/// Why a log could not be recovered or scanned. `E` is the visitor's own error.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoveryError<E> {
+    /// The operating system refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Another process (or another log in this process) has the directory open for writing.
+    #[error("{file} is locked: another writer has this log open; stop it first")]
+    Locked {
+        /// The lock file.
+        file: String,
+    },
+    /// A newer version of this program wrote the log.
+    #[error("{file} has format version {version}, this program reads up to {supported}; use a newer program")]
+    NewerFormat {
+        /// The file.
+        file: String,
+        /// Its version.
+        version: u16,
+        /// The newest version that this crate reads.
+        supported: u16,
+    },
+    /// The log is damaged.
+    #[error(transparent)]
+    Corruption(Box<Corruption>),
+    /// The visitor stopped the scan.
+    #[error("the reader of the log stopped at LSN {lsn}: {source}")]
+    Visit {
+        /// The first LSN of the frame that the visitor refused.
+        lsn: Lsn,
+        /// The visitor's error.
+        source: E,
+    },
+}
+
+impl<E> From<Corruption> for RecoveryError<E> {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corruption(Box::new(corruption))
+    }
+}
+
+/// Why a recovered log could not be opened for writing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The options contradict each other or a limit of the format.
+    #[error("log options: {0}")]
+    Options(&'static str),
+    /// The operating system refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why the live log stopped. Final: the durable LSN never moves again; exit, start again, recover.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogFault {
+    /// A write or its sync failed, or was short.
+    #[error("cannot make {bytes} bytes at {position} durable: {reason}; nothing after LSN {} is durable", durable.get())]
+    Write {
+        /// Where.
+        position: Position,
+        /// How many bytes.
+        bytes: usize,
+        /// The operating system's answer.
+        reason: String,
+        /// The last durable LSN.
+        durable: DurableLsn,
+    },
+    /// No segment could be made ready for the next frames.
+    #[error("no segment is ready for LSN {lsn}: {reason}")]
+    NoSegment {
+        /// The first record that has no place.
+        lsn: Lsn,
+        /// Why.
+        reason: String,
+    },
+    /// The control file could not be written.
+    #[error("cannot write the control file: {reason}")]
+    Control {
+        /// The operating system's answer.
+        reason: String,
+    },
+    /// A thread of the log panicked: a bug.
+    #[error("the log's {thread} thread panicked")]
+    Panicked {
+        /// Which one.
+        thread: &'static str,
+    },
+}
+
+/// Why a record could not be read from the live log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The record is not durable yet (or does not exist).
+    #[error("LSN {lsn} is not durable; the last durable one is {}", durable.get())]
+    NotDurable {
+        /// The record asked for.
+        lsn: Lsn,
+        /// The last durable one.
+        durable: DurableLsn,
+    },
+    /// The record lies before the oldest segment that was recovered.
+    #[error("LSN {lsn} is older than the oldest segment of this log, which begins with LSN {oldest}")]
+    TooOld {
+        /// The record asked for.
+        lsn: Lsn,
+        /// The first record at hand.
+        oldest: Lsn,
+    },
+    /// The operating system refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The record's frame does not verify.
+    #[error(transparent)]
+    Corruption(Box<Corruption>),
+}

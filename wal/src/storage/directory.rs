@@ -1,0 +1,218 @@
+//! A log in a directory of a local file system.
+//!
+//! In: names and bytes. Out: durable files; reads from the device, the page cache or a mapping. Never here: a file
+//! outside the directory, a truncation.
+#![expect(unsafe_code, reason = "a read-only mapping can only be made with unsafe")]
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use memmap2::{Advice, Mmap};
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage, durable};
+use crate::{error::StorageError, format::PAGE_BYTES};
+
+/// The name of the lock file.
+const LOCK_NAME: &str = "lock";
+/// Zeroes per write, where large folios in the page cache do no harm.
+const ZERO_WRITE_BYTES: usize = 1 << 20;
+
+/// One directory with one log. Files are created with mode 0600, the directory with 0700.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Creates the directory (its parents too) unless it exists, durably.
+    ///
+    /// # Errors
+    /// It cannot be created, or is not a directory.
+    pub fn create(path: &Path) -> Result<Self, StorageError> {
+        let refused = |error| StorageError::new("create directory", &path.display().to_string(), error);
+        let existed = path.is_dir();
+        fs::create_dir_all(path).map_err(refused)?;
+        if !existed {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(refused)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(refused)?;
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Uses the directory as it is, also if it does not exist: for readers, who create nothing.
+    #[must_use]
+    pub fn existing(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn failed(&self, operation: &'static str, name: &str) -> impl FnOnce(io::Error) -> StorageError {
+        let file = self.file(name).display().to_string();
+        move |error| StorageError { operation, file, source: error }
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Storage for Directory {
+    fn lock(&self) -> Result<Option<Box<dyn Lock>>, StorageError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(self.file(LOCK_NAME)).map_err(self.failed("open", LOCK_NAME))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Box::new(FileLock { _file: file }))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(self.failed("lock", LOCK_NAME)(error.into())),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<FileEntry>, StorageError> {
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.failed("list", "")(error)),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(self.failed("list", ""))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_file() => files.push(FileEntry { bytes: metadata.len(), name }),
+                Ok(_) => {}
+                // A temporary file of a live writer was renamed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.failed("examine", &name)(error)),
+            }
+        }
+        Ok(files)
+    }
+
+    fn allocate(
+        &self,
+        name: &str,
+        bytes: u64,
+        strategy: FlushStrategy,
+        stop: &AtomicBool,
+    ) -> Result<(), StorageError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let file = options.open(self.file(name)).map_err(self.failed("create", name))?;
+        // Asking for all blocks at once keeps them together; a file system that cannot do it is no worse off.
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(self.failed("allocate", name)(error.into())),
+        }
+        // Large writes make large folios, and a store through a mapping dirties, and msync then writes, a whole one.
+        let step = if strategy == FlushStrategy::MmapMsync { PAGE_BYTES } else { ZERO_WRITE_BYTES };
+        write_zeroes(&file, bytes, step, stop).map_err(self.failed("zero", name))?;
+        file.sync_all().map_err(self.failed("sync", name))?;
+        if strategy == FlushStrategy::DirectDsync {
+            drop_cache(&file).map_err(self.failed("drop the page cache of", name))?;
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        fs::rename(self.file(from), self.file(to)).map_err(self.failed("rename", from))?;
+        self.sync_directory().map_err(self.failed("sync the directory of", to))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StorageError> {
+        fs::remove_file(self.file(name)).map_err(self.failed("remove", name))
+    }
+
+    fn open_write(&self, name: &str, strategy: FlushStrategy) -> Result<Box<dyn DurableFile>, StorageError> {
+        durable::open(&self.file(name), strategy).map_err(self.failed("open for durable writes", name))
+    }
+
+    fn open_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError> {
+        let file = File::open(self.file(name)).map_err(self.failed("open", name))?;
+        // Reading ahead would fill the cache with pages that the flusher is about to write past it.
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random)
+            .map_err(|error| self.failed("advise on", name)(error.into()))?;
+        Ok(Box::new(FileReader(file)))
+    }
+
+    fn load(&self, name: &str, source: Source) -> Result<Content, StorageError> {
+        let file = File::open(self.file(name)).map_err(self.failed("open", name))?;
+        let content = match source {
+            Source::Device => sync_and_read(file),
+            Source::Cache => read_all(file).map(Content::new),
+            Source::Mapping => map(&file),
+        };
+        content.map_err(self.failed("read", name))
+    }
+}
+
+/// The lock is the operating system's; it ends with the file's descriptor.
+#[derive(Debug)]
+struct FileLock {
+    _file: File,
+}
+
+impl Lock for FileLock {}
+
+#[derive(Debug)]
+struct FileReader(File);
+
+impl RandomRead for FileReader {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+}
+
+fn write_zeroes(file: &File, bytes: u64, step: usize, stop: &AtomicBool) -> io::Result<()> {
+    let zeroes = vec![0; step];
+    let mut offset = 0;
+    while offset < bytes {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "the log is closing"));
+        }
+        let length = step.min(usize::try_from(bytes - offset).unwrap_or(step));
+        file.write_all_at(&zeroes[..length], offset)?;
+        offset += length as u64;
+    }
+    Ok(())
+}
+
+fn drop_cache(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
+/// What an earlier process wrote may be only in the page cache. It is made durable before anybody believes it, and
+/// then read back from the device: after a failed write the cache may show what the device does not hold.
+fn sync_and_read(file: File) -> io::Result<Content> {
+    file.sync_all()?;
+    drop_cache(&file)?;
+    read_all(file).map(Content::new)
+}
+
+fn read_all(mut file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn map(file: &File) -> io::Result<Content> {
+    if file.metadata()?.len() == 0 {
+        return Ok(Content::new(Vec::new()));
+    }
+    // SAFETY: only segments that are sealed by their successor are mapped; the writer never touches them again and
+    // nothing truncates them. (Somebody who edits the files of a running ledger by hand breaks this, and the checksums.)
+    let map = unsafe { Mmap::map(file)? };
+    map.advise(Advice::Sequential)?;
+    Ok(Content::new(map))
+}

@@ -1,0 +1,136 @@
+//! The four ways to make bytes durable.
+//!
+//! In: page-aligned ranges. Out: bytes on the device, or an error that is final. Never here: a second try, a write
+//! beyond the end of the file.
+#![expect(unsafe_code, reason = "a writable shared mapping can only be made with unsafe")]
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IoSlice},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use memmap2::MmapMut;
+use rustix::{fs::OFlags, io::ReadWriteFlags};
+
+use super::{DurableFile, FlushStrategy};
+
+/// Opens `path` for durable writes.
+pub(super) fn open(path: &Path, strategy: FlushStrategy) -> io::Result<Box<dyn DurableFile>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if strategy == FlushStrategy::DirectDsync {
+        let flags = OFlags::DIRECT | OFlags::DSYNC;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    let bytes = file.metadata()?.len();
+    Ok(match strategy {
+        FlushStrategy::DirectDsync => Box::new(Direct { file, bytes }),
+        FlushStrategy::PwriteDsync => Box::new(Dsync { file, bytes }),
+        FlushStrategy::PwriteFdatasync => Box::new(Fdatasync { file, bytes }),
+        FlushStrategy::MmapMsync => {
+            // SAFETY: the file is a segment that this process has locked for writing; it is never truncated, and the
+            // only other accesses are reads of ranges that are no longer written to (readers stop at the durable LSN).
+            let map = unsafe { MmapMut::map_mut(&file)? };
+            Box::new(Mapped { map, _file: file })
+        }
+    })
+}
+
+/// `O_DIRECT|O_DSYNC`.
+#[derive(Debug)]
+struct Direct {
+    file: File,
+    bytes: u64,
+}
+
+impl DurableFile for Direct {
+    fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        inside(self.bytes, offset, bytes)?;
+        complete(self.file.write_at(bytes, offset)?, bytes)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// `pwritev2(RWF_DSYNC)`.
+#[derive(Debug)]
+struct Dsync {
+    file: File,
+    bytes: u64,
+}
+
+impl DurableFile for Dsync {
+    fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        inside(self.bytes, offset, bytes)?;
+        let written = rustix::io::pwritev2(&self.file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC)?;
+        complete(written, bytes)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// `pwrite`, then `fdatasync`.
+#[derive(Debug)]
+struct Fdatasync {
+    file: File,
+    bytes: u64,
+}
+
+impl DurableFile for Fdatasync {
+    fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        inside(self.bytes, offset, bytes)?;
+        complete(self.file.write_at(bytes, offset)?, bytes)?;
+        self.file.sync_data()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Shared mapping and `msync` of the range. The file stays open from before the first store to after the last sync,
+/// so that no write-back error is reported to somebody else.
+#[derive(Debug)]
+struct Mapped {
+    map: MmapMut,
+    _file: File,
+}
+
+impl DurableFile for Mapped {
+    fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        inside(self.bytes(), offset, bytes)?;
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        self.map[start..start + bytes.len()].copy_from_slice(bytes);
+        self.map.flush_range(start, bytes.len())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+}
+
+/// Refuses a write that would make the file longer.
+fn inside(file_bytes: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    match offset.checked_add(bytes.len() as u64) {
+        Some(end) if end <= file_bytes => Ok(()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} bytes at {offset} do not fit a file of {file_bytes} bytes", bytes.len()),
+        )),
+    }
+}
+
+/// A short write is a failed write.
+fn complete(written: usize, bytes: &[u8]) -> io::Result<()> {
+    if written == bytes.len() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::WriteZero, format!("only {written} of {} bytes were written", bytes.len())))
+}

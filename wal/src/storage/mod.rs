@@ -1,0 +1,163 @@
+//! The only door to the operating system: files that are made durable, and files that are read.
+//!
+//! In: names and bytes. Out: bytes that survive a loss of power, or an error. Never here: frames, LSNs, a retry, a
+//! truncation. The only place with `unsafe`: mappings.
+
+mod aligned;
+mod directory;
+mod durable;
+pub mod sim;
+
+use std::{fmt, io, ops::Deref, sync::atomic::AtomicBool};
+
+pub(crate) use aligned::AlignedBuffer;
+pub use directory::Directory;
+
+use crate::error::StorageError;
+
+/// How the flusher makes bytes durable. All of them write the same bytes; `docs/durability.md` compares them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FlushStrategy {
+    /// Copy into a shared mapping of the segment, then `msync` of the exact range.
+    MmapMsync,
+    /// `pwritev2` with `RWF_DSYNC` through the page cache.
+    PwriteDsync,
+    /// `pwrite` on a file opened with `O_DIRECT|O_DSYNC`, from an aligned buffer.
+    #[default]
+    DirectDsync,
+    /// `pwrite` through the page cache, then `fdatasync`.
+    PwriteFdatasync,
+}
+
+impl FlushStrategy {
+    /// All strategies, for tests and benchmarks.
+    pub const ALL: [Self; 4] = [Self::MmapMsync, Self::PwriteDsync, Self::DirectDsync, Self::PwriteFdatasync];
+}
+
+/// A file of the log's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its name, without the directory.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// Where the bytes of a read come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From the device: what is dirty is synced, what is cached is dropped, then the file is read into memory.
+    Device,
+    /// Through a read-only mapping. Only for files that nobody writes to any more.
+    Mapping,
+    /// Read into memory through the page cache. For files that may still be written to.
+    Cache,
+}
+
+/// The bytes of a whole file.
+pub struct Content(Box<dyn Deref<Target = [u8]> + Send + Sync>);
+
+impl Content {
+    /// Wraps anything that holds the bytes still.
+    pub fn new(bytes: impl Deref<Target = [u8]> + Send + Sync + 'static) -> Self {
+        Self(Box::new(bytes))
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({} bytes)", self.len())
+    }
+}
+
+/// A file open for durable writes. One owner, one write at a time.
+pub trait DurableFile: Send + fmt::Debug {
+    /// Writes all of `bytes` at `offset` (both multiples of the page size, `bytes` aligned to it in memory) and returns
+    /// when they are durable. The file is never made longer.
+    ///
+    /// # Errors
+    /// Any error, or a short write, is final: nothing is known about the range any more.
+    fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Length of the file in bytes.
+    fn bytes(&self) -> u64;
+}
+
+/// A file open for reading at any place, also while it is written to.
+pub trait RandomRead: Send + Sync + fmt::Debug {
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// The file ends before the buffer is full, or the operating system refuses.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+/// Holding it keeps every other writer out.
+pub trait Lock: Send + Sync + fmt::Debug {}
+
+/// A directory that holds one log.
+pub trait Storage: Send + Sync + fmt::Debug + 'static {
+    /// Takes the writer's lock; `None` if somebody else has it.
+    ///
+    /// # Errors
+    /// The lock file cannot be created or opened.
+    fn lock(&self) -> Result<Option<Box<dyn Lock>>, StorageError>;
+
+    /// All files, in no particular order. Empty if the directory does not exist.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    fn list(&self) -> Result<Vec<FileEntry>, StorageError>;
+
+    /// Creates `name`, writes `bytes` zeroes into it and syncs it. Looks at `stop` now and then; when it is set, gives
+    /// up with [`io::ErrorKind::Interrupted`]. The name is durable only after [`rename`](Self::rename).
+    ///
+    /// # Errors
+    /// No space left, or any other refusal; the file may then exist in part.
+    fn allocate(
+        &self,
+        name: &str,
+        bytes: u64,
+        strategy: FlushStrategy,
+        stop: &AtomicBool,
+    ) -> Result<(), StorageError>;
+
+    /// Gives a file another name, durably (the directory is synced).
+    ///
+    /// # Errors
+    /// Any refusal; which of the names is durable is then unknown.
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError>;
+
+    /// Removes a file that never became part of the log.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    fn remove(&self, name: &str) -> Result<(), StorageError>;
+
+    /// Opens an existing file for durable writes.
+    ///
+    /// # Errors
+    /// The file is missing, or the file system does not offer what `strategy` needs.
+    fn open_write(&self, name: &str, strategy: FlushStrategy) -> Result<Box<dyn DurableFile>, StorageError>;
+
+    /// Opens an existing file for random reads.
+    ///
+    /// # Errors
+    /// The file is missing, or the operating system refuses.
+    fn open_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError>;
+
+    /// The bytes of a whole file.
+    ///
+    /// # Errors
+    /// The file is missing, or the operating system refuses.
+    fn load(&self, name: &str, source: Source) -> Result<Content, StorageError>;
+}
