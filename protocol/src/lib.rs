@@ -1,1 +1,34 @@
-//! The wire format: pure bytes; no operating system.
+//! The wire between front-ends and the ledger, as bytes.
+//!
+//! In: bytes of a stream, or values. Out: the other, or a numbered fault with the offset it was found at.
+//! Never here: sockets, clocks, the ledger's state. No input makes this crate panic.
+//!
+//! ```text
+//! stream = hello frames*        frame = length:u32 kind:u8 zero:u8 count:u16 items
+//! client: Hello, then Requests (each 1..=1024 items of 128 bytes)
+//! server: Welcome, then Replies (items of 64 bytes), at the end perhaps Goodbye
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod fault;
+pub mod frame;
+pub mod hello;
+pub mod reply;
+pub mod request;
+
+pub use fault::CloseCode;
+pub use frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameFault, FrameKind};
+pub use hello::{Hello, Watermark, Welcome};
+pub use reply::{REPLY_BYTES, Reply};
+pub use request::{Ask, Asked, Read, WIRE_REQUEST_BYTES};
+
+/// The protocol's name in the TLS handshake (ALPN).
+pub const ALPN: &[u8] = b"cage/1";
+/// The version of the frames that this build speaks.
+pub const VERSION: u16 = 0;
+/// The most items in one frame.
+pub const FRAME_ITEMS_MAX: usize = 1024;
