@@ -1,1 +1,33 @@
-//! The server.
+//! The server. The modules stand in the order in which a request meets them.
+//!
+//! ```text
+//!  front-end --QUIC--> endpoint -> session -> admission --inbox--> SEQUENCER --append--> WAL flusher
+//!                                     ^                                |                      |
+//!                                     +---------- reply <--------------+---- commit <--durable-+
+//!
+//!  start:  segments --> recovery --> State           audit:  segments --> decide again, compare, apply
+//! ```
+//!
+//! One thread runs the endpoint, the sessions and the sequencer, because a hand-off to another one costs more
+//! than the decision itself; the log's flusher has a thread of its own. Only the sequencer owns the ledger.
+
+pub mod cli;
+pub mod limits;
+
+pub mod certs;
+pub mod clock;
+
+pub mod endpoint;
+pub mod session;
+
+pub mod admission;
+
+pub mod sequencer;
+
+pub mod commit;
+
+pub mod reply;
+
+pub mod recovery;
+pub mod server;
+

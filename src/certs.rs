@@ -1,0 +1,254 @@
+//! Certificates: who a caller is, and the development set that a first start makes.
+//!
+//! A caller's role and name stand in its certificate as a URI name, `cage://ROLE/NAME`; a server's certificate
+//! names its host. Never here: a private key in a message or a log.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use cage_engine::Role;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+
+/// The scheme of the URI that names a caller.
+const IDENTITY_SCHEME: &str = "cage://";
+
+/// Who a certificate says that a caller is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What the caller may ask for.
+    pub role: Role,
+    /// The whole URI, as logs print it.
+    pub uri: String,
+    /// The number that stands for the identity in the log's records.
+    pub actor: u32,
+}
+
+/// What is wrong with certificates or their files.
+#[derive(Debug, thiserror::Error)]
+pub enum CertsError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file holds no usable PEM.
+    #[error("{path}: no usable {what} in it (expected PEM)", path = path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// A certificate could not be made.
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// The TLS library refuses the certificate or key.
+    #[error("the TLS library refuses it: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A certificate carries no role.
+    #[error("the certificate names no role: expected exactly one URI name like cage://frontend/NAME")]
+    NoRole,
+}
+
+impl Identity {
+    /// Reads the identity from a caller's certificate.
+    ///
+    /// # Errors
+    /// [`CertsError::NoRole`] unless it carries exactly one URI of ours with a known role and a name.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, CertsError> {
+        use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertsError::NoRole)?;
+        let names = parsed.subject_alternative_name().ok().flatten().ok_or(CertsError::NoRole)?;
+        let mut uris = names.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::URI(uri) if uri.starts_with(IDENTITY_SCHEME) => Some(*uri),
+            _ => None,
+        });
+        match (uris.next(), uris.next()) {
+            (Some(uri), None) => Self::parse(uri).ok_or(CertsError::NoRole),
+            _ => Err(CertsError::NoRole),
+        }
+    }
+
+    fn parse(uri: &str) -> Option<Self> {
+        let (role, name) = uri.strip_prefix(IDENTITY_SCHEME)?.split_once('/')?;
+        let role = Role::from_name(role).filter(|_| !name.is_empty())?;
+        let digest = blake3::hash(uri.as_bytes());
+        let actor = u32::from_le_bytes(*digest.as_bytes().first_chunk()?);
+        Some(Self { role, uri: uri.to_owned(), actor })
+    }
+}
+
+/// A certificate and its key, by their files.
+#[derive(Debug)]
+pub struct KeyedCertificate {
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// The certificate authority's certificate in a folder of certificates.
+///
+/// # Errors
+/// [`CertsError`] if it is missing or unreadable.
+pub fn load_authority(dir: &Path) -> Result<CertificateDer<'static>, CertsError> {
+    load_certificate(&dir.join("ca.pem"))
+}
+
+/// The certificate and key called `name` in a folder of certificates.
+///
+/// # Errors
+/// [`CertsError`] if one is missing or unreadable.
+pub fn load(dir: &Path, name: &str) -> Result<KeyedCertificate, CertsError> {
+    let certificate = load_certificate(&dir.join(format!("{name}.pem")))?;
+    let path = dir.join(format!("{name}.key"));
+    let pem = read(&path)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| CertsError::Pem { path, what: "private key" })?;
+    Ok(KeyedCertificate { certificate, key })
+}
+
+fn load_certificate(path: &Path) -> Result<CertificateDer<'static>, CertsError> {
+    let pem = read(path)?;
+    CertificateDer::from_pem_slice(&pem)
+        .map_err(|_| CertsError::Pem { path: path.to_owned(), what: "certificate" })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CertsError> {
+    fs::read(path).map_err(|source| CertsError::File { path: path.to_owned(), source })
+}
+
+/// Makes a development set in `dir` unless there is one: an authority, a server for `localhost`, and one caller
+/// per role. Says whether it made one.
+///
+/// # Errors
+/// [`CertsError`] if the files cannot be written.
+pub fn ensure_development_set(dir: &Path) -> Result<bool, CertsError> {
+    if dir.join("server.key").exists() {
+        return Ok(false);
+    }
+    let file = |source| CertsError::File { path: dir.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file)?;
+    let authority = Authority::new()?;
+    authority.write(dir)?;
+    for role in Role::CALLERS {
+        let (certificate, key) = authority.caller(role, "dev")?;
+        write_pair(dir, role.name(), &certificate, &key)?;
+    }
+    // Last: its key is what says that the set is complete.
+    let (certificate, key) = authority.server()?;
+    write_pair(dir, "server", &certificate, &key)?;
+    Ok(true)
+}
+
+/// A certificate authority of one's own. Development only: its key lies beside the others.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: Certificate,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Result<Self, CertsError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "cage development authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        Ok(Self { key: key.serialize_pem(), certificate, issuer: Issuer::new(params, key) })
+    }
+
+    fn write(&self, dir: &Path) -> Result<(), CertsError> {
+        write_new(&dir.join("ca.pem"), self.certificate.pem().as_bytes())?;
+        write_new(&dir.join("ca.key"), self.key.as_bytes())
+    }
+
+    fn server(&self) -> Result<(Certificate, KeyPair), CertsError> {
+        let hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+        let mut params = CertificateParams::new(hosts)?;
+        params.distinguished_name.push(DnType::CommonName, "cage server");
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn caller(&self, role: Role, name: &str) -> Result<(Certificate, KeyPair), CertsError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, format!("cage {} {name}", role.name()));
+        let uri = format!("{IDENTITY_SCHEME}{}/{name}", role.name());
+        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<(Certificate, KeyPair), CertsError> {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((certificate, key))
+    }
+}
+
+fn write_pair(dir: &Path, name: &str, certificate: &Certificate, key: &KeyPair) -> Result<(), CertsError> {
+    write_new(&dir.join(format!("{name}.pem")), certificate.pem().as_bytes())?;
+    write_new(&dir.join(format!("{name}.key")), key.serialize_pem().as_bytes())
+}
+
+fn write_new(path: &Path, contents: &[u8]) -> Result<(), CertsError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(contents))
+        .map_err(|source| CertsError::File { path: path.to_owned(), source })
+}
+
+/// A caller's certificate and key that nobody signed for this ledger: for tests of what is refused.
+///
+/// # Errors
+/// [`CertsError`] if they cannot be made.
+pub fn foreign_caller(role: Role) -> Result<KeyedCertificate, CertsError> {
+    let (certificate, key) = Authority::new()?.caller(role, "stranger")?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    Ok(KeyedCertificate { certificate: certificate.der().clone(), key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_development_set_names_every_role_once_and_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let certs = dir.path().join("certs");
+        assert!(ensure_development_set(&certs).unwrap());
+        assert!(!ensure_development_set(&certs).unwrap());
+        for role in Role::CALLERS {
+            let identity = Identity::of(&load(&certs, role.name()).unwrap().certificate).unwrap();
+            assert_eq!(identity.role, role);
+            assert_eq!(identity.uri, format!("cage://{}/dev", role.name()));
+        }
+        let server = load(&certs, "server").unwrap();
+        assert!(matches!(Identity::of(&server.certificate), Err(CertsError::NoRole)));
+    }
+
+    #[test]
+    fn an_identity_needs_a_known_role_and_a_name() {
+        assert!(Identity::parse("cage://frontend/lobby-1").is_some());
+        for wrong in ["cage://frontend", "cage://frontend/", "cage://king/x", "http://frontend/x", "cage:///x"] {
+            assert_eq!(Identity::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(Identity::parse("cage://system/x"), None, "nobody is the ledger itself");
+    }
+}

@@ -1,0 +1,42 @@
+//! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
+
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The money core of a crypto casino: a durable single-writer ledger over QUIC.
+#[derive(Debug, Parser)]
+#[command(name = "cage", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+    }
+}
+
+/// Says what went wrong, and gives the exit code for it.
+fn fail(code: u8, reason: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("cage: {reason}");
+    ExitCode::from(code)
+}
+
+/// Turns diagnostics on: to stderr, at the level of `CAGE_LOG` (default `info`).
+fn init_tracing() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("CAGE_LOG").unwrap_or_else(|_| EnvFilter::new("info,quinn=warn"));
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}

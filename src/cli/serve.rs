@@ -1,0 +1,173 @@
+//! `cage serve`: the server, until a signal ends it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cage_engine::Settings;
+use cage_wal::FlushStrategy;
+use clap::{Args, ValueEnum};
+use tokio::runtime::LocalRuntime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{fail, init_tracing};
+use crate::server::{ServeError, Server, ServerOptions};
+
+/// Exit code: the server could not start.
+const EXIT_START: u8 = 1;
+/// Exit code: the log failed while serving; nothing after the failure was acknowledged.
+const EXIT_LOG: u8 = 3;
+
+/// Run the server.
+///
+/// Prints its QUIC address, then `ready` on a line of its own when it serves. SIGTERM and SIGINT drain it; a second
+/// signal ends it at once. Exit codes: 0 drained, 1 could not start, 3 the log failed.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: cage serve --data-dir ./cage-data --listen 127.0.0.1:4710")]
+pub(crate) struct Serve {
+    /// Where the log and the certificates are kept
+    #[arg(long, value_name = "DIR", env = "CAGE_DATA_DIR", default_value = "cage-data")]
+    data_dir: PathBuf,
+    /// UDP address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "CAGE_LISTEN", default_value = "127.0.0.1:4710")]
+    listen: SocketAddr,
+    /// Folder of certificates [default: development ones, made in DATA_DIR/certs]
+    #[arg(long, value_name = "DIR", env = "CAGE_CERTS")]
+    certs: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// What decisions depend on. A change is written to the log as a record of its own.
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// How many request ids are remembered (32 bytes each, and 6 for their index)
+    #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.ids_capacity)]
+    ids_capacity: u64,
+    /// For how long an id is remembered at least; rather than forget a younger one, bets are not taken
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::DEFAULT.ids_retention_millis / 1_000)]
+    ids_retention: u64,
+    /// How many holds can be open at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.holds_max)]
+    holds_max: u64,
+    /// How many players can be opened
+    #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.players_max)]
+    players_max: u64,
+}
+
+/// How the log is written.
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// How bytes are made durable
+    #[arg(long, value_enum, default_value_t = Flush::Direct)]
+    flush: Flush,
+    /// Size of a log segment in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 128)]
+    segment_mib: u64,
+    /// How long the idle flusher looks for work before it sleeps, in microseconds
+    #[arg(long, value_name = "MICROS", default_value_t = 0)]
+    flush_poll: u64,
+}
+
+/// The strategies by their names on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Flush {
+    /// O_DIRECT | O_DSYNC writes from aligned memory
+    Direct,
+    /// pwritev2 with RWF_DSYNC through the page cache
+    Dsync,
+    /// Writes through the page cache, then fdatasync
+    Fdatasync,
+    /// Stores through the memory map, then msync of the range
+    Msync,
+}
+
+impl From<Flush> for FlushStrategy {
+    fn from(flush: Flush) -> Self {
+        match flush {
+            Flush::Direct => Self::DirectDsync,
+            Flush::Dsync => Self::PwriteDsync,
+            Flush::Fdatasync => Self::PwriteFdatasync,
+            Flush::Msync => Self::MmapMsync,
+        }
+    }
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> ExitCode {
+        init_tracing();
+        let runtime = match LocalRuntime::new() {
+            Ok(runtime) => runtime,
+            Err(reason) => return fail(EXIT_START, &reason),
+        };
+        let result = runtime.block_on(serve(self.options()));
+        // Nothing of the runtime's is waited for: what matters is on the disk.
+        runtime.shutdown_background();
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault @ (ServeError::Log(_) | ServeError::ReadBack)) => fail(EXIT_LOG, &fault),
+            Err(reason) => fail(EXIT_START, &reason),
+        }
+    }
+
+    fn options(self) -> ServerOptions {
+        ServerOptions {
+            data_dir: self.data_dir,
+            certs: self.certs,
+            listen: self.listen,
+            settings: Settings {
+                ids_capacity: self.settings.ids_capacity,
+                ids_retention_millis: self.settings.ids_retention.saturating_mul(1_000),
+                holds_max: self.settings.holds_max,
+                players_max: self.settings.players_max,
+            },
+            flush: self.log.flush.into(),
+            segment_bytes: self.log.segment_mib << 20,
+            flush_poll: Duration::from_micros(self.log.flush_poll),
+        }
+    }
+}
+
+async fn serve(options: ServerOptions) -> Result<(), ServeError> {
+    let (server, started) = Server::open(&options)?;
+    tracing::info!(
+        records = started.records,
+        millis = started.took.as_millis(),
+        torn_tail = started.torn_tail,
+        "recovered"
+    );
+    if let Ok(address) = server.local_addr() {
+        println!("quic {address}");
+    }
+    println!("ready");
+    let closed = server.run(stop_signal()).await?;
+    tracing::info!(last_lsn = closed.last.0, digest = hex(&closed.digest), "closed in order");
+    Ok(())
+}
+
+/// Done at the first SIGTERM or SIGINT; the second ends the process.
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::task::spawn_local(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(130);
+    });
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

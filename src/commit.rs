@@ -1,0 +1,114 @@
+//! From appended to durable: keeps the replies of every batch until the log says that they may be seen.
+//!
+//! In: replies from the sequencer, the durable position from the log's flusher. Out: bytes for the sessions, in
+//! the order of decision per stream. Never here: a decision about what is durable.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use cage_wal::{Appended, LogHandle};
+use tokio::sync::Notify;
+
+use crate::reply::Replies;
+use crate::session::StreamEnd;
+
+/// The replies that wait for the disk.
+#[derive(Debug)]
+pub struct Commit {
+    log: LogHandle,
+    waiting: RefCell<VecDeque<Waiting>>,
+    /// Rung by the flusher.
+    progress: Arc<Notify>,
+    /// Rung here after every release: whoever waits for room or for the end looks again.
+    released: Notify,
+    /// Batches whose repetitions are being read back.
+    reading: Cell<usize>,
+    fault: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    replies: Appended<Replies>,
+    stream: Rc<StreamEnd>,
+}
+
+impl Commit {
+    /// For the log behind `log`; `progress` is rung by its flusher, `fault` when it cannot go on.
+    #[must_use]
+    pub fn new(log: LogHandle, progress: Arc<Notify>, fault: Arc<Notify>) -> Self {
+        let waiting = RefCell::new(VecDeque::new());
+        Self { log, waiting, progress, released: Notify::new(), reading: Cell::new(0), fault }
+    }
+
+    /// Takes the replies of a batch.
+    pub fn hold(&self, replies: Appended<Replies>, stream: Rc<StreamEnd>) {
+        // Nothing to wait for, and nothing in front of it that its stream would have to wait for.
+        self.waiting.borrow_mut().push_back(Waiting { replies, stream });
+    }
+
+    /// Lets go what is durable, for ever.
+    pub async fn run(self: Rc<Self>) {
+        loop {
+            self.progress.notified().await;
+            self.release();
+        }
+    }
+
+    /// Lets go what is durable now.
+    pub fn release(self: &Rc<Self>) {
+        let durable = self.log.durable();
+        loop {
+            let Some(Waiting { replies, stream }) = self.waiting.borrow_mut().pop_front() else { break };
+            match replies.release(durable) {
+                Ok(replies) => self.send(replies, stream),
+                Err(replies) => {
+                    self.waiting.borrow_mut().push_front(Waiting { replies, stream });
+                    break;
+                }
+            }
+        }
+        self.released.notify_waiters();
+    }
+
+    fn send(self: &Rc<Self>, mut replies: Replies, stream: Rc<StreamEnd>) {
+        let count = replies.count();
+        if !replies.has_repeats() {
+            stream.send(replies.into_bytes(), count);
+            return;
+        }
+        self.reading.set(self.reading.get() + 1);
+        let this = Rc::clone(self);
+        let mut reader = self.log.reader();
+        tokio::task::spawn_local(async move {
+            let read = tokio::task::spawn_blocking(move || replies.read_back(&mut reader).map(|()| replies));
+            match read.await {
+                Ok(Ok(replies)) => stream.send(replies.into_bytes(), count),
+                Ok(Err(reason)) => {
+                    tracing::error!(%reason, "an answered request cannot be read back from the log");
+                    this.fault.notify_one();
+                }
+                Err(panic) => tracing::error!(%panic, "reading back an answer failed"),
+            }
+            this.reading.set(this.reading.get() - 1);
+            this.released.notify_waiters();
+        });
+    }
+
+    /// Waits for the next release.
+    pub async fn released(&self) {
+        self.released.notified().await;
+    }
+
+    /// Waits until all replies are let go.
+    pub async fn drained(&self) {
+        loop {
+            let released = self.released.notified();
+            if self.waiting.borrow().is_empty() && self.reading.get() == 0 {
+                return;
+            }
+            released.await;
+        }
+    }
+}

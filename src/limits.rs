@@ -1,0 +1,43 @@
+//! Every bound of the server, with its unit and its reason. What they promise each other is checked here.
+
+use std::time::Duration;
+
+use cage_protocol::{FRAME_BYTES_MAX, FRAME_ITEMS_MAX, WIRE_REQUEST_BYTES};
+
+/// Front-end connections at a time. A casino has tens of front-end servers; each may hold some.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// Handshakes that may be under way at a time; more are told to prove their address first.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Bidirectional streams per connection: one per group of players that must be kept in order.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// Requests that one connection may have unanswered. Beyond it the streams are not read.
+pub const IN_FLIGHT_PER_CONNECTION_MAX: u32 = 65_536;
+/// Requests that may wait for the sequencer, of all connections together.
+pub const INBOX_ITEMS_MAX: usize = 1 << 20;
+/// What is read from a stream at a time, in bytes: some frames, so that decisions are made in batches.
+pub const READ_BYTES: usize = 128 << 10;
+/// Unread bytes per stream. At least a frame, or none could ever be read.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Unread bytes per connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Unacknowledged reply bytes per connection.
+pub const SEND_WINDOW_BYTES: u64 = 8 << 20;
+/// Socket buffers, in bytes, each way: a burst of a flush's replies. The kernel gives what it allows.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// How long a new connection may take until its hello is complete.
+pub const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a connection may be silent. Clients send keep-alives.
+pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a shutdown waits for sessions to read their last replies.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// Holds that one step of the sequencer lets expire, so that a million deadlines at once do not stop the bets.
+pub const EXPIRIES_PER_STEP_MAX: usize = 256;
+/// How far the wall clock may leave the monotonic one between two looks.
+pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(3);
+
+const _: () = assert!(FRAME_BYTES_MAX <= STREAM_WINDOW_BYTES as usize, "a frame fits a stream's window");
+const _: () = assert!(READ_BYTES >= WIRE_REQUEST_BYTES);
+const _: () = assert!(IN_FLIGHT_PER_CONNECTION_MAX as usize >= FRAME_ITEMS_MAX, "a full frame may be in flight");
+
+/// The most items that one batch for the sequencer can hold: what is left of a frame and a full read.
+pub const BATCH_ITEMS_MAX: usize = (FRAME_BYTES_MAX + READ_BYTES) / WIRE_REQUEST_BYTES;

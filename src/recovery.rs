@@ -1,0 +1,89 @@
+//! From a folder of segments to a ledger that goes on where it stopped.
+//!
+//! In: the log's folder. Out: the state after its last record, and the log, open for the next. Never here: a
+//! decision; records are applied as they were decided.
+
+use std::path::Path;
+
+use cage_engine::{ApplyFault, Lsn, Record, State, record};
+use cage_wal::{FrameView, LogOptions, Recovered, RecordTraits, RecoveryError};
+
+/// What the log has to know of a record.
+pub const RECORDS: RecordTraits = RecordTraits { linked: record::is_linked, time_ns: record::decided_nanos };
+
+/// Why a record cannot be replayed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum ReplayFault {
+    /// The bytes are no record.
+    #[error("record {lsn} has no valid {field}")]
+    Unreadable {
+        /// Which record.
+        lsn: Lsn,
+        /// Which field gives it away.
+        field: &'static str,
+    },
+    /// The record does not fit the books.
+    #[error("record {lsn} cannot be applied: {fault}")]
+    Unfit {
+        /// Which record.
+        lsn: Lsn,
+        /// Why.
+        fault: ApplyFault,
+    },
+    /// The frame was decided by rules that this build does not have.
+    #[error("record {lsn} was decided by rules {found}, this build knows up to {known}: use a newer one")]
+    NewerRules {
+        /// Which record.
+        lsn: Lsn,
+        /// The frame's rules.
+        found: u32,
+        /// This build's.
+        known: u32,
+    },
+}
+
+/// The records of a frame, each with its position.
+///
+/// # Errors
+/// [`ReplayFault`] for the first that cannot be read.
+pub fn records<'a>(
+    frame: &FrameView<'a>,
+) -> Result<impl Iterator<Item = (Lsn, Result<Record, ReplayFault>)> + use<'a>, ReplayFault> {
+    let first = frame.first_lsn.0;
+    let known = cage_engine::RULES_VERSION;
+    if frame.rules_version > known {
+        return Err(ReplayFault::NewerRules { lsn: Lsn(first), found: frame.rules_version, known });
+    }
+    Ok(frame.records().zip(first..).map(|(bytes, lsn)| {
+        let lsn = Lsn(lsn);
+        let record = Record::from_bytes(bytes).map_err(|fault| ReplayFault::Unreadable { lsn, field: fault.0 });
+        (lsn, record)
+    }))
+}
+
+/// Applies all records of a frame.
+///
+/// # Errors
+/// [`ReplayFault`] for the first that cannot be read or applied.
+pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
+    for (lsn, record) in records(frame)? {
+        state.apply(lsn, &record?).map_err(|fault| ReplayFault::Unfit { lsn, fault })?;
+    }
+    Ok(())
+}
+
+/// Verifies the log in `dir` and replays it.
+///
+/// # Errors
+/// What is wrong with the log, and where.
+pub fn recover(dir: &Path) -> Result<(State, Recovered), RecoveryError<ReplayFault>> {
+    let mut state = State::new(rand::random());
+    let recovered = cage_wal::recover(dir, |frame| replay(&mut state, &frame))?;
+    Ok((state, recovered))
+}
+
+/// Options of a log that continues under this build's rules.
+#[must_use]
+pub const fn log_options() -> LogOptions {
+    LogOptions::new(cage_engine::RULES_VERSION, RECORDS)
+}

@@ -1,0 +1,377 @@
+//! The server as a whole: recovers, listens, drives the sequencer, drains.
+//!
+//! In: options, and a future that says when to stop. Out: a log that ends in order, or the reason why not. The
+//! loop in [`Server::run`] is the only place where the parts meet.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cage_engine::{ResultCode, Settings, Timestamp};
+use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, VERSION, Watermark, Welcome};
+use cage_wal::{Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, RecoveryError};
+use quinn::{Endpoint, Incoming, VarInt};
+use tokio::sync::Notify;
+use tokio::task::{JoinSet, spawn_local};
+
+use crate::certs::{self, CertsError, Identity};
+use crate::clock::Clock;
+use crate::commit::Commit;
+use crate::endpoint::{self, EndpointError};
+use crate::limits;
+use crate::recovery::{self, ReplayFault};
+use crate::sequencer::inbox::Inbox;
+use crate::sequencer::{Closed, LogFull, Sequencer};
+use crate::session::{Greeting, Host, Session};
+
+/// How to run a server.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where everything is kept that must not be lost: `log/` and, unless set otherwise, `certs/`.
+    pub data_dir: PathBuf,
+    /// The folder of certificates; a development set is made in `data_dir/certs` if it is not given.
+    pub certs: Option<PathBuf>,
+    /// The UDP address.
+    pub listen: SocketAddr,
+    /// What decisions depend on.
+    pub settings: Settings,
+    /// How bytes are made durable.
+    pub flush: FlushStrategy,
+    /// The size of a new segment, in bytes.
+    pub segment_bytes: u64,
+    /// How long the idle flusher looks for work before it sleeps.
+    pub flush_poll: Duration,
+}
+
+/// Why a server could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The certificates do not do.
+    #[error("certificates: {0}")]
+    Certs(#[from] CertsError),
+    /// The log cannot be recovered.
+    #[error("the log cannot be recovered: {0}")]
+    Recovery(#[from] RecoveryError<ReplayFault>),
+    /// The log cannot be opened for writing.
+    #[error("the log cannot be opened: {0}")]
+    Open(#[from] OpenError),
+    /// There is no randomness for a new log.
+    #[error("no random numbers for the log: {0}")]
+    Random(#[from] cage_wal::StorageError),
+    /// The settings do not fit what is stored.
+    #[error("the settings were refused: {} ({})", .0.name(), .0.meaning())]
+    Settings(ResultCode),
+    /// The endpoint cannot be opened.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The log failed while serving. Nothing after the failure was acknowledged.
+    #[error("the log failed and nothing more was acknowledged: {0}; restart to recover")]
+    Log(#[from] LogFault),
+    /// An answer that is remembered could not be read back.
+    #[error("the log does not give back what it has acknowledged; audit it before restarting")]
+    ReadBack,
+}
+
+/// A server that is ready to run.
+#[derive(Debug)]
+pub struct Server {
+    endpoint: Endpoint,
+    sequencer: Sequencer,
+    shared: Rc<Shared>,
+    progress: Arc<Notify>,
+    fault: Arc<Notify>,
+}
+
+/// What sessions see of the server.
+#[derive(Debug)]
+struct Shared {
+    inbox: Inbox,
+    clock: RefCell<Clock>,
+    log: LogHandle,
+    id_horizon: Cell<Timestamp>,
+    draining: Cell<bool>,
+    sessions: RefCell<Vec<Weak<Session>>>,
+    /// Rung when a session has ended.
+    gone: Notify,
+}
+
+/// What a start found.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// The records that were replayed.
+    pub records: u64,
+    /// How long that took.
+    pub took: Duration,
+    /// Whether unacknowledged bytes were cut off the log's end.
+    pub torn_tail: bool,
+}
+
+impl Server {
+    /// Recovers the log, brings the settings up to date and opens the endpoint. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing is served then.
+    pub fn open(options: &ServerOptions) -> Result<(Self, Started), ServeError> {
+        let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
+        if options.certs.is_none() {
+            certs::ensure_development_set(&certs)?;
+        }
+        let begin = std::time::Instant::now();
+        let (state, recovered) = recovery::recover(&options.data_dir.join("log"))?;
+        let report = recovered.report();
+        let started =
+            Started { records: report.records, took: begin.elapsed(), torn_tail: report.torn_tail.is_some() };
+        let (progress, fault) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let mut log_options = recovery::log_options();
+        log_options.flush = options.flush;
+        log_options.segment_bytes = options.segment_bytes;
+        log_options.idle_poll = options.flush_poll;
+        let callbacks = callbacks(&progress, &fault);
+        let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
+        let mut clock = Clock::new(state.clock());
+        let mut sequencer = Sequencer::new(state, writer);
+        sequencer.configure(clock.now(), options.settings).map_err(ServeError::Settings)?;
+        sequencer.publish();
+        let endpoint = endpoint::open(options.listen, &certs)?;
+        let shared = Rc::new(Shared {
+            inbox: Inbox::default(),
+            clock: RefCell::new(clock),
+            log,
+            id_horizon: Cell::new(sequencer.state().id_horizon()),
+            draining: Cell::new(false),
+            sessions: RefCell::default(),
+            gone: Notify::new(),
+        });
+        Ok((Self { endpoint, sequencer, shared, progress, fault }, started))
+    }
+
+    /// The UDP address that it listens on.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Serves until `stop` is done, then drains. Must run where tasks can be spawned locally.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the log fails; nothing after that was acknowledged.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, ServeError> {
+        let Self { endpoint, mut sequencer, shared, progress, fault } = self;
+        let commit = Rc::new(Commit::new(shared.log.clone(), progress, Arc::clone(&fault)));
+        let committing = spawn_local(Rc::clone(&commit).run());
+        let accepting = spawn_local(accept(endpoint.clone(), Rc::clone(&shared)));
+        let fault = async move { fault.notified().await };
+        tokio::pin!(stop, fault);
+        let failed = tokio::select! {
+            () = drive(&mut sequencer, &shared, &commit) => false,
+            () = &mut stop => false,
+            () = &mut fault => true,
+        };
+        accepting.abort();
+        if failed {
+            return Err(fail(&endpoint, &shared).await);
+        }
+        tokio::select! {
+            () = drain(&mut sequencer, &shared, &commit) => {}
+            () = &mut fault => return Err(fail(&endpoint, &shared).await),
+        }
+        close(&endpoint, CloseCode::Draining);
+        endpoint.wait_idle().await;
+        committing.abort();
+        let now = shared.clock.borrow_mut().now();
+        Ok(sequencer.close(now)?)
+    }
+}
+
+fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>) -> Callbacks {
+    let (progress, fault) = (Arc::clone(progress), Arc::clone(fault));
+    Callbacks {
+        on_durable: Box::new(move |_| progress.notify_one()),
+        on_fault: Box::new(move |reason| {
+            tracing::error!(%reason, "the log failed: nothing more is acknowledged");
+            fault.notify_one();
+        }),
+    }
+}
+
+/// Lets connections in, as many as the limits allow.
+async fn accept(endpoint: Endpoint, shared: Rc<Shared>) {
+    let mut sessions = JoinSet::new();
+    while let Some(incoming) = endpoint.accept().await {
+        while sessions.try_join_next().is_some() {}
+        if sessions.len() >= limits::CONNECTIONS_MAX {
+            incoming.refuse();
+        } else if endpoint.open_connections() >= limits::HANDSHAKES_MAX && incoming.may_retry() {
+            // Many strangers at once: let each prove its address before anything is spent on it.
+            let _ = incoming.retry();
+        } else {
+            sessions.spawn_local(welcome(incoming, Rc::clone(&shared)));
+        }
+    }
+}
+
+async fn welcome(incoming: Incoming, shared: Rc<Shared>) {
+    let peer = incoming.remote_address();
+    let connection = match tokio::time::timeout(limits::HELLO_TIME_MAX, incoming).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(reason)) => return tracing::warn!(%peer, %reason, "handshake failed"),
+        Err(_) => return tracing::warn!(%peer, "handshake took too long"),
+    };
+    match endpoint::identity(&connection) {
+        Ok(identity) => {
+            let session = Session::new(connection, identity);
+            shared.sessions.borrow_mut().push(Rc::downgrade(&session));
+            session.run(Rc::clone(&shared)).await;
+            shared.sessions.borrow_mut().retain(|session| session.strong_count() > 0);
+            shared.gone.notify_waiters();
+        }
+        Err(reason) => {
+            tracing::warn!(%peer, %reason, "turned away");
+            let code = CloseCode::RoleUnknown;
+            connection.close(VarInt::from_u32(code as u32), code.meaning().as_bytes());
+        }
+    }
+}
+
+impl Host for Shared {
+    fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.borrow_mut().now()
+    }
+
+    fn greet(&self, hello: &Hello, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
+        let Hello { version_min, version_max, seen } = *hello;
+        let refuse = |code: CloseCode, facts: String| Err((code, format!("{} {facts}", code.meaning())));
+        if !(version_min..=version_max).contains(&VERSION) {
+            let spoken = format!("The client speaks {version_min} to {version_max}, this server {VERSION}.");
+            return refuse(CloseCode::VersionUnsupported, spoken);
+        }
+        if self.draining.get() {
+            return refuse(CloseCode::Draining, String::new());
+        }
+        let durable = self.watermark();
+        if seen.log_id != 0 && seen.log_id != durable.log_id {
+            return refuse(CloseCode::LogDiffers, String::new());
+        }
+        if seen.lsn > durable.lsn {
+            tracing::error!(
+                caller = %identity.uri, seen = seen.lsn, durable = durable.lsn,
+                "a client has seen more than this log holds: acknowledged records are missing"
+            );
+            return refuse(CloseCode::ServerBehind, format!("Seen {}, durable {}.", seen.lsn, durable.lsn));
+        }
+        Ok(Greeting(Welcome {
+            version: VERSION,
+            role: identity.role as u8,
+            frame_items_max: FRAME_ITEMS_MAX as u16,
+            in_flight_max: limits::IN_FLIGHT_PER_CONNECTION_MAX,
+            epoch: self.log.epoch().0,
+            now: self.now().0,
+            id_horizon: self.id_horizon.get().0,
+            durable,
+        }))
+    }
+}
+
+impl Shared {
+    fn watermark(&self) -> Watermark {
+        let (chain_lsn, chain_head) = self.log.chain_head();
+        Watermark {
+            log_id: self.log.log_id().0,
+            lsn: self.log.durable().get().0,
+            chain_lsn: chain_lsn.0,
+            chain_head: *chain_head.as_bytes(),
+        }
+    }
+}
+
+/// Steps the sequencer whenever there is something to decide, for ever.
+async fn drive(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>) {
+    loop {
+        let now = shared.clock.borrow_mut().now();
+        let more = round(sequencer, shared, commit, now);
+        let due = sequencer.state().next_deadline();
+        let until_due = due.map(|due| Duration::from_nanos(due.0.saturating_sub(now.0)));
+        tokio::select! {
+            () = shared.inbox.filled() => {}
+            () = commit.released(), if more => {}
+            () = tokio::time::sleep(until_due.unwrap_or_default()), if until_due.is_some() && !more => {}
+        }
+    }
+}
+
+/// Decides all that waits; says whether something is left because the log was full.
+fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: Timestamp) -> bool {
+    let reason = if shared.draining.get() {
+        Some(ResultCode::Draining)
+    } else if shared.clock.borrow().jumped() {
+        Some(ResultCode::ClockJumped)
+    } else {
+        None
+    };
+    sequencer.hold_back(reason);
+    let mut more = sequencer.expire(now);
+    while let Some(batch) = shared.inbox.pop() {
+        match sequencer.step(now, &batch.tickets) {
+            Ok(replies) => {
+                sequencer.publish();
+                commit.hold(replies, batch.stream);
+            }
+            Err(LogFull) => {
+                shared.inbox.put_back(batch);
+                more = true;
+                break;
+            }
+        }
+    }
+    sequencer.publish();
+    shared.id_horizon.set(sequencer.state().id_horizon());
+    commit.release();
+    more
+}
+
+/// Answers what was taken, takes no more, and lets the sessions go.
+async fn drain(sequencer: &mut Sequencer, shared: &Rc<Shared>, commit: &Rc<Commit>) {
+    shared.draining.set(true);
+    let sessions: Vec<_> = shared.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
+    tracing::info!(sessions = sessions.len(), "draining");
+    for session in sessions {
+        session.drain();
+    }
+    let gone = async {
+        loop {
+            let gone = shared.gone.notified();
+            if shared.sessions.borrow().is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    };
+    let _ = tokio::time::timeout(limits::DRAIN_TIME_MAX, async {
+        tokio::select! {
+            () = gone => {}
+            () = drive(sequencer, shared, commit) => {}
+        }
+        commit.drained().await;
+    })
+    .await;
+}
+
+async fn fail(endpoint: &Endpoint, shared: &Shared) -> ServeError {
+    close(endpoint, CloseCode::LogFailed);
+    let _ = tokio::time::timeout(Duration::from_millis(200), endpoint.wait_idle()).await;
+    shared.log.failed().map_or(ServeError::ReadBack, ServeError::Log)
+}
+
+fn close(endpoint: &Endpoint, code: CloseCode) {
+    endpoint.close(VarInt::from_u32(code as u32), code.meaning().as_bytes());
+}
