@@ -31,3 +31,4 @@ pub mod reply;
 pub mod recovery;
 pub mod server;
 
+pub mod audit;

@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+mod audit;
+mod log;
 mod serve;
 
 use std::process::ExitCode;
@@ -17,6 +19,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Audit(audit::Audit),
+    Log(log::Log),
 }
 
 /// Runs the command that the process was started with.
@@ -24,6 +28,8 @@ enum Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Log(log) => log.run(),
     }
 }
 
@@ -39,4 +45,9 @@ fn init_tracing() {
     let filter = EnvFilter::try_from_env("CAGE_LOG").unwrap_or_else(|_| EnvFilter::new("info,quinn=warn"));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}
+
+/// Bytes as hexadecimal text.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{fail, init_tracing};
+use super::{fail, hex, init_tracing};
 use crate::server::{ServeError, Server, ServerOptions};
 
 /// Exit code: the server could not start.
@@ -166,8 +166,4 @@ async fn stop_signal() {
         }
         std::process::exit(130);
     });
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

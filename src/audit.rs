@@ -1,0 +1,227 @@
+//! Decides every record of a log again and compares; checks what others hold against the log.
+//!
+//! In: the log's folder, and what somebody was told (acknowledgements, a chain head). Out: a report with every
+//! difference found. Never here: a write, a lock, trust in anything but the bytes of the log.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use cage_engine::{Admitted, Decision, Lsn, Operation, Record, RequestId, State, Timestamp, decide};
+use cage_wal::{FrameView, Limits, RecoveryError, ScanReport};
+
+use crate::recovery::{self, ReplayFault};
+
+mod acks;
+
+pub use acks::{Acks, AcksError};
+
+/// What to compare the log with.
+#[derive(Debug, Default)]
+pub struct AuditOptions {
+    /// Stop after this record.
+    pub until: Option<Lsn>,
+    /// A chain head that somebody kept: the record that ends its frame, and the hash.
+    pub head: Option<(Lsn, [u8; 32])>,
+    /// Acknowledgements that somebody wrote down.
+    pub acks: Option<Acks>,
+}
+
+/// What an audit found.
+#[derive(Debug)]
+pub struct AuditReport {
+    /// Records decided again.
+    pub records: u64,
+    /// Frames read.
+    pub frames: u64,
+    /// The first record; 0 = there is none.
+    pub first_lsn: Lsn,
+    /// The last record; 0 = there is none.
+    pub last_lsn: Lsn,
+    /// The digest of the state after the last record.
+    pub digest: [u8; 32],
+    /// Whether all accounts of each asset add up to zero, recomputed account by account.
+    pub conserved: bool,
+    /// Bytes after the last frame that no acknowledgement can stand for: no difference.
+    pub torn_tail: Option<String>,
+    /// Acknowledgements compared.
+    pub acks_checked: u64,
+    /// Of these, how many the log does not have with the same result.
+    pub acks_missing: u64,
+    /// Of these, how many stand in the log more than once.
+    pub acks_doubled: u64,
+    /// What differs, the first few in words.
+    pub differences: Vec<String>,
+    /// How many differ.
+    pub difference_count: u64,
+}
+
+impl AuditReport {
+    /// Whether nothing differs.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.difference_count == 0 && self.conserved
+    }
+}
+
+/// Why a log cannot be audited at all.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The operating system refuses, or the log is of a newer version.
+    #[error("{0}")]
+    Unreadable(RecoveryError<ReplayFault>),
+    /// There is no log.
+    #[error("there is no log in {0}: expected a data directory with log/*.wal in it")]
+    NoLog(String),
+}
+
+/// Differences told in words. More are counted.
+const DIFFERENCES_TOLD_MAX: usize = 20;
+
+/// Audits the log in `dir`; `progress` is told the bytes of each frame.
+///
+/// # Errors
+/// [`AuditError`] if the log cannot be read. Damage is no error but a difference.
+pub fn audit(
+    dir: &Path,
+    options: AuditOptions,
+    mut progress: impl FnMut(u64),
+) -> Result<AuditReport, AuditError> {
+    let mut auditor = Auditor::new(options);
+    let limits = Limits { until: auditor.until.map(|lsn| cage_wal::Lsn(lsn.0)), ..Limits::default() };
+    let scanned = cage_wal::scan(dir, limits, |frame| {
+        progress(frame.bytes().len() as u64);
+        auditor.frame(&frame)
+    });
+    match scanned {
+        Ok(report) if report.segments == 0 => Err(AuditError::NoLog(dir.display().to_string())),
+        Ok(report) => Ok(auditor.finish(Some(&report))),
+        Err(RecoveryError::Corruption(damage)) => {
+            auditor.differs(damage.to_string());
+            Ok(auditor.finish(None))
+        }
+        Err(RecoveryError::Visit { source, .. }) => {
+            auditor.differs(source.to_string());
+            Ok(auditor.finish(None))
+        }
+        Err(error) => Err(AuditError::Unreadable(error)),
+    }
+}
+
+struct Auditor {
+    state: State,
+    until: Option<Lsn>,
+    head: Option<(Lsn, [u8; 32])>,
+    acks: Option<Acks>,
+    seen: HashMap<RequestId, u32>,
+    frames: u64,
+    records: u64,
+    differences: Vec<String>,
+    difference_count: u64,
+}
+
+impl Auditor {
+    fn new(options: AuditOptions) -> Self {
+        let AuditOptions { until, head, acks } = options;
+        let seen = acks.as_ref().map(Acks::ids).unwrap_or_default();
+        Self {
+            state: State::new(0),
+            until,
+            head,
+            acks,
+            seen,
+            frames: 0,
+            records: 0,
+            differences: Vec::new(),
+            difference_count: 0,
+        }
+    }
+
+    fn differs(&mut self, what: String) {
+        self.difference_count += 1;
+        if self.differences.len() < DIFFERENCES_TOLD_MAX {
+            self.differences.push(what);
+        }
+    }
+
+    fn frame(&mut self, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
+        self.frames += 1;
+        for (lsn, record) in recovery::records(frame)? {
+            if self.until.is_some_and(|until| lsn > until) {
+                return Ok(());
+            }
+            self.record(lsn, &record?)?;
+        }
+        if let Some((_, head)) = self.head.take_if(|(lsn, _)| lsn.0 == frame.last_lsn.0)
+            && head != *frame.chain.as_bytes()
+        {
+            self.differs(format!("the chain head at {} is {}, not the one that was kept", frame.last_lsn, frame.chain));
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayFault> {
+        self.records += 1;
+        self.decide_again(lsn, record);
+        if let Some(difference) = self.acks.as_mut().and_then(|acks| acks.check(lsn, record)) {
+            self.differs(difference);
+        }
+        if let Some(count) = self.seen.get_mut(&record.request.id) {
+            *count += 1;
+        }
+        self.state.apply(lsn, record).map_err(|fault| ReplayFault::Unfit { lsn, fault })
+    }
+
+    fn decide_again(&mut self, lsn: Lsn, record: &Record) {
+        let age = u64::from(record.received_age_micros) * 1_000;
+        let received = Timestamp(record.decided.0.saturating_sub(age));
+        let admitted =
+            Admitted { request: record.asked(), role: record.role, actor: record.actor, received };
+        match decide(&self.state, record.decided, &admitted) {
+            Decision::Record(again) if again == *record => {}
+            Decision::Record(again) => self.differs(format!(
+                "record {lsn} says {}, decided again it is {}: {record:?} / {again:?}",
+                record.result.name(),
+                again.result.name()
+            )),
+            Decision::Answer(answer) => self.differs(format!(
+                "record {lsn} says {}, decided again there would be none: {answer:?}",
+                record.result.name()
+            )),
+        }
+        if let Ok(Operation::StateDigest { digest }) = Operation::try_from(&record.request)
+            && digest != self.state.digest()
+        {
+            self.differs(format!("record {lsn} holds another digest than the state in front of it has"));
+        }
+    }
+
+    fn finish(mut self, scanned: Option<&ScanReport>) -> AuditReport {
+        if let Some((lsn, _)) = self.head {
+            self.differs(format!("no frame of the log ends at {lsn}, where a chain head was kept"));
+        }
+        let acks = self.acks.take().map(Acks::finish).unwrap_or_default();
+        for what in acks.missing {
+            self.differs(what);
+        }
+        let doubled = self.seen.values().filter(|count| **count > 1).count() as u64;
+        if doubled > 0 {
+            self.differs(format!("{doubled} acknowledged requests stand in the log more than once"));
+        }
+        let conserved = self.state.asset_ids().all(|asset| self.state.recomputed_sum(asset).0 == 0);
+        let last = Lsn(self.state.next_lsn().0 - 1);
+        AuditReport {
+            records: self.records,
+            frames: self.frames,
+            first_lsn: if self.records == 0 { Lsn::NONE } else { Lsn::FIRST },
+            last_lsn: last,
+            digest: self.state.digest(),
+            conserved,
+            torn_tail: scanned.and_then(|report| report.torn_tail.as_ref()).map(|tail| tail.reason.clone()),
+            acks_checked: acks.checked,
+            acks_missing: acks.missing_count,
+            acks_doubled: doubled,
+            differences: self.differences,
+            difference_count: self.difference_count,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Acknowledgements that a client wrote down: lines of request id (32 hex digits), LSN, result number.
+//!
+//! In: the file, then the records of the log in order. Out: every acknowledgement that the log does not have with
+//! the same result.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use cage_engine::{Lsn, Record, RequestId, ResultCode};
+
+/// Why a file of acknowledgements cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AcksError {
+    /// It cannot be read.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is no acknowledgement.
+    #[error("{path}, line {line}: expected REQUEST_ID_HEX LSN RESULT_NUMBER")]
+    Line {
+        /// Which file.
+        path: String,
+        /// Which line, from 1.
+        line: usize,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ack {
+    lsn: Lsn,
+    id: RequestId,
+    result: u16,
+}
+
+/// Acknowledgements to be looked up in a log, in the order of the log.
+#[derive(Debug, Default)]
+pub struct Acks {
+    acks: Vec<Ack>,
+    next: usize,
+    missing: Vec<String>,
+    missing_count: u64,
+}
+
+/// What became of the acknowledgements.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) checked: u64,
+    pub(super) missing: Vec<String>,
+    pub(super) missing_count: u64,
+}
+
+const TOLD_MAX: usize = 10;
+
+impl Acks {
+    /// Reads a file of acknowledgements. Answers that are no records (retries told to come back, conflicts) are left
+    /// out.
+    ///
+    /// # Errors
+    /// [`AcksError`] if the file or one of its lines cannot be read. A last line that was cut off is left out.
+    pub fn read(path: &Path) -> Result<Self, AcksError> {
+        let name = || path.display().to_string();
+        let file = |source| AcksError::File { path: name(), source };
+        let mut lines = BufReader::new(std::fs::File::open(path).map_err(file)?);
+        let (mut acks, mut text, mut number) = (Vec::new(), String::new(), 0);
+        while lines.read_line(&mut text).map_err(file)? > 0 {
+            number += 1;
+            if !text.ends_with('\n') {
+                break;
+            }
+            let ack = parse(&text).ok_or_else(|| AcksError::Line { path: name(), line: number })?;
+            if ResultCode::from_number(ack.result).is_some_and(ResultCode::is_recorded) {
+                acks.push(ack);
+            }
+            text.clear();
+        }
+        acks.sort_unstable();
+        acks.dedup();
+        Ok(Self { acks, ..Self::default() })
+    }
+
+    /// The ids, each not seen yet.
+    pub(super) fn ids(&self) -> HashMap<RequestId, u32> {
+        self.acks.iter().map(|ack| (ack.id, 0)).collect()
+    }
+
+    /// Compares the record at `lsn` with what was acknowledged for it.
+    pub(super) fn check(&mut self, lsn: Lsn, record: &Record) -> Option<String> {
+        let mut difference = None;
+        while let Some(ack) = self.acks.get(self.next).filter(|ack| ack.lsn <= lsn) {
+            self.next += 1;
+            let same = ack.lsn == lsn && ack.id == record.request.id && ack.result == record.result.number();
+            if !same {
+                self.missing_count += 1;
+                difference = Some(format!(
+                    "acknowledged as record {} with result {}: {}; the log has {} with {} there",
+                    ack.lsn,
+                    ack.result,
+                    ack.id,
+                    record.request.id,
+                    record.result.number()
+                ));
+            }
+        }
+        difference
+    }
+
+    /// What was not found when the log has ended.
+    pub(super) fn finish(mut self) -> Checked {
+        for ack in &self.acks[self.next..] {
+            self.missing_count += 1;
+            if self.missing.len() < TOLD_MAX {
+                self.missing.push(format!("acknowledged as record {}, which the log does not have: {}", ack.lsn, ack.id));
+            }
+        }
+        Checked { checked: self.acks.len() as u64, missing: self.missing, missing_count: self.missing_count }
+    }
+}
+
+fn parse(line: &str) -> Option<Ack> {
+    let mut fields = line.split_ascii_whitespace();
+    let id = u128::from_str_radix(fields.next()?, 16).ok()?;
+    let lsn = fields.next()?.parse().ok()?;
+    let result = fields.next()?.parse().ok()?;
+    fields.next().is_none().then_some(Ack { lsn: Lsn(lsn), id: RequestId(id), result })
+}

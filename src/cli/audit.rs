@@ -1,0 +1,154 @@
+//! `cage audit`: decides a log again and says whether anything differs.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use cage_engine::Lsn;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{fail, hex};
+use crate::audit::{Acks, AuditOptions, AuditReport, audit};
+
+/// Exit code: something differs.
+const EXIT_DIFFERENCES: u8 = 1;
+/// Exit code: the log, or what it is to be compared with, cannot be read.
+const EXIT_UNREADABLE: u8 = 2;
+
+/// Decide every record of a log again and compare.
+///
+/// Verifies every byte, decides every record again by the rules it names, adds up all accounts. A torn tail after a
+/// crash is told and is no difference. Exit codes: 0 clean, 1 differences, 2 cannot read.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cage audit ./cage-data\n  cage audit ./cage-data --acks acks.txt --json")]
+pub(crate) struct Audit {
+    /// The data directory
+    dir: PathBuf,
+    /// Stop after this record
+    #[arg(long, value_name = "LSN")]
+    until: Option<u64>,
+    /// A chain head that somebody kept, to be found in this log
+    #[arg(long, value_name = "LSN:HASH", value_parser = parse_head)]
+    head: Option<(u64, [u8; 32])>,
+    /// Acknowledgements that a load generator wrote down
+    #[arg(long, value_name = "FILE")]
+    acks: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_head(text: &str) -> Result<(u64, [u8; 32]), String> {
+    let wrong = || "expected LSN:HASH, the hash as 64 hex digits".to_owned();
+    let (lsn, hash) = text.split_once(':').ok_or_else(wrong)?;
+    let mut bytes = [0; 32];
+    if hash.len() != 64 || !hash.is_ascii() {
+        return Err(wrong());
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hash[at * 2..at * 2 + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok((lsn.parse().map_err(|_| wrong())?, bytes))
+}
+
+#[derive(Debug, Serialize)]
+struct Json<'a> {
+    records: u64,
+    frames: u64,
+    first_lsn: u64,
+    last_lsn: u64,
+    seconds: f64,
+    digest: String,
+    conserved: bool,
+    verdict: &'static str,
+    acks_checked: u64,
+    acks_missing: u64,
+    acks_doubled: u64,
+    torn_tail: Option<&'a str>,
+    differences: &'a [String],
+    difference_count: u64,
+}
+
+impl Audit {
+    pub(crate) fn run(self) -> ExitCode {
+        let acks = match self.acks.as_deref().map(Acks::read).transpose() {
+            Ok(acks) => acks,
+            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        };
+        let head = self.head.map(|(lsn, hash)| (Lsn(lsn), hash));
+        let options = AuditOptions { until: self.until.map(Lsn), head, acks };
+        let log = log_dir(&self.dir);
+        let bar = progress_bar(&log, self.json);
+        let begin = Instant::now();
+        let report = match audit(&log, options, |bytes| bar.inc(bytes)) {
+            Ok(report) => report,
+            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        };
+        bar.finish_and_clear();
+        let seconds = begin.elapsed().as_secs_f64();
+        if self.json { print_json(&report, seconds) } else { print_text(&report, seconds) }
+        if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DIFFERENCES) }
+    }
+}
+
+/// The log of a data directory.
+pub(super) fn log_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("log")
+}
+
+fn progress_bar(log: &Path, quiet: bool) -> ProgressBar {
+    let sizes = std::fs::read_dir(log).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
+    let bytes = sizes.map(|file| file.len()).sum();
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+const fn verdict(report: &AuditReport) -> &'static str {
+    if report.is_clean() { "clean" } else { "differences" }
+}
+
+fn print_json(report: &AuditReport, seconds: f64) {
+    let json = Json {
+        records: report.records,
+        frames: report.frames,
+        first_lsn: report.first_lsn.0,
+        last_lsn: report.last_lsn.0,
+        seconds,
+        digest: hex(&report.digest),
+        conserved: report.conserved,
+        verdict: verdict(report),
+        acks_checked: report.acks_checked,
+        acks_missing: report.acks_missing,
+        acks_doubled: report.acks_doubled,
+        torn_tail: report.torn_tail.as_deref(),
+        differences: &report.differences,
+        difference_count: report.difference_count,
+    };
+    println!("{}", serde_json::json!(json));
+}
+
+fn print_text(report: &AuditReport, seconds: f64) {
+    let AuditReport { records, frames, first_lsn, last_lsn, .. } = report;
+    let rate = if seconds > 0.0 { *records as f64 / seconds / 1e6 } else { 0.0 };
+    println!("{records} records in {frames} frames, {first_lsn} to {last_lsn}, {seconds:.2} s ({rate:.2} M/s)");
+    println!("digest    {}", hex(&report.digest));
+    println!("conserved {}", if report.conserved { "yes: every asset adds up to zero" } else { "NO" });
+    if let Some(tail) = &report.torn_tail {
+        println!("torn tail {tail} (never acknowledged: no difference)");
+    }
+    if report.acks_checked > 0 {
+        println!(
+            "acks      {} checked, {} missing, {} doubled",
+            report.acks_checked, report.acks_missing, report.acks_doubled
+        );
+    }
+    for difference in &report.differences {
+        println!("DIFFERENCE {difference}");
+    }
+    println!("verdict   {} ({} differences)", verdict(report), report.difference_count);
+}
