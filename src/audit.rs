@@ -154,7 +154,10 @@ impl Auditor {
         if let Some((_, head)) = self.head.take_if(|(lsn, _)| lsn.0 == frame.last_lsn.0)
             && head != *frame.chain.as_bytes()
         {
-            self.differs(format!("the chain head at {} is {}, not the one that was kept", frame.last_lsn, frame.chain));
+            self.differs(format!(
+                "the chain head at {} is {}, not the one that was kept",
+                frame.last_lsn, frame.chain
+            ));
         }
         Ok(())
     }
@@ -174,8 +177,7 @@ impl Auditor {
     fn decide_again(&mut self, lsn: Lsn, record: &Record) {
         let age = u64::from(record.received_age_micros) * 1_000;
         let received = Timestamp(record.decided.0.saturating_sub(age));
-        let admitted =
-            Admitted { request: record.asked(), role: record.role, actor: record.actor, received };
+        let admitted = Admitted { request: record.asked(), role: record.role, actor: record.actor, received };
         match decide(&self.state, record.decided, &admitted) {
             Decision::Record(again) if again == *record => {}
             Decision::Record(again) => self.differs(format!(

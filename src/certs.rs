@@ -112,7 +112,8 @@ pub fn load(dir: &Path, name: &str) -> Result<KeyedCertificate, CertsError> {
     let certificate = load_certificate(&dir.join(format!("{name}.pem")))?;
     let path = dir.join(format!("{name}.key"));
     let pem = read(&path)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| CertsError::Pem { path, what: "private key" })?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| CertsError::Pem { path, what: "private key" })?;
     Ok(KeyedCertificate { certificate, key })
 }
 
@@ -246,7 +247,9 @@ mod tests {
     #[test]
     fn an_identity_needs_a_known_role_and_a_name() {
         assert!(Identity::parse("cage://frontend/lobby-1").is_some());
-        for wrong in ["cage://frontend", "cage://frontend/", "cage://king/x", "http://frontend/x", "cage:///x"] {
+        for wrong in
+            ["cage://frontend", "cage://frontend/", "cage://king/x", "http://frontend/x", "cage:///x"]
+        {
             assert_eq!(Identity::parse(wrong), None, "{wrong}");
         }
         assert_eq!(Identity::parse("cage://system/x"), None, "nobody is the ledger itself");

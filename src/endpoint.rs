@@ -55,10 +55,7 @@ pub fn open(address: SocketAddr, certs: &Path) -> Result<Endpoint, EndpointError
     Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(listen)
 }
 
-fn tls(
-    authority: CertificateDer<'static>,
-    server: KeyedCertificate,
-) -> Result<ServerConfig, CertsError> {
+fn tls(authority: CertificateDer<'static>, server: KeyedCertificate) -> Result<ServerConfig, CertsError> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(prefer_aes_128);
     let provider = Arc::new(provider);

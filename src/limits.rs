@@ -32,12 +32,15 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// Holds that one step of the sequencer lets expire, so that a million deadlines at once do not stop the bets.
 pub const EXPIRIES_PER_STEP_MAX: usize = 256;
+/// Requests for which memory is read at once before they are decided: what a core's outstanding misses can hold.
+pub const TOUCH_ITEMS: usize = 16;
 /// How far the wall clock may leave the monotonic one between two looks.
 pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(3);
 
 const _: () = assert!(FRAME_BYTES_MAX <= STREAM_WINDOW_BYTES as usize, "a frame fits a stream's window");
 const _: () = assert!(READ_BYTES >= WIRE_REQUEST_BYTES);
-const _: () = assert!(IN_FLIGHT_PER_CONNECTION_MAX as usize >= FRAME_ITEMS_MAX, "a full frame may be in flight");
+const _: () =
+    assert!(IN_FLIGHT_PER_CONNECTION_MAX as usize >= FRAME_ITEMS_MAX, "a full frame may be in flight");
 
 /// The most items that one batch for the sequencer can hold: what is left of a frame and a full read.
 pub const BATCH_ITEMS_MAX: usize = (FRAME_BYTES_MAX + READ_BYTES) / WIRE_REQUEST_BYTES;

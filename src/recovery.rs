@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use cage_engine::{ApplyFault, Lsn, Record, State, record};
-use cage_wal::{FrameView, LogOptions, Recovered, RecordTraits, RecoveryError};
+use cage_wal::{FrameView, LogOptions, RecordTraits, Recovered, RecoveryError};
 
 /// What the log has to know of a record.
 pub const RECORDS: RecordTraits = RecordTraits { linked: record::is_linked, time_ns: record::decided_nanos };
@@ -56,7 +56,8 @@ pub fn records<'a>(
     }
     Ok(frame.records().zip(first..).map(|(bytes, lsn)| {
         let lsn = Lsn(lsn);
-        let record = Record::from_bytes(bytes).map_err(|fault| ReplayFault::Unreadable { lsn, field: fault.0 });
+        let record =
+            Record::from_bytes(bytes).map_err(|fault| ReplayFault::Unreadable { lsn, field: fault.0 });
         (lsn, record)
     }))
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use cage_engine::{ResultCode, Settings, Timestamp};
 use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, VERSION, Watermark, Welcome};
-use cage_wal::{Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, RecoveryError};
+use cage_wal::{
+    Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, RecoveryError,
+};
 use quinn::{Endpoint, Incoming, VarInt};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_local};

@@ -1,1 +1,4 @@
-//! The ladder: every stage beside its physical limit.
+//! The ladder: every stage of the way of a request beside its physical limit.
+
+pub mod engine;
+pub mod workload;

@@ -114,7 +114,10 @@ impl Acks {
         for ack in &self.acks[self.next..] {
             self.missing_count += 1;
             if self.missing.len() < TOLD_MAX {
-                self.missing.push(format!("acknowledged as record {}, which the log does not have: {}", ack.lsn, ack.id));
+                self.missing.push(format!(
+                    "acknowledged as record {}, which the log does not have: {}",
+                    ack.lsn, ack.id
+                ));
             }
         }
         Checked { checked: self.acks.len() as u64, missing: self.missing, missing_count: self.missing_count }

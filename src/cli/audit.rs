@@ -22,7 +22,9 @@ const EXIT_UNREADABLE: u8 = 2;
 /// Verifies every byte, decides every record again by the rules it names, adds up all accounts. A torn tail after a
 /// crash is told and is no difference. Exit codes: 0 clean, 1 differences, 2 cannot read.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cage audit ./cage-data\n  cage audit ./cage-data --acks acks.txt --json")]
+#[command(
+    after_help = "Examples:\n  cage audit ./cage-data\n  cage audit ./cage-data --acks acks.txt --json"
+)]
 pub(crate) struct Audit {
     /// The data directory
     dir: PathBuf,
@@ -88,7 +90,11 @@ impl Audit {
         };
         bar.finish_and_clear();
         let seconds = begin.elapsed().as_secs_f64();
-        if self.json { print_json(&report, seconds) } else { print_text(&report, seconds) }
+        if self.json {
+            print_json(&report, seconds)
+        } else {
+            print_text(&report, seconds)
+        }
         if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DIFFERENCES) }
     }
 }
@@ -99,7 +105,8 @@ pub(super) fn log_dir(data_dir: &Path) -> PathBuf {
 }
 
 fn progress_bar(log: &Path, quiet: bool) -> ProgressBar {
-    let sizes = std::fs::read_dir(log).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
+    let sizes =
+        std::fs::read_dir(log).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
     let bytes = sizes.map(|file| file.len()).sum();
     if quiet {
         return ProgressBar::hidden();
@@ -135,7 +142,9 @@ fn print_json(report: &AuditReport, seconds: f64) {
 fn print_text(report: &AuditReport, seconds: f64) {
     let AuditReport { records, frames, first_lsn, last_lsn, .. } = report;
     let rate = if seconds > 0.0 { *records as f64 / seconds / 1e6 } else { 0.0 };
-    println!("{records} records in {frames} frames, {first_lsn} to {last_lsn}, {seconds:.2} s ({rate:.2} M/s)");
+    println!(
+        "{records} records in {frames} frames, {first_lsn} to {last_lsn}, {seconds:.2} s ({rate:.2} M/s)"
+    );
     println!("digest    {}", hex(&report.digest));
     println!("conserved {}", if report.conserved { "yes: every asset adds up to zero" } else { "NO" });
     if let Some(tail) = &report.torn_tail {

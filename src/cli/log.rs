@@ -18,8 +18,10 @@ const EXIT_UNREADABLE: u8 = 2;
 
 /// Print records of a log, as text or as one JSON object a line.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cage log ./cage-data --player 198\n  cage log ./cage-data --id 0192… --json\n  \
-                        cage log ./cage-data --from 1000 --until 1010")]
+#[command(
+    after_help = "Examples:\n  cage log ./cage-data --player 195\n  cage log ./cage-data --id 0192… --json\n  \
+                        cage log ./cage-data --from 1000 --until 1010"
+)]
 pub(crate) struct Log {
     /// The data directory
     dir: PathBuf,
@@ -105,7 +107,8 @@ fn json_leg(leg: &Leg) -> JsonLeg {
 }
 
 fn facts(record: &Record) -> String {
-    Operation::try_from(&record.request).map_or_else(|_| "unreadable".to_owned(), |facts| format!("{facts:?}"))
+    Operation::try_from(&record.request)
+        .map_or_else(|_| "unreadable".to_owned(), |facts| format!("{facts:?}"))
 }
 
 fn json_record(lsn: Lsn, segment: u64, record: &Record) -> JsonRecord {
@@ -171,7 +174,9 @@ impl Log {
         match scanned {
             Ok(_) if flushed.is_ok() => ExitCode::SUCCESS,
             Ok(_) | Err(RecoveryError::Visit { source: Stop::Closed, .. }) => ExitCode::SUCCESS,
-            Err(RecoveryError::Visit { source: Stop::Unreadable(fault), .. }) => fail(EXIT_UNREADABLE, &fault),
+            Err(RecoveryError::Visit { source: Stop::Unreadable(fault), .. }) => {
+                fail(EXIT_UNREADABLE, &fault)
+            }
             Err(RecoveryError::Storage(reason)) => fail(EXIT_UNREADABLE, &reason),
             Err(RecoveryError::Corruption(damage)) => fail(EXIT_UNREADABLE, &damage),
             Err(_) => fail(EXIT_UNREADABLE, &"this log is of a newer version than this program"),
@@ -201,7 +206,8 @@ impl Log {
     fn wants(&self, lsn: Lsn, record: &Record) -> bool {
         let request = &record.request;
         let concerns = |player| {
-            let of_leg = |leg: &Leg| leg.debit.player() == Some(player) || leg.credit.player() == Some(player);
+            let of_leg =
+                |leg: &Leg| leg.debit.player() == Some(player) || leg.credit.player() == Some(player);
             request.player == player || record.legs().iter().any(of_leg)
         };
         lsn.0 >= self.from

@@ -6,14 +6,14 @@
 pub mod inbox;
 
 use cage_engine::{
-    Admitted, Answer, Decision, Lsn, Operation, Record, RequestId, ResultCode, Role, Settings, State, Timestamp,
-    decide,
+    Admitted, Answer, Decision, Lsn, Operation, Record, RequestId, ResultCode, Role, Settings, State,
+    Timestamp, decide,
 };
 use cage_protocol::{Read, Reply};
 use cage_wal::{Appended, LogFault, Writer};
 
 use crate::admission::{Item, Ticket};
-use crate::limits::EXPIRIES_PER_STEP_MAX;
+use crate::limits::{EXPIRIES_PER_STEP_MAX, TOUCH_ITEMS};
 use crate::reply::Replies;
 
 /// The log has no room for a batch: the disk is behind. Nothing of the batch was done.
@@ -104,8 +104,14 @@ impl Sequencer {
         }
         let mut replies = Replies::with_capacity(batch.len());
         let mut needed = Lsn::NONE;
-        for ticket in batch {
-            needed = needed.max(self.take(now, ticket, &mut replies));
+        for some in batch.chunks(TOUCH_ITEMS) {
+            self.state.touch(some.iter().filter_map(|ticket| match &ticket.item {
+                Item::Operation(admitted) => Some(&admitted.request),
+                Item::Read(_) | Item::Refused(_) => None,
+            }));
+            for ticket in some {
+                needed = needed.max(self.take(now, ticket, &mut replies));
+            }
         }
         self.counts.batches += 1;
         Ok(Appended::new(cage_wal::Lsn(needed.0), replies))
@@ -241,7 +247,11 @@ impl Sequencer {
     fn append(&mut self, record: &Record) -> Lsn {
         let lsn = self.state.next_lsn();
         let appended = self.writer.append(&record.to_bytes());
-        assert_eq!(appended.map(|lsn| lsn.0), Ok(lsn.0), "room was looked at before, and positions go together");
+        assert_eq!(
+            appended.map(|lsn| lsn.0),
+            Ok(lsn.0),
+            "room was looked at before, and positions go together"
+        );
         if let Err(fault) = self.state.apply(lsn, record) {
             // The books and the log would part here. Nothing of it is acknowledged: the process ends.
             panic!("the ledger refused its own record {lsn}: {fault}");

@@ -15,8 +15,9 @@ pub(super) async fn read(receive: &mut RecvStream) -> Result<Option<(Hello, Vec<
     loop {
         match Frame::split(&unread).map_err(Ended::at)? {
             Some((Frame { kind: FrameKind::Hello, items }, length)) => {
-                let hello = Hello::from_bytes(items)
-                    .ok_or_else(|| Ended::new(CloseCode::FrameMalformed, "this is no hello of the cage protocol"))?;
+                let hello = Hello::from_bytes(items).ok_or_else(|| {
+                    Ended::new(CloseCode::FrameMalformed, "this is no hello of the cage protocol")
+                })?;
                 return Ok(Some((hello, unread.split_off(length))));
             }
             Some(_) => {

@@ -31,7 +31,11 @@ pub trait Host {
     ///
     /// # Errors
     /// The reason to close the connection with, and a sentence for its reader.
-    fn greet(&self, hello: &cage_protocol::Hello, identity: &Identity) -> Result<Greeting, (CloseCode, String)>;
+    fn greet(
+        &self,
+        hello: &cage_protocol::Hello,
+        identity: &Identity,
+    ) -> Result<Greeting, (CloseCode, String)>;
 }
 
 /// One connection.
@@ -73,14 +77,14 @@ impl Session {
 
     async fn serve(self: &Rc<Self>, host: Rc<impl Host + 'static>) -> Result<(), Ended> {
         let first = tokio::time::timeout(HELLO_TIME_MAX, self.hello(&*host)).await;
-        let Some((send, receive, unread)) = first.map_err(|_| Ended::new(CloseCode::HelloTooLate, "no hello"))??
+        let Some((send, receive, unread)) =
+            first.map_err(|_| Ended::new(CloseCode::HelloTooLate, "no hello"))??
         else {
             return Ok(());
         };
         let mut streams = tokio::task::JoinSet::new();
-        let serve = |send, receive, unread| {
-            stream::run(Rc::clone(self), Rc::clone(&host), send, receive, unread)
-        };
+        let serve =
+            |send, receive, unread| stream::run(Rc::clone(self), Rc::clone(&host), send, receive, unread);
         streams.spawn_local(serve(send, receive, unread));
         loop {
             tokio::select! {
@@ -100,10 +104,7 @@ impl Session {
     }
 
     /// Reads the hello and answers it. Nothing if the client went away.
-    async fn hello(
-        &self,
-        host: &impl Host,
-    ) -> Result<Option<(SendStream, RecvStream, Vec<u8>)>, Ended> {
+    async fn hello(&self, host: &impl Host) -> Result<Option<(SendStream, RecvStream, Vec<u8>)>, Ended> {
         let Ok((mut send, mut receive)) = self.connection.accept_bi().await else { return Ok(None) };
         let (hello, unread) = match hello::read(&mut receive).await? {
             Some(read) => read,
@@ -174,6 +175,9 @@ impl Ended {
     }
 
     fn at(fault: cage_protocol::FrameFault) -> Self {
-        Self { code: fault.code, reason: format!("{} (byte {} of the frame)", fault.code.meaning(), fault.offset) }
+        Self {
+            code: fault.code,
+            reason: format!("{} (byte {} of the frame)", fault.code.meaning(), fault.offset),
+        }
     }
 }

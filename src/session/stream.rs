@@ -89,7 +89,9 @@ async fn read(
         match read {
             Ok(Some(_)) => {}
             Ok(None) if unread.is_empty() => break Ok(()),
-            Ok(None) => break Err(Ended::new(CloseCode::FrameTruncated, CloseCode::FrameTruncated.meaning())),
+            Ok(None) => {
+                break Err(Ended::new(CloseCode::FrameTruncated, CloseCode::FrameTruncated.meaning()));
+            }
             Err(_) => break Ok(()),
         }
     };

@@ -1,0 +1,65 @@
+//! The engine alone: decide, encode, apply, on one thread.
+
+use std::time::Instant;
+
+use cage_engine::{Admitted, Decision, Settings, State, Timestamp, decide};
+
+use crate::workload::{Mix, Workload};
+
+/// What a run measured.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineRun {
+    /// Requests decided, encoded and applied a second.
+    pub per_second: f64,
+    /// Records that were refusals: none, or the workload is not what it says.
+    pub refused: u64,
+}
+
+const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
+/// Requests are made beforehand, so many at a time, so that making them is not what is measured.
+const CHUNK: usize = 4_096;
+/// As the sequencer does: memory is read for so many requests at once.
+const TOUCH: usize = 16;
+
+/// Runs `requests` of `mix` over `players` players; the table of ids is `ids_capacity` long and idempotency is on.
+#[must_use]
+pub fn run(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> EngineRun {
+    let mut workload = Workload::new(mix, players, 0x5eed);
+    let settings = Settings { ids_capacity, ids_retention_millis: 0, ..Settings::DEFAULT };
+    let mut state = State::new(0x5eed);
+    for admitted in workload.setup(settings, START) {
+        step(&mut state, START, &admitted);
+    }
+    let (mut seconds, mut refused, mut done) = (0.0, 0, 0_usize);
+    let mut chunk = Vec::with_capacity(CHUNK);
+    while done < requests {
+        let now = Timestamp(START.0 + done as u64 * 1_000);
+        chunk.clear();
+        chunk.extend((0..CHUNK).map(|_| workload.next(now)));
+        let begin = Instant::now();
+        for some in chunk.chunks(TOUCH) {
+            state.touch(some.iter().map(|admitted| &admitted.request));
+            for admitted in some {
+                refused += step(&mut state, now, admitted);
+            }
+        }
+        seconds += begin.elapsed().as_secs_f64();
+        done += CHUNK;
+    }
+    EngineRun { per_second: done as f64 / seconds, refused }
+}
+
+/// One request; 1 if it was not executed.
+fn step(state: &mut State, now: Timestamp, admitted: &Admitted) -> u64 {
+    match decide(state, now, admitted) {
+        Decision::Record(record) => {
+            std::hint::black_box(record.to_bytes());
+            let lsn = state.next_lsn();
+            if let Err(fault) = state.apply(lsn, &record) {
+                panic!("record {lsn} cannot be applied: {fault}");
+            }
+            u64::from(!record.result.is_executed())
+        }
+        Decision::Answer(_) => 1,
+    }
+}

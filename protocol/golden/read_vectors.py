@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Reads and writes the wire's golden vectors with nothing but the tables of docs/protocol.md.
+
+A second implementation, so that the document and not the Rust code is what the bytes follow.
+Usage: read_vectors.py [vectors.json]; exits with 1 and says which field of which vector differs.
+"""
+import json
+import pathlib
+import sys
+
+# (field, bytes, kind): kind u = unsigned, i = signed, both little-endian; x = bytes as hex; 0 = zero.
+REQUEST = [("kind", 2, "u"), ("asset", 2, "u"), ("flags", 2, "u"), (None, 2, "0"), ("id", 16, "u"),
+           ("reference", 16, "u"), ("amount", 16, "u"), ("player", 8, "u"), ("session", 4, "u"),
+           ("game", 4, "u"), ("detail", 32, "x"), ("tag", 8, "u"), (None, 16, "0")]
+REPLY = [("tag", 8, "u"), ("lsn", 8, "u"), ("player", 8, "u"), ("result", 2, "u"), ("asset", 2, "u"),
+         ("flags", 2, "u"), (None, 2, "0"), ("available", 16, "i"), ("reserved", 16, "i")]
+WATERMARK = [("log_id", 16, "u"), ("lsn", 8, "u"), ("chain_lsn", 8, "u"), ("chain_head", 32, "x")]
+MAGIC = ("magic", 4, "u")
+HELLO = [MAGIC, ("version_min", 2, "u"), ("version_max", 2, "u"), (None, 24, "0")] + WATERMARK
+WELCOME = [MAGIC, ("version", 2, "u"), ("role", 1, "u"), (None, 1, "0"), ("frame_items_max", 2, "u"),
+           (None, 2, "0"), ("in_flight_max", 4, "u"), ("epoch", 8, "u"), ("now", 8, "u"),
+           ("id_horizon", 8, "u"), (None, 24, "0")] + WATERMARK
+FRAME = [("length", 4, "u"), ("kind", 1, "u"), (None, 1, "0"), ("count", 2, "u")]
+LAYOUTS = {"request": (REQUEST, 128), "reply": (REPLY, 64), "hello": (HELLO, 96), "welcome": (WELCOME, 128),
+           "frame": (FRAME, 8)}
+
+
+def read(layout, data):
+    fields, at = {}, 0
+    for name, size, kind in layout:
+        part, at = data[at:at + size], at + size
+        if kind == "0":
+            assert part == bytes(size), f"bytes {at - size}..{at} must be zero"
+        elif kind == "x":
+            fields[name] = part.hex()
+        else:
+            fields[name] = str(int.from_bytes(part, "little", signed=kind == "i"))
+    return fields
+
+
+def write(layout, fields):
+    out = b""
+    for name, size, kind in layout:
+        if kind == "0":
+            out += bytes(size)
+        elif kind == "x":
+            out += bytes.fromhex(fields[name])
+        else:
+            out += int(fields[name]).to_bytes(size, "little", signed=kind == "i")
+    return out
+
+
+def check(vector):
+    layout, size = LAYOUTS[vector["kind"]]
+    data = bytes.fromhex(vector["bytes"])
+    head = data[:size] if vector["kind"] == "frame" else data
+    assert len(head) == size, f"expected {size} bytes, found {len(head)}"
+    fields = read(layout, head)
+    for name, value in vector["fields"].items():
+        assert fields[name] == value, f"{name} is {fields[name]}, expected {value}"
+    assert write(layout, fields) == head, "written again, the bytes differ"
+    if "magic" in fields:
+        assert int(fields["magic"]).to_bytes(4, "little") == b"CAGE", "magic"
+    if vector["kind"] == "frame":
+        assert len(data) == size + int(fields["length"]), "length"
+
+
+def main():
+    default = pathlib.Path(__file__).with_name("vectors.json")
+    path = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    vectors, failed = json.loads(path.read_text()), 0
+    for vector in vectors:
+        try:
+            check(vector)
+        except AssertionError as wrong:
+            print(f"{vector['kind']} {vector['name']}: {wrong}")
+            failed += 1
+    print(f"{len(vectors) - failed} passed, {failed} failed")
+    return 1 if failed or not vectors else 0
+
+
+sys.exit(main())

@@ -1,0 +1,227 @@
+//! The bytes of the wire are a published contract: what stands in `golden/vectors.json` is what this build writes
+//! and reads. Readers in other languages check themselves against the same file.
+//!
+//! `CAGE_BLESS=1 cargo test -p cage-protocol` writes the file anew; the difference belongs into the review.
+
+use std::fmt::Write as _;
+
+use cage_engine::{
+    Amount, AssetCode, AssetId, Balance, CallerId, Expiry, GameId, Lsn, Operation, PlayerClass, PlayerId,
+    RequestId, ResultCode, SessionId, Timestamp,
+};
+use cage_protocol::{Ask, Asked, CloseCode, Frame, Hello, Read, Reply, Watermark, Welcome, frame};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/vectors.json");
+
+fn id(number: u128) -> RequestId {
+    RequestId::from_time(Timestamp::from_millis(1_700_000_000_000), number)
+}
+
+fn operations() -> Vec<Operation> {
+    let (player, other) = (PlayerId::from_index(0), PlayerId::from_index(1));
+    let asset = AssetId(1);
+    vec![
+        Operation::OpenAsset {
+            code: AssetCode::new("ETH").unwrap(),
+            scale: 18,
+            transfers: true,
+            amount_max: Amount(10_u128.pow(24)),
+        },
+        Operation::OpenPlayer {
+            caller_id: CallerId(0x0123_4567_89ab_cdef),
+            brand: 7,
+            jurisdiction: 49,
+            class: PlayerClass::Test,
+        },
+        Operation::DepositCredit { player, asset, amount: Amount(10_u128.pow(20)), chain: 1 },
+        Operation::Transfer { from: player, to: other, asset, amount: Amount(5), session: SessionId(9) },
+        Operation::Reserve {
+            player,
+            asset,
+            stake: Amount(100),
+            payout_max: Amount(3_600),
+            game: GameId::new(3, 44),
+            session: SessionId(9),
+            expiry: Expiry::Release(Timestamp::from_millis(1_700_000_060_000)),
+        },
+        Operation::Settle { player, asset, hold: id(5), stake: Amount(100), payout: Amount(250) },
+        Operation::Cancel { player, asset, hold: id(5) },
+    ]
+}
+
+/// Each vector: its kind, its bytes, and the fields that a reader must find in them, in the order of the bytes.
+fn vectors() -> Vec<(&'static str, String, Vec<u8>, Vec<(&'static str, String)>)> {
+    let mut vectors = Vec::new();
+    for (number, operation) in operations().into_iter().enumerate() {
+        let request = operation.request(id(number as u128 + 1));
+        let tag = 0x1000 + number as u64;
+        let bytes = Ask::Operation(request).to_bytes(tag).to_vec();
+        let fields = vec![
+            ("kind", request.kind.number().to_string()),
+            ("asset", request.asset.0.to_string()),
+            ("flags", u16::from(request.linked).to_string()),
+            ("id", request.id.0.to_string()),
+            ("reference", request.reference.to_string()),
+            ("amount", request.amount.0.to_string()),
+            ("player", request.player.number().to_string()),
+            ("session", request.session.0.to_string()),
+            ("game", request.game.0.to_string()),
+            ("detail", hex(&request.detail.0)),
+            ("tag", tag.to_string()),
+        ];
+        vectors.push(("request", request.kind.name().to_owned(), bytes, fields));
+    }
+    let read = Read::Balances { player: PlayerId::from_index(0), asset: AssetId(1) };
+    let fields = [("kind", 0x2001), ("asset", 1), ("player", PlayerId::from_index(0).number()), ("tag", 77)];
+    let fields = fields.map(|(name, value): (_, u64)| (name, value.to_string())).to_vec();
+    vectors.push(("request", "read_balances".to_owned(), Ask::Read(read).to_bytes(77).to_vec(), fields));
+    for (name, reply) in replies() {
+        let flags = u8::from(reply.available.is_some())
+            | u8::from(reply.reserved.is_some()) << 1
+            | u8::from(reply.repeated) << 2;
+        let fields = vec![
+            ("tag", reply.tag.to_string()),
+            ("lsn", reply.lsn.0.to_string()),
+            ("player", reply.player.to_string()),
+            ("result", reply.result.number().to_string()),
+            ("asset", reply.asset.0.to_string()),
+            ("flags", flags.to_string()),
+            ("available", reply.available.unwrap_or_default().0.to_string()),
+            ("reserved", reply.reserved.unwrap_or_default().0.to_string()),
+        ];
+        vectors.push(("reply", name.to_owned(), reply.to_bytes().to_vec(), fields));
+    }
+    let seen = Watermark { log_id: 5 << 100, lsn: 1_000, chain_lsn: 998, chain_head: [0xab; 32] };
+    let watermark = |seen: Watermark| {
+        vec![
+            ("log_id", seen.log_id.to_string()),
+            ("lsn", seen.lsn.to_string()),
+            ("chain_lsn", seen.chain_lsn.to_string()),
+            ("chain_head", hex(&seen.chain_head)),
+        ]
+    };
+    let hello = Hello { version_min: 0, version_max: 3, seen };
+    let fields =
+        [vec![("version_min", "0".to_owned()), ("version_max", "3".to_owned())], watermark(seen)].concat();
+    vectors.push(("hello", "hello".to_owned(), hello.to_bytes().to_vec(), fields));
+    let welcome = welcome(seen);
+    let fields = [
+        vec![
+            ("version", "0".to_owned()),
+            ("role", "1".to_owned()),
+            ("frame_items_max", "1024".to_owned()),
+            ("in_flight_max", "65536".to_owned()),
+            ("epoch", "81985529216486895".to_owned()),
+            ("now", "1700000000000000000".to_owned()),
+            ("id_horizon", "1699999000000000000".to_owned()),
+        ],
+        watermark(seen),
+    ]
+    .concat();
+    vectors.push(("welcome", "welcome".to_owned(), welcome.to_bytes().to_vec(), fields));
+    let goodbye = frame::goodbye(CloseCode::Draining, "see you");
+    let fields = vec![("length", "128".to_owned()), ("kind", "5".to_owned()), ("count", "1".to_owned())];
+    vectors.push(("frame", "goodbye".to_owned(), goodbye, fields));
+    vectors
+}
+
+fn replies() -> Vec<(&'static str, Reply)> {
+    let executed = Reply {
+        tag: 1,
+        result: ResultCode::Done,
+        repeated: true,
+        lsn: Lsn(42),
+        asset: AssetId(1),
+        player: PlayerId::from_index(0).number(),
+        available: Some(Balance(10_i128.pow(20))),
+        reserved: Some(Balance(100)),
+    };
+    let totals =
+        Reply { available: Some(Balance(7)), reserved: Some(Balance(-7)), repeated: false, ..executed };
+    let refused =
+        Reply { result: ResultCode::InsufficientFunds, available: None, reserved: None, ..executed };
+    vec![
+        ("executed", executed),
+        ("totals", totals),
+        ("refused", refused),
+        ("not_taken", Reply::without_record(9, ResultCode::IdTableFull)),
+    ]
+}
+
+const fn welcome(durable: Watermark) -> Welcome {
+    Welcome {
+        version: 0,
+        role: 1,
+        frame_items_max: 1024,
+        in_flight_max: 65_536,
+        epoch: 0x0123_4567_89ab_cdef,
+        now: 1_700_000_000_000_000_000,
+        id_horizon: 1_699_999_000_000_000_000,
+        durable,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn rendered() -> String {
+    let rows = vectors().into_iter().map(|(kind, name, bytes, fields)| {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": \"{value}\"")).collect();
+        format!(
+            "  {{\"kind\": \"{kind}\", \"name\": \"{name}\", \"bytes\": \"{}\",\n   \"fields\": {{{}}}}}",
+            hex(&bytes),
+            fields.join(", ")
+        )
+    });
+    format!("[\n{}\n]\n", rows.collect::<Vec<_>>().join(",\n"))
+}
+
+#[test]
+fn the_golden_vectors_are_what_this_build_writes() {
+    let rendered = rendered();
+    if std::env::var_os("CAGE_BLESS").is_some() {
+        std::fs::write(FILE, &rendered).unwrap();
+    }
+    let golden = std::fs::read_to_string(FILE).unwrap();
+    assert!(golden == rendered, "the wire's bytes changed: see the head of this file");
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for (number, operation) in operations().into_iter().enumerate() {
+        let ask = Ask::Operation(operation.request(id(number as u128 + 1)));
+        let asked = Asked::from_bytes(&ask.to_bytes(u64::MAX - 3));
+        assert_eq!(asked, Asked { tag: u64::MAX - 3, ask: Ok(ask) });
+        let Ok(Ask::Operation(request)) = asked.ask else { panic!("an operation") };
+        assert_eq!(Operation::try_from(&request), Ok(operation));
+    }
+    for read in [
+        Read::Balances { player: PlayerId::from_index(3), asset: AssetId(2) },
+        Read::Totals { asset: AssetId(2) },
+    ] {
+        assert_eq!(
+            Asked::from_bytes(&Ask::Read(read).to_bytes(1)),
+            Asked { tag: 1, ask: Ok(Ask::Read(read)) }
+        );
+    }
+    for (_, reply) in replies() {
+        assert_eq!(Reply::from_bytes(&reply.to_bytes()), Some(reply));
+    }
+    let seen = Watermark { log_id: 1, lsn: 2, chain_lsn: 3, chain_head: [4; 32] };
+    let hello = Hello { version_min: 0, version_max: 1, seen };
+    assert_eq!(Hello::from_bytes(&hello.to_bytes()), Some(hello));
+    assert_eq!(Welcome::from_bytes(&welcome(seen).to_bytes()), Some(welcome(seen)));
+    let goodbye = frame::goodbye(CloseCode::LogFailed, "ö".repeat(200).as_str());
+    let (read, length) = Frame::split(&goodbye).unwrap().unwrap();
+    assert_eq!(length, goodbye.len());
+    let (code, reason) = frame::read_goodbye(read.items);
+    assert_eq!(
+        (code, reason),
+        (Some(CloseCode::LogFailed), "ö".repeat(62).as_str()),
+        "cut between characters"
+    );
+}
