@@ -8,12 +8,13 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use cage_client::{CredentialsError, Pair};
 use cage_engine::Role;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// The scheme of the URI that names a caller.
 const IDENTITY_SCHEME: &str = "cage://";
@@ -40,14 +41,9 @@ pub enum CertsError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file holds no usable PEM.
-    #[error("{path}: no usable {what} in it (expected PEM)", path = path.display())]
-    Pem {
-        /// Which file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-    },
+    /// A file that should hold a certificate or a key does not.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// A certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -85,46 +81,6 @@ impl Identity {
         let actor = u32::from_le_bytes(*digest.as_bytes().first_chunk()?);
         Some(Self { role, uri: uri.to_owned(), actor })
     }
-}
-
-/// A certificate and its key, by their files.
-#[derive(Debug)]
-pub struct KeyedCertificate {
-    /// The certificate.
-    pub certificate: CertificateDer<'static>,
-    /// Its private key.
-    pub key: PrivateKeyDer<'static>,
-}
-
-/// The certificate authority's certificate in a folder of certificates.
-///
-/// # Errors
-/// [`CertsError`] if it is missing or unreadable.
-pub fn load_authority(dir: &Path) -> Result<CertificateDer<'static>, CertsError> {
-    load_certificate(&dir.join("ca.pem"))
-}
-
-/// The certificate and key called `name` in a folder of certificates.
-///
-/// # Errors
-/// [`CertsError`] if one is missing or unreadable.
-pub fn load(dir: &Path, name: &str) -> Result<KeyedCertificate, CertsError> {
-    let certificate = load_certificate(&dir.join(format!("{name}.pem")))?;
-    let path = dir.join(format!("{name}.key"));
-    let pem = read(&path)?;
-    let key =
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| CertsError::Pem { path, what: "private key" })?;
-    Ok(KeyedCertificate { certificate, key })
-}
-
-fn load_certificate(path: &Path) -> Result<CertificateDer<'static>, CertsError> {
-    let pem = read(path)?;
-    CertificateDer::from_pem_slice(&pem)
-        .map_err(|_| CertsError::Pem { path: path.to_owned(), what: "certificate" })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CertsError> {
-    fs::read(path).map_err(|source| CertsError::File { path: path.to_owned(), source })
 }
 
 /// Makes a development set in `dir` unless there is one: an authority, a server for `localhost`, and one caller
@@ -215,18 +171,20 @@ fn write_new(path: &Path, contents: &[u8]) -> Result<(), CertsError> {
         .map_err(|source| CertsError::File { path: path.to_owned(), source })
 }
 
-/// A caller's certificate and key that nobody signed for this ledger: for tests of what is refused.
+/// A caller's certificate and key that this ledger's authority never signed: for tests of what is refused.
 ///
 /// # Errors
 /// [`CertsError`] if they cannot be made.
-pub fn foreign_caller(role: Role) -> Result<KeyedCertificate, CertsError> {
+pub fn foreign_caller(role: Role) -> Result<Pair, CertsError> {
     let (certificate, key) = Authority::new()?.caller(role, "stranger")?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    Ok(KeyedCertificate { certificate: certificate.der().clone(), key })
+    Ok(Pair { chain: vec![certificate.der().clone()], key })
 }
 
 #[cfg(test)]
 mod tests {
+    use cage_client::load_pair;
+
     use super::*;
 
     #[test]
@@ -236,12 +194,12 @@ mod tests {
         assert!(ensure_development_set(&certs).unwrap());
         assert!(!ensure_development_set(&certs).unwrap());
         for role in Role::CALLERS {
-            let identity = Identity::of(&load(&certs, role.name()).unwrap().certificate).unwrap();
+            let identity = Identity::of(&load_pair(&certs, role.name()).unwrap().chain[0]).unwrap();
             assert_eq!(identity.role, role);
             assert_eq!(identity.uri, format!("cage://{}/dev", role.name()));
         }
-        let server = load(&certs, "server").unwrap();
-        assert!(matches!(Identity::of(&server.certificate), Err(CertsError::NoRole)));
+        let server = load_pair(&certs, "server").unwrap();
+        assert!(matches!(Identity::of(&server.chain[0]), Err(CertsError::NoRole)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
+use cage_client::Pair;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use rustls::crypto::ring;
@@ -15,7 +16,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{CipherSuite, RootCertStore, ServerConfig, SupportedCipherSuite};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::certs::{self, CertsError, Identity, KeyedCertificate};
+use crate::certs::{CertsError, Identity};
 use crate::limits;
 
 /// Why the endpoint cannot be opened.
@@ -39,8 +40,9 @@ pub enum EndpointError {
 /// # Errors
 /// [`EndpointError`] if the certificates or the address do not do.
 pub fn open(address: SocketAddr, certs: &Path) -> Result<Endpoint, EndpointError> {
-    let authority = certs::load_authority(certs)?;
-    let tls = tls(authority, certs::load(certs, "server")?)?;
+    let authority = cage_client::load_authority(certs).map_err(CertsError::from)?;
+    let server = cage_client::load_pair(certs, "server").map_err(CertsError::from)?;
+    let tls = tls(authority, server)?;
     let crypto = QuicServerConfig::try_from(tls)
         .map_err(|_| CertsError::Tls(rustls::Error::General("no cipher for QUIC's first packets".into())))?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -55,7 +57,7 @@ pub fn open(address: SocketAddr, certs: &Path) -> Result<Endpoint, EndpointError
     Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(listen)
 }
 
-fn tls(authority: CertificateDer<'static>, server: KeyedCertificate) -> Result<ServerConfig, CertsError> {
+fn tls(authority: CertificateDer<'static>, server: Pair) -> Result<ServerConfig, CertsError> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(prefer_aes_128);
     let provider = Arc::new(provider);
@@ -67,7 +69,7 @@ fn tls(authority: CertificateDer<'static>, server: KeyedCertificate) -> Result<S
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(callers)
-        .with_single_cert(vec![server.certificate], server.key)?;
+        .with_single_cert(server.chain, server.key)?;
     config.alpn_protocols = vec![cage_protocol::ALPN.to_vec()];
     // Early data can be replayed by anyone who saw it: never for money.
     config.max_early_data_size = 0;

@@ -137,7 +137,7 @@ impl State {
         let target = RequestId(request.reference);
         match request.kind.spec().effect {
             Effect::None => Ok(()),
-            Effect::Settings => self.apply_settings(Settings::from_detail(&request.detail)),
+            Effect::Settings => self.apply_settings(Settings::from_detail(&request.detail), record.decided),
             Effect::Asset => self.apply_asset(record),
             Effect::Player => self.apply_player(record),
             Effect::HoldOpened => {
@@ -162,11 +162,11 @@ impl State {
         }
     }
 
-    fn apply_settings(&mut self, settings: Settings) -> Result<(), ApplyFault> {
+    fn apply_settings(&mut self, settings: Settings, now: Timestamp) -> Result<(), ApplyFault> {
         let Settings { ids_capacity, ids_retention_millis, .. } = settings;
         self.ids = Some(match &self.ids {
             Some(ids) if !ids.fits(ids_capacity) => return Err(ApplyFault::Missing("the ids' capacity")),
-            Some(ids) => ids.resized(ids_capacity, ids_retention_millis),
+            Some(ids) => ids.resized(ids_capacity, ids_retention_millis, now),
             None => Ids::new(ids_capacity, ids_retention_millis, self.seed),
         });
         self.settings = Some(settings);

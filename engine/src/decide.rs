@@ -134,7 +134,7 @@ fn not_taken(state: &State, now: Timestamp, request: &Request, spec: &Spec) -> O
     if matches!(spec.id, IdRule::Permanent) {
         return state.keys.is_full().then_some(ResultCode::KeyTableFull);
     }
-    if request.id.time() > now.plus_millis(ID_AHEAD_MAX_MILLIS) {
+    if is_ahead(request.id, now) {
         return Some(ResultCode::IdFromFuture);
     }
     if spec.opens && request.id.time() <= ids.horizon() {
@@ -183,7 +183,7 @@ fn execute(
     if spec.counterparty && !state.players.contains(request.counterparty()) {
         return Err(ResultCode::CounterpartyUnknown);
     }
-    let hold = match refer(state, &request, spec.refers)? {
+    let hold = match refer(state, now, &request, spec.refers)? {
         Referred::Nothing => None,
         Referred::Hold(hold) => Some(hold),
         Referred::Tombstone => return Ok(ResultCode::Tombstoned),
@@ -205,7 +205,16 @@ enum Referred<'a> {
     Tombstone,
 }
 
-fn refer<'a>(state: &'a State, request: &Request, refers: Refers) -> Result<Referred<'a>, ResultCode> {
+fn is_ahead(id: RequestId, now: Timestamp) -> bool {
+    id.time() > now.plus_millis(ID_AHEAD_MAX_MILLIS)
+}
+
+fn refer<'a>(
+    state: &'a State,
+    now: Timestamp,
+    request: &Request,
+    refers: Refers,
+) -> Result<Referred<'a>, ResultCode> {
     let ended = |hold| {
         Err(match state.ending(hold) {
             None => return Ok(()),
@@ -227,6 +236,8 @@ fn refer<'a>(state: &'a State, request: &Request, refers: Refers) -> Result<Refe
             }
             ended(target)?;
             match refers {
+                // The horizon passes over a tombstone's time in the end: it must not lead far ahead.
+                Refers::HoldOrTombstone if is_ahead(target, now) => Err(ResultCode::IdFromFuture),
                 Refers::HoldOrTombstone => Ok(Referred::Tombstone),
                 _ => Err(ResultCode::HoldUnknown),
             }
@@ -352,6 +363,8 @@ fn hand_out(state: &State, spec: &Spec, record: &mut Record) -> Result<Option<Re
 /// The legs of the row, each seeing what the ones before it moved.
 fn move_money(facts: &Facts<'_>, spec: &Spec, record: &mut Record) -> Result<(), ResultCode> {
     debug_assert!(spec.legs.len() <= RECORD_LEGS_MAX);
+    let asset = facts.state.asset(facts.request.asset);
+    let mut players_total = asset.map_or(Balance::ZERO, |asset| asset.players_total);
     for leg in spec.legs {
         let (debit, credit) = (facts.account(leg.debit), facts.account(leg.credit));
         let amount = facts.amount(leg.amount);
@@ -361,6 +374,12 @@ fn move_money(facts: &Facts<'_>, spec: &Spec, record: &mut Record) -> Result<(),
             return Err(ResultCode::InsufficientFunds);
         }
         let credit_after = held(credit).plus(amount).ok_or(ResultCode::BalanceOverflow)?;
+        // What all players hold together must fit a balance as well; the house's total is its mirror.
+        players_total = match (debit.player(), credit.player()) {
+            (None, Some(_)) => players_total.plus(amount).ok_or(ResultCode::BalanceOverflow)?,
+            (Some(_), None) => players_total.less(amount).ok_or(ResultCode::BalanceOverflow)?,
+            _ => players_total,
+        };
         record.push_leg(Leg { debit, credit, amount, debit_after, credit_after });
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
 mod audit;
+mod demo;
 mod log;
 mod serve;
 
@@ -20,6 +21,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Audit(audit::Audit),
+    Demo(demo::Demo),
     Log(log::Log),
 }
 
@@ -29,6 +31,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Log(log) => log.run(),
     }
 }

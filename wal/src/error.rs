@@ -137,6 +137,9 @@ pub enum OpenError {
     /// The operating system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The first segment could not be begun.
+    #[error(transparent)]
+    Fault(LogFault),
 }
 
 /// Why the live log stopped. Final: the durable LSN never moves again; exit, start again, recover.

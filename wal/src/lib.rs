@@ -1,7 +1,8 @@
 //! A write-ahead log of fixed-size records: group commit, hash chain, recovery.
 //!
-//! In: records of exactly [`RECORD_BYTES`] bytes, in order, from one writer. Out: the same records, durable, in the
-//! same order, with a [`DurableLsn`] that says up to where, and a [`ChainHash`] that says what came before.
+//! In: records of exactly [`RECORD_BYTES`] bytes, in order, from one writer. Out: the same records, durable,
+//! in the same order, with a [`DurableLsn`] that says up to where, and a [`ChainHash`] that says what came
+//! before.
 //! Never here: what a record means, a retry of a failed write, a truncated or deleted segment.
 //!
 //! ```text
@@ -22,8 +23,8 @@ pub mod storage;
 
 pub use error::{Corruption, Damage, LogFault, OpenError, ReadError, RecoveryError, StorageError};
 pub use format::{
-    BLOCK_BYTES, FORMAT_VERSION, FRAME_BYTES_MAX, FRAME_MAGIC, FRAME_RECORDS_MAX, LINKED_RECORDS_MAX, PAGE_BYTES,
-    RECORD_BYTES, Record, SEGMENT_BYTES_MIN, SEGMENT_MAGIC,
+    BLOCK_BYTES, FORMAT_VERSION, FRAME_BYTES_MAX, FRAME_MAGIC, FRAME_RECORDS_MAX, LINKED_RECORDS_MAX,
+    PAGE_BYTES, RECORD_BYTES, Record, SEGMENT_BYTES_MIN, SEGMENT_MAGIC,
 };
 pub use live::{
     Callbacks, Closed, Full, Identity, LogHandle, LogOptions, LogStats, Reader, RecordTraits, Writer,

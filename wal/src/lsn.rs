@@ -1,12 +1,12 @@
 //! The words of the log as types: positions, identities, and the proof that something is durable.
 //!
-//! In: plain numbers from the format. Out: types that cannot be mixed up. Never here: a [`DurableLsn`] that no flush
-//! stands behind.
+//! In: plain numbers from the format. Out: types that cannot be mixed up. Never here: a [`DurableLsn`] that
+//! no flush stands behind.
 
 use std::fmt;
 
-/// Log sequence number of a record: the first record of a log is 1, each next one is one more, none is used twice.
-/// `Lsn(0)` means "before the first record".
+/// Log sequence number of a record: the first record of a log is 1, each next one is one more, none is used
+/// twice. `Lsn(0)` means "before the first record".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
@@ -41,7 +41,8 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// Everything up to and including this LSN survives a loss of power. Only the flusher and recovery can make one.
+/// Everything up to and including this LSN survives a loss of power. Only the flusher and recovery can make
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DurableLsn(Lsn);
 
@@ -86,8 +87,8 @@ impl<T> Appended<T> {
     }
 }
 
-/// BLAKE3 over a frame, whose header holds the hash of the frame before: one value that stands for all that came
-/// before.
+/// BLAKE3 over a frame, whose header holds the hash of the frame before: one value that stands for all that
+/// came before.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChainHash([u8; 32]);
 
@@ -104,7 +105,8 @@ impl ChainHash {
         &self.0
     }
 
-    /// The chain before the first frame of a log: BLAKE3 of `cage log` and the log id (16 bytes, little-endian).
+    /// The chain before the first frame of a log: BLAKE3 of `cage log` and the log id (16 bytes,
+    /// little-endian).
     #[must_use]
     pub fn genesis(log: LogId) -> Self {
         let mut hasher = blake3::Hasher::new();

@@ -61,6 +61,10 @@ impl Holds {
         self.index.find(hash(id.0, self.seed), is_it)
     }
 
+    pub(crate) fn touch(&self, id: RequestId) -> u32 {
+        self.index.touch(hash(id.0, self.seed))
+    }
+
     pub(crate) fn get(&self, id: RequestId) -> Option<&Hold> {
         self.rows.get(self.row(id)? as usize)
     }

@@ -56,7 +56,7 @@ pub(crate) struct Ids {
     block_times: Vec<u64>,
     block_len: u64,
     retention_millis: u64,
-    /// The greatest time inside any forgotten request id.
+    /// The greatest time inside any forgotten id, of a request or of a hold.
     horizon: Timestamp,
 }
 
@@ -79,12 +79,12 @@ impl Ids {
     }
 
     /// The same memory with other bounds. The caller has checked with [`Self::fits`].
-    pub(crate) fn resized(&self, capacity: u64, retention_millis: u64) -> Self {
+    pub(crate) fn resized(&self, capacity: u64, retention_millis: u64, now: Timestamp) -> Self {
         let mut resized = Self::new(capacity, retention_millis, self.seed);
         resized.horizon = self.horizon;
         for position in self.tail..self.head {
             let entry = self.entries[self.place(position)];
-            resized.push(entry, Timestamp(self.block_times[self.block_place(position)]));
+            resized.push(entry, self.written_before(position).unwrap_or(now));
         }
         resized
     }
@@ -155,16 +155,21 @@ impl Ids {
     /// An entry is as old as the beginning of the block after its own: at most a block's time too young.
     fn is_old(&self, position: u64, now: Timestamp) -> bool {
         let next_block = (position / self.block_len + 1) * self.block_len;
-        let written_before = if next_block < self.head {
-            Timestamp(self.block_times[self.block_place(next_block)])
-        } else {
-            return false;
-        };
-        written_before.plus_millis(self.retention_millis) <= now
+        self.begun(next_block).is_some_and(|begun| begun.plus_millis(self.retention_millis) <= now)
+    }
+
+    /// A time at or after that at which the entry was written; `None` if that is the latest.
+    fn written_before(&self, position: u64) -> Option<Timestamp> {
+        self.begun(position.next_multiple_of(self.block_len))
+    }
+
+    /// When the block that starts at this position was begun; `None` if it was not yet.
+    fn begun(&self, block_start: u64) -> Option<Timestamp> {
+        (block_start < self.head).then(|| Timestamp(self.block_times[self.block_place(block_start)]))
     }
 
     fn find(&self, id: RequestId, space: Space) -> Option<&Entry> {
-        let row = self.index.find(self.hash(id, space), |row| {
+        let row = self.index.find(self.hash(id), |row| {
             let entry = &self.entries[row as usize];
             entry_id(entry) == id && entry_space(entry) == space
         })?;
@@ -181,25 +186,37 @@ impl Ids {
             self.block_times[block] = now.0;
         }
         self.entries[place] = entry;
-        let hash = self.hash(entry_id(&entry), entry_space(&entry));
-        self.index.insert(hash, place as u32);
+        self.index.insert(self.hash(entry_id(&entry)), place as u32);
         self.head += 1;
     }
 
     fn forget_oldest(&mut self) {
         let place = self.place(self.tail);
         let entry = self.entries[place];
-        let (id, space) = (entry_id(&entry), entry_space(&entry));
-        let there = self.index.remove(self.hash(id, space), place as u32);
+        let id = entry_id(&entry);
+        let there = self.index.remove(self.hash(id), place as u32);
         debug_assert!(there, "every remembered fact is in the index");
-        if space == Space::Request {
-            self.horizon = self.horizon.max(id.time());
-        }
+        // A forgotten tombstone counts too: the bet that it forbids may still be under way.
+        self.horizon = self.horizon.max(id.time());
         self.tail += 1;
     }
 
-    const fn hash(&self, id: RequestId, space: Space) -> u64 {
-        hash(id.0, self.seed ^ space as u64)
+    /// Both facts of an id lie in one bucket: a reserve looks for both.
+    const fn hash(&self, id: RequestId) -> u64 {
+        hash(id.0, self.seed)
+    }
+
+    /// Reads where looking for `id` will read.
+    pub(crate) fn touch(&self, id: RequestId) -> u32 {
+        self.index.touch(self.hash(id))
+    }
+
+    /// Reads where forgetting the fact `ahead` of the oldest will read, if one more is going to be forgotten.
+    pub(crate) fn touch_oldest(&self, ahead: u64) -> u32 {
+        if self.len() < self.capacity() {
+            return 0;
+        }
+        self.touch(entry_id(&self.entries[self.place(self.tail + ahead)]))
     }
 
     /// The entries in the order of the log, for the digest.

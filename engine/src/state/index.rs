@@ -67,6 +67,11 @@ impl Index {
         if bucket + 1 == self.buckets { 0 } else { bucket + 1 }
     }
 
+    /// Reads where a look-up of this hash will read first.
+    pub(crate) fn touch(&self, hash: u64) -> u32 {
+        self.bucket(self.home(hash))[OVERFLOW]
+    }
+
     /// The row of the key with this hash for which `is_it` says yes.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let wanted = self.entry(hash, 0) >> self.row_bits;
@@ -154,6 +159,10 @@ impl Growing {
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         // The youngest is the largest, and what is looked for is mostly young.
         self.generations.iter().rev().find_map(|index| index.find(hash, &is_it))
+    }
+
+    pub(crate) fn touch(&self, hash: u64) -> u32 {
+        self.generations.iter().fold(0, |seen, index| seen ^ index.touch(hash))
     }
 
     pub(crate) fn insert(&mut self, hash: u64, row: u32) {

@@ -25,6 +25,7 @@ use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
 use crate::id::{AssetId, CallerId, Lsn, PlayerId, RequestId};
 use crate::operation::{AssetCode, Settings};
+use crate::request::Request;
 use crate::time::Timestamp;
 
 /// The greatest number of assets in one ledger.
@@ -224,10 +225,32 @@ impl State {
     pub fn recomputed_sum(&self, asset: AssetId) -> Balance {
         let players = self.players.iter().flat_map(|(id, _)| self.players.holdings(id));
         let players = players.filter(|(held, _)| *held == asset);
-        let players: u128 = players.flat_map(|(_, purses)| purses).sum();
+        let players = players.flat_map(|(_, purses)| purses).map(|held| held as i128);
         let house = self.house.iter().filter(|(account, _)| account.asset() == asset);
-        let house: i128 = house.map(|(_, held)| held.0).sum();
-        Balance(i128::try_from(players).unwrap_or(i128::MAX).saturating_add(house))
+        // On the way the sum may pass what an i128 holds, in an order that nobody knows; in the end it fits again.
+        Balance(players.chain(house.map(|(_, held)| held.0)).fold(0, i128::wrapping_add))
+    }
+
+    /// Reads what deciding these requests will read, all of it at once, so that the processor waits for memory once
+    /// and not for each. Changes nothing; worth it for some 16 requests at a time.
+    pub fn touch<'a>(&self, requests: impl IntoIterator<Item = &'a Request>) {
+        let Some(ids) = &self.ids else { return };
+        let mut seen = 0;
+        for (ahead, request) in (0..).zip(requests) {
+            let spec = request.kind.spec();
+            seen ^= ids.touch(request.id) ^ ids.touch_oldest(ahead);
+            if spec.player {
+                seen ^= self.players.touch(request.player);
+            }
+            if spec.counterparty {
+                seen ^= self.players.touch(request.counterparty());
+            }
+            if spec.reference {
+                let target = RequestId(request.reference);
+                seen ^= ids.touch(target) ^ self.holds.touch(target);
+            }
+        }
+        core::hint::black_box(seen);
     }
 
     /// How a request of this id was answered, if that is remembered where its operation's ids are.

@@ -129,6 +129,11 @@ impl Players {
         self.facts.get(row as usize).map(|player| (PlayerId::from_index(row), player))
     }
 
+    /// Reads the line that a play of this player will read.
+    pub(crate) fn touch(&self, player: PlayerId) -> u32 {
+        self.first.get(player.index()).map_or(0, |cell| cell.next)
+    }
+
     pub(crate) fn open(&mut self, player: Player) -> PlayerId {
         let row = self.facts.push(player) as u32;
         self.first.push(Cell::new(AssetId::NONE));

@@ -35,8 +35,8 @@ impl BlockSums {
         hasher.finalize()
     }
 
-    /// The same for a block that begins with a header whose bytes from `skip` to its end hold checksums: those bytes
-    /// count as zero. `block` is at least a header long.
+    /// The same for a block that begins with a header whose bytes from `skip` to its end hold checksums:
+    /// those bytes count as zero. `block` is at least a header long.
     pub(crate) fn header_block(&self, offset: u64, block: &[u8], skip: usize) -> u32 {
         const ZEROES: [u8; HEADER_BYTES] = [0; HEADER_BYTES];
         let mut hasher = self.at(offset);
@@ -46,7 +46,8 @@ impl BlockSums {
         hasher.finalize()
     }
 
-    /// The checksums of all blocks of a frame at `offset`, the first one being a [`header_block`](Self::header_block).
+    /// The checksums of all blocks of a frame at `offset`, the first one being a
+    /// [`header_block`](Self::header_block).
     pub(crate) fn frame<'a>(
         &'a self,
         offset: u64,

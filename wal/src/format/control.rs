@@ -1,7 +1,8 @@
-//! The control file: two slots, written in turn, that say from outside the segments how far the log was durable.
+//! The control file: two slots, written in turn, that say from outside the segments how far the log was
+//! durable.
 //!
-//! In: a slot's values, or the bytes of the control file. Out: bytes, or checked slots. Never here: when a slot is
-//! written, and what follows from it.
+//! In: a slot's values, or the bytes of the control file. Out: bytes, or checked slots. Never here: when a
+//! slot is written, and what follows from it.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

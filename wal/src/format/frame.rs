@@ -1,16 +1,16 @@
 //! A frame: one header, then records, then zeroes up to a page boundary.
 //!
-//! In: header values with records already in place, or bytes read from a segment. Out: a sealed frame and its chain
-//! hash, or a checked header. Never here: whether a frame that does not verify is a torn tail or damage; that needs
-//! evidence from elsewhere (see `read::tail`).
+//! In: header values with records already in place, or bytes read from a segment. Out: a sealed frame and its
+//! chain hash, or a checked header. Never here: whether a frame that does not verify is a torn tail or
+//! damage; that needs evidence from elsewhere (see `read::tail`).
 
 use std::mem::offset_of;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::{
-    BlockSums, FORMAT_VERSION, FRAME_BLOCKS_MAX, FRAME_BYTES_MAX, FRAME_MAGIC, FRAME_RECORDS_MAX, HEADER_BYTES,
-    PAGE_BYTES, RECORD_BYTES, is_zero,
+    BlockSums, FORMAT_VERSION, FRAME_BLOCKS_MAX, FRAME_BYTES_MAX, FRAME_MAGIC, FRAME_RECORDS_MAX,
+    HEADER_BYTES, PAGE_BYTES, RECORD_BYTES, is_zero,
 };
 use crate::lsn::{ChainHash, Epoch, LogId, Lsn};
 
@@ -40,7 +40,8 @@ struct Layout {
 const CRC_TABLE: usize = offset_of!(ArchivedLayout, block_crcs);
 const _: () = assert!(size_of::<ArchivedLayout>() == HEADER_BYTES && align_of::<ArchivedLayout>() == 1);
 const _: () = assert!(CRC_TABLE + FRAME_BLOCKS_MAX * size_of::<u32>() == HEADER_BYTES);
-const _: () = assert!(offset_of!(ArchivedLayout, log) == 16 && offset_of!(ArchivedLayout, previous_chain) == 96);
+const _: () =
+    assert!(offset_of!(ArchivedLayout, log) == 16 && offset_of!(ArchivedLayout, previous_chain) == 96);
 
 /// What a frame says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +98,9 @@ pub(crate) fn records_that_fit(room: u64) -> usize {
     bytes.saturating_sub(HEADER_BYTES) / RECORD_BYTES
 }
 
-/// Completes a frame in place. `frame` is [`frame_bytes_for`] the header's records long and holds the records after
-/// the header's room; header, checksums and padding are written here. Returns the chain after this frame.
+/// Completes a frame in place. `frame` is [`frame_bytes_for`] the header's records long and holds the records
+/// after the header's room; header, checksums and padding are written here. Returns the chain after this
+/// frame.
 pub(crate) fn encode_frame(
     frame: &mut [u8],
     offset: u64,
@@ -106,7 +108,10 @@ pub(crate) fn encode_frame(
     identity: &SegmentIdentity,
 ) -> ChainHash {
     assert_eq!(frame.len(), header.frame_bytes(), "the frame's room is exactly as long as the frame");
-    assert!((1..=FRAME_RECORDS_MAX as u32).contains(&header.records), "a frame has records, and not too many");
+    assert!(
+        (1..=FRAME_RECORDS_MAX as u32).contains(&header.records),
+        "a frame has records, and not too many"
+    );
     assert!(header.durable_lsn < header.first_lsn, "a frame is built before it is durable");
     let mut layout = Layout {
         magic: FRAME_MAGIC,
@@ -141,8 +146,8 @@ impl SegmentIdentity {
         Self { log, epoch, segment, sums: BlockSums::new(log, epoch, segment) }
     }
 
-    /// Checks the frame that should begin at `offset`, where `rest` is the segment from there on. `next` and `chain`
-    /// are what it has to continue.
+    /// Checks the frame that should begin at `offset`, where `rest` is the segment from there on. `next` and
+    /// `chain` are what it has to continue.
     pub(crate) fn verify(
         &self,
         rest: &[u8],
@@ -153,7 +158,10 @@ impl SegmentIdentity {
         let layout = self.read_header(rest)?;
         let header = layout.header();
         let Some(frame) = rest.get(..header.frame_bytes()) else {
-            return Err(FrameFault::unreadable("a frame that ends inside its segment", "one that ends after it"));
+            return Err(FrameFault::unreadable(
+                "a frame that ends inside its segment",
+                "one that ends after it",
+            ));
         };
         self.verify_blocks(frame, offset, &layout)?;
         if !is_zero(&frame[HEADER_BYTES + header.records as usize * RECORD_BYTES..]) {
@@ -163,10 +171,7 @@ impl SegmentIdentity {
             return Err(FrameFault::contradiction(format!("first LSN {next}"), header.first_lsn));
         }
         if header.previous_chain != chain {
-            return Err(FrameFault::contradiction(
-                format!("previous chain {chain}"),
-                header.previous_chain,
-            ));
+            return Err(FrameFault::contradiction(format!("previous chain {chain}"), header.previous_chain));
         }
         Ok(header)
     }
@@ -186,14 +191,14 @@ impl SegmentIdentity {
         Ok(())
     }
 
-    /// The header at the beginning of `page`, if its fields are those of a frame of this segment. The checksums are
-    /// not looked at.
+    /// The header at the beginning of `page`, if its fields are those of a frame of this segment. The
+    /// checksums are not looked at.
     pub(crate) fn plausible_header(&self, page: &[u8]) -> Option<FrameHeader> {
         self.read_header(page).ok().map(|layout| layout.header())
     }
 
-    /// Checks only the block that holds the header and the one that holds record `index` of a frame at `offset`.
-    /// `block` returns the bytes of a block of the frame, given its number.
+    /// Checks only the first block of a frame at `offset`, which holds its header, and perhaps one other,
+    /// given by its number.
     pub(crate) fn verify_one_block(
         &self,
         first_block: &[u8],
@@ -242,7 +247,10 @@ impl SegmentIdentity {
             }
         }
         let records = layout.records as usize;
-        if records == 0 || records > FRAME_RECORDS_MAX || layout.frame_bytes as usize != frame_bytes_for(records) {
+        if records == 0
+            || records > FRAME_RECORDS_MAX
+            || layout.frame_bytes as usize != frame_bytes_for(records)
+        {
             let found = format!("{} records in {} bytes", layout.records, layout.frame_bytes);
             return Err(FrameFault::unreadable("a record count that matches the frame's length", found));
         }

@@ -1,7 +1,7 @@
 //! The first page of a segment: which log and epoch it belongs to, and what it continues.
 //!
-//! In: header values, or the first page of a segment file. Out: the page, or checked values. Never here: whether the
-//! segment before really ends where this header says; the scanner compares.
+//! In: header values, or the first page of a segment file. Out: the page, or checked values. Never here:
+//! whether the segment before really ends where this header says; the scanner compares.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -150,7 +150,13 @@ mod tests {
     #[test]
     fn only_the_exact_name_is_a_segment() {
         assert_eq!(segment_number("0000000000000010.wal"), Some(16));
-        for name in ["10.wal", "0000000000000000.wal", "000000000000001G.wal", "0000000000000010.tmp", "+000000000000010.wal"] {
+        for name in [
+            "10.wal",
+            "0000000000000000.wal",
+            "000000000000001G.wal",
+            "0000000000000010.tmp",
+            "+000000000000010.wal",
+        ] {
             assert_eq!(segment_number(name), None, "{name}");
         }
     }

@@ -1,9 +1,11 @@
 //! Reading a log from its first bytes to its end, and proving every one of them.
 //!
-//! In: a directory that may have been through anything. Out: verified frames in order, and either the end of the log
-//! (perhaps with a torn tail, which is cut) or the exact place of the damage. Never here: a write, a truncation, a
-//! frame that does not continue the one before.
+//! In: a directory that may have been through anything. Out: verified frames in order, and either the end of
+//! the log (perhaps with a torn tail, which is cut) or the exact place of the damage. Never here: a write, a
+//! truncation, a frame that does not continue the one before.
 
+#[cfg(test)]
+mod forged;
 mod scanner;
 mod survey;
 mod tail;
@@ -12,13 +14,13 @@ use std::{path::Path, sync::Arc};
 
 use crate::{
     error::RecoveryError,
-    format::{ControlSlot, HEADER_BYTES, Record},
+    format::{ControlSlot, FrameHeader, HEADER_BYTES, Record, SegmentIdentity},
     lsn::{ChainHash, Epoch, LogId, Lsn, Position},
     storage::{Directory, Lock, Storage},
 };
 
 use scanner::{Mode, Scanner};
-pub(crate) use survey::Spare;
+pub(crate) use survey::{CONTROL_NAME, Spare};
 
 /// One verified frame.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,29 @@ pub struct FrameView<'a> {
 }
 
 impl<'a> FrameView<'a> {
+    /// `frame` is exactly the verified frame.
+    pub(crate) fn new(
+        identity: &SegmentIdentity,
+        position: Position,
+        header: &FrameHeader,
+        frame: &'a [u8],
+    ) -> Self {
+        Self {
+            log: identity.log,
+            epoch: identity.epoch,
+            position,
+            rules_version: header.rules_version,
+            first_lsn: header.first_lsn,
+            last_lsn: header.next_lsn().previous(),
+            durable_lsn: header.durable_lsn,
+            time_ns: header.time_ns,
+            previous_chain: header.previous_chain,
+            chain: ChainHash::of_frame(frame),
+            bytes: frame,
+            count: header.records as usize,
+        }
+    }
+
     /// The records, in order; the first one has [`first_lsn`](Self::first_lsn).
     pub fn records(&self) -> impl ExactSizeIterator<Item = &'a Record> + use<'a> {
         self.bytes[HEADER_BYTES..].as_chunks().0[..self.count].iter()
@@ -131,8 +156,8 @@ pub struct ScanReport {
 /// Which part of the log to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Begin with the segment that holds this LSN. What that segment's header says of all before it is taken on
-    /// trust; earlier segments may be missing. `Lsn(1)` begins with the first segment and trusts nothing.
+    /// Begin with the segment that holds this LSN. What that segment's header says of all before it is taken
+    /// on trust; earlier segments may be missing. `Lsn(1)` begins with the first segment and trusts nothing.
     pub from: Lsn,
     /// Stop after the frame that holds this LSN; what lies after it is not looked at.
     pub until: Option<Lsn>,
@@ -152,7 +177,8 @@ impl Limits {
     }
 }
 
-/// A log whose every byte (from [`Limits::from`] on) is proven, with the writer's lock held. Open it to append.
+/// A log whose every byte (from [`Limits::from`] on) is proven, with the writer's lock held. Open it to
+/// append.
 #[derive(Debug)]
 pub struct Recovered {
     pub(crate) report: ScanReport,
@@ -162,7 +188,7 @@ pub struct Recovered {
     pub(crate) control: Option<ControlSlot>,
     /// BLAKE3 of the bytes after the end of the last segment, or zeroes if there are only zeroes.
     pub(crate) rest: [u8; 32],
-    /// First LSN and end offset of each segment that was read.
+    /// First LSN and end offset of each segment, also of those before [`Limits::from`].
     pub(crate) segments: Vec<SegmentExtent>,
 }
 
@@ -184,12 +210,12 @@ impl Recovered {
     }
 }
 
-/// Reads the whole log in `dir`, which is created unless it exists, and takes the writer's lock. Each frame goes to
-/// `visit`, in order, as soon as it is verified. An empty directory is a log without records.
+/// Reads the whole log in `dir`, which is created unless it exists, and takes the writer's lock. Each frame
+/// goes to `visit`, in order, as soon as it is verified. An empty directory is a log without records.
 ///
 /// # Errors
-/// Another writer has the log, the log is damaged (see [`Corruption`](crate::Corruption)), the operating system
-/// refuses, or `visit` does. Frames before the place of the damage have then been visited.
+/// Another writer has the log, the log is damaged (see [`Corruption`](crate::Corruption)), the operating
+/// system refuses, or `visit` does. Frames before the place of the damage have then been visited.
 pub fn recover<E>(
     dir: &Path,
     visit: impl FnMut(FrameView<'_>) -> Result<(), E>,
@@ -226,8 +252,8 @@ pub fn recover_from<S: Storage, E>(
     })
 }
 
-/// Reads a log without the lock and without writing anything, for auditors and printers. A log that is being written
-/// to may be scanned; the frames in flight at its end then look like a torn tail.
+/// Reads a log without the lock and without writing anything, for auditors and printers. A log that is being
+/// written to may be scanned; the frames in flight at its end then look like a torn tail.
 ///
 /// # Errors
 /// As [`recover`], except that the lock plays no part.

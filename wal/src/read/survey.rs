@@ -1,5 +1,5 @@
-//! A first look at all files, before any frame is read: which segments are in use, which are spare, what the control
-//! file says.
+//! A first look at all files, before any frame is read: which segments are in use, which are spare, what the
+//! control file says.
 //!
 //! In: the directory. Out: the segments in use, in order, and the unused ones after them. Never here: frames.
 
@@ -13,8 +13,14 @@ use crate::{
     storage::{FileEntry, Source, Storage},
 };
 
+use super::scanner::Mode;
+
 /// The name of the control file.
 pub(crate) const CONTROL_NAME: &str = "control";
+
+/// Recovery reads this many of the last segments in use, and all unused ones, from the device and not from
+/// the page cache: what was not durable when the process died is either made so now, or not believed.
+pub(super) const SEGMENTS_SETTLED: usize = 2;
 
 /// A prepared segment that holds nothing yet (or only the torn beginnings of a header).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,15 +57,21 @@ pub(crate) struct Survey {
     pub(crate) torn_header: bool,
 }
 
-/// Looks at the files. The control file comes first, and the segments from the last to the first: so that a log that
-/// grows meanwhile never looks shorter than what was read of it before.
-pub(crate) fn survey<E>(storage: &dyn Storage) -> Result<Survey, RecoveryError<E>> {
+/// Looks at the files. The control file comes first, and the segments from the last to the first: so that a
+/// log that grows meanwhile never looks shorter than what was read of it before.
+pub(super) fn survey<E>(storage: &dyn Storage, mode: Mode) -> Result<Survey, RecoveryError<E>> {
     let files = storage.list()?;
     let control = read_control(storage, &files)?;
     let segments = list_segments(&files)?;
     let mut headers = Vec::with_capacity(segments.len());
+    let mut settled = 0;
     for segment in segments.iter().rev() {
-        headers.push(read_header(storage, segment)?);
+        if mode == Mode::Recovery && settled < SEGMENTS_SETTLED {
+            storage.settle(&segment_name(segment.number))?;
+        }
+        let header = read_header(storage, segment)?;
+        settled += usize::from(header.is_ok());
+        headers.push(header);
     }
     headers.reverse();
     let in_use = headers.iter().take_while(|header| header.is_ok()).count();
@@ -67,7 +79,8 @@ pub(crate) fn survey<E>(storage: &dyn Storage) -> Result<Survey, RecoveryError<E
     let spares = segments[in_use..].to_vec();
     check_unused(&spares, &headers[in_use..], control.as_ref(), next_lsn_hint(&used))?;
     check_identity(&used, control.as_ref(), !spares.is_empty())?;
-    let torn_header = headers.get(in_use).is_some_and(|header| !matches!(header, Err(SegmentHeaderFault::Unused)));
+    let torn_header =
+        headers.get(in_use).is_some_and(|header| !matches!(header, Err(SegmentHeaderFault::Unused)));
     Ok(Survey { control, used, spares, torn_header })
 }
 
@@ -103,7 +116,9 @@ fn read_header<E>(storage: &dyn Storage, segment: &Spare) -> Result<HeaderResult
     let name = segment_name(segment.number);
     if segment.bytes < SEGMENT_BYTES_MIN || !segment.bytes.is_multiple_of(PAGE_BYTES as u64) {
         let detail = format!("{} bytes is no length of a segment", segment.bytes);
-        return Err(in_segment(Damage::SegmentLength, segment.number, segment.bytes, Lsn::ZERO, detail).into());
+        return Err(
+            in_segment(Damage::SegmentLength, segment.number, segment.bytes, Lsn::ZERO, detail).into()
+        );
     }
     let mut page = [0; PAGE_BYTES];
     let file = storage.open_read(&name)?;
@@ -124,7 +139,8 @@ fn read_header<E>(storage: &dyn Storage, segment: &Spare) -> Result<HeaderResult
     Ok(Ok(header))
 }
 
-/// After the segments in use there may be one header page that was being written, then only untouched segments.
+/// After the segments in use there may be one header page that was being written, then only untouched
+/// segments.
 fn check_unused(
     spares: &[Spare],
     headers: &[HeaderResult],
@@ -132,13 +148,18 @@ fn check_unused(
     lsn: Lsn,
 ) -> Result<(), Corruption> {
     for (index, (spare, header)) in spares.iter().zip(headers).enumerate() {
-        let claimed = control.is_some_and(|control| control.slots().any(|slot| slot.end.segment >= spare.number));
+        let claimed =
+            control.is_some_and(|control| control.slots().any(|slot| slot.end.segment >= spare.number));
         let closed = control.is_some_and(|control| control.newest.clean);
         let later_in_use = headers[index..].iter().any(Result::is_ok);
         let fault = match header {
             Err(SegmentHeaderFault::Unused) if !later_in_use && !claimed => continue,
-            Err(SegmentHeaderFault::Unreadable(_)) if index == 0 && !later_in_use && !claimed && !closed => continue,
-            Err(SegmentHeaderFault::Unused) if !later_in_use => "the control file says that it was in use".to_owned(),
+            Err(SegmentHeaderFault::Unreadable(_)) if index == 0 && !later_in_use && !claimed && !closed => {
+                continue;
+            }
+            Err(SegmentHeaderFault::Unused) if !later_in_use => {
+                "the control file says that it was in use".to_owned()
+            }
             Err(SegmentHeaderFault::Unused) => "it is all zero, and a later segment is in use".to_owned(),
             Err(fault) => fault.to_string(),
             Ok(_) => continue,

@@ -1,7 +1,7 @@
 //! A log in a directory of a local file system.
 //!
-//! In: names and bytes. Out: durable files; reads from the device, the page cache or a mapping. Never here: a file
-//! outside the directory, a truncation.
+//! In: names and bytes. Out: durable files; reads from the device, the page cache or a mapping. Never here: a
+//! file outside the directory, a truncation.
 #![expect(unsafe_code, reason = "a read-only mapping can only be made with unsafe")]
 
 use std::{
@@ -13,9 +13,11 @@ use std::{
 };
 
 use memmap2::{Advice, Mmap};
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 
-use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage, durable};
+use super::{
+    AlignedBuffer, Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage, durable,
+};
 use crate::{error::StorageError, format::PAGE_BYTES};
 
 /// The name of the lock file.
@@ -41,7 +43,10 @@ impl Directory {
         if !existed {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(refused)?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .unwrap_or_else(|| Path::new("."));
             File::open(parent).and_then(|parent| parent.sync_all()).map_err(refused)?;
         }
         Ok(Self { path: path.to_owned() })
@@ -109,20 +114,22 @@ impl Storage for Directory {
     ) -> Result<(), StorageError> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
+        if strategy == FlushStrategy::DirectDsync {
+            // Past the page cache: no burst of dirty pages that the flusher's writes would have to wait
+            // behind.
+            options.custom_flags(OFlags::DIRECT.bits().cast_signed());
+        }
         let file = options.open(self.file(name)).map_err(self.failed("create", name))?;
         // Asking for all blocks at once keeps them together; a file system that cannot do it is no worse off.
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
             Err(error) => return Err(self.failed("allocate", name)(error.into())),
         }
-        // Large writes make large folios, and a store through a mapping dirties, and msync then writes, a whole one.
+        // Large writes make large folios, and a store through a mapping dirties, and msync then writes, a
+        // whole one.
         let step = if strategy == FlushStrategy::MmapMsync { PAGE_BYTES } else { ZERO_WRITE_BYTES };
         write_zeroes(&file, bytes, step, stop).map_err(self.failed("zero", name))?;
-        file.sync_all().map_err(self.failed("sync", name))?;
-        if strategy == FlushStrategy::DirectDsync {
-            drop_cache(&file).map_err(self.failed("drop the page cache of", name))?;
-        }
-        Ok(())
+        file.sync_all().map_err(self.failed("sync", name))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
@@ -146,12 +153,18 @@ impl Storage for Directory {
         Ok(Box::new(FileReader(file)))
     }
 
+    fn settle(&self, name: &str) -> Result<(), StorageError> {
+        let file = File::open(self.file(name)).map_err(self.failed("open", name))?;
+        file.sync_all().map_err(self.failed("sync", name))?;
+        drop_cache(&file).map_err(self.failed("drop the page cache of", name))
+    }
+
     fn load(&self, name: &str, source: Source) -> Result<Content, StorageError> {
         let file = File::open(self.file(name)).map_err(self.failed("open", name))?;
         let content = match source {
-            Source::Device => sync_and_read(file),
             Source::Cache => read_all(file).map(Content::new),
-            Source::Mapping => map(&file),
+            Source::Mapping => map(&file, Advice::Sequential),
+            Source::RandomMapping => map(&file, Advice::Random),
         };
         content.map_err(self.failed("read", name))
     }
@@ -175,7 +188,7 @@ impl RandomRead for FileReader {
 }
 
 fn write_zeroes(file: &File, bytes: u64, step: usize, stop: &AtomicBool) -> io::Result<()> {
-    let zeroes = vec![0; step];
+    let zeroes = AlignedBuffer::new(step);
     let mut offset = 0;
     while offset < bytes {
         if stop.load(Ordering::Relaxed) {
@@ -192,27 +205,20 @@ fn drop_cache(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
-/// What an earlier process wrote may be only in the page cache. It is made durable before anybody believes it, and
-/// then read back from the device: after a failed write the cache may show what the device does not hold.
-fn sync_and_read(file: File) -> io::Result<Content> {
-    file.sync_all()?;
-    drop_cache(&file)?;
-    read_all(file).map(Content::new)
-}
-
 fn read_all(mut file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn map(file: &File) -> io::Result<Content> {
+fn map(file: &File, advice: Advice) -> io::Result<Content> {
     if file.metadata()?.len() == 0 {
         return Ok(Content::new(Vec::new()));
     }
-    // SAFETY: only segments that are sealed by their successor are mapped; the writer never touches them again and
-    // nothing truncates them. (Somebody who edits the files of a running ledger by hand breaks this, and the checksums.)
+    // SAFETY: only segments that are sealed by their successor are mapped; the writer never touches them
+    // again and nothing truncates them. (Somebody who edits the files of a running ledger by hand breaks
+    // this, and the checksums.)
     let map = unsafe { Mmap::map(file)? };
-    map.advise(Advice::Sequential)?;
+    map.advise(advice)?;
     Ok(Content::new(map))
 }

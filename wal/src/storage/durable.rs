@@ -1,7 +1,7 @@
 //! The four ways to make bytes durable.
 //!
-//! In: page-aligned ranges. Out: bytes on the device, or an error that is final. Never here: a second try, a write
-//! beyond the end of the file.
+//! In: page-aligned ranges. Out: bytes on the device, or an error that is final. Never here: a second try, a
+//! write beyond the end of the file.
 #![expect(unsafe_code, reason = "a writable shared mapping can only be made with unsafe")]
 
 use std::{
@@ -31,8 +31,9 @@ pub(super) fn open(path: &Path, strategy: FlushStrategy) -> io::Result<Box<dyn D
         FlushStrategy::PwriteDsync => Box::new(Dsync { file, bytes }),
         FlushStrategy::PwriteFdatasync => Box::new(Fdatasync { file, bytes }),
         FlushStrategy::MmapMsync => {
-            // SAFETY: the file is a segment that this process has locked for writing; it is never truncated, and the
-            // only other accesses are reads of ranges that are no longer written to (readers stop at the durable LSN).
+            // SAFETY: the file is a segment that this process has locked for writing; it is never truncated,
+            // and the only other accesses are reads of ranges that are no longer written to (readers stop at
+            // the durable LSN).
             let map = unsafe { MmapMut::map_mut(&file)? };
             Box::new(Mapped { map, _file: file })
         }
@@ -67,7 +68,8 @@ struct Dsync {
 impl DurableFile for Dsync {
     fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         inside(self.bytes, offset, bytes)?;
-        let written = rustix::io::pwritev2(&self.file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC)?;
+        let written =
+            rustix::io::pwritev2(&self.file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC)?;
         complete(written, bytes)
     }
 
@@ -95,8 +97,8 @@ impl DurableFile for Fdatasync {
     }
 }
 
-/// Shared mapping and `msync` of the range. The file stays open from before the first store to after the last sync,
-/// so that no write-back error is reported to somebody else.
+/// Shared mapping and `msync` of the range. The file stays open from before the first store to after the last
+/// sync, so that no write-back error is reported to somebody else.
 #[derive(Debug)]
 struct Mapped {
     map: MmapMut,
@@ -132,5 +134,8 @@ fn complete(written: usize, bytes: &[u8]) -> io::Result<()> {
     if written == bytes.len() {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::WriteZero, format!("only {written} of {} bytes were written", bytes.len())))
+    Err(io::Error::new(
+        io::ErrorKind::WriteZero,
+        format!("only {written} of {} bytes were written", bytes.len()),
+    ))
 }

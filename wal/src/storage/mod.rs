@@ -1,7 +1,7 @@
 //! The only door to the operating system: files that are made durable, and files that are read.
 //!
-//! In: names and bytes. Out: bytes that survive a loss of power, or an error. Never here: frames, LSNs, a retry, a
-//! truncation. The only place with `unsafe`: mappings.
+//! In: names and bytes. Out: bytes that survive a loss of power, or an error. Never here: frames, LSNs, a
+//! retry, a truncation. The only place with `unsafe`: mappings.
 
 mod aligned;
 mod directory;
@@ -47,10 +47,11 @@ pub struct FileEntry {
 /// Where the bytes of a read come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// From the device: what is dirty is synced, what is cached is dropped, then the file is read into memory.
-    Device,
-    /// Through a read-only mapping. Only for files that nobody writes to any more.
+    /// Through a read-only mapping, from the beginning to the end. Only for files that nobody writes to any
+    /// more.
     Mapping,
+    /// The same, for reads here and there.
+    RandomMapping,
     /// Read into memory through the page cache. For files that may still be written to.
     Cache,
 }
@@ -81,8 +82,8 @@ impl fmt::Debug for Content {
 
 /// A file open for durable writes. One owner, one write at a time.
 pub trait DurableFile: Send + fmt::Debug {
-    /// Writes all of `bytes` at `offset` (both multiples of the page size, `bytes` aligned to it in memory) and returns
-    /// when they are durable. The file is never made longer.
+    /// Writes all of `bytes` at `offset` (both multiples of the page size, `bytes` aligned to it in memory)
+    /// and returns when they are durable. The file is never made longer.
     ///
     /// # Errors
     /// Any error, or a short write, is final: nothing is known about the range any more.
@@ -118,8 +119,9 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// The directory cannot be read.
     fn list(&self) -> Result<Vec<FileEntry>, StorageError>;
 
-    /// Creates `name`, writes `bytes` zeroes into it and syncs it. Looks at `stop` now and then; when it is set, gives
-    /// up with [`io::ErrorKind::Interrupted`]. The name is durable only after [`rename`](Self::rename).
+    /// Creates `name`, writes `bytes` zeroes into it and syncs it. Looks at `stop` now and then; when it is
+    /// set, gives up with [`io::ErrorKind::Interrupted`]. The name is durable only after
+    /// [`rename`](Self::rename).
     ///
     /// # Errors
     /// No space left, or any other refusal; the file may then exist in part.
@@ -154,6 +156,14 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// The file is missing, or the operating system refuses.
     fn open_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError>;
+
+    /// Makes what the page cache holds of a file durable, and then forgets the cache: what is read from now
+    /// on is what the device holds. (After a failed write of an earlier process the cache may show more than
+    /// that.)
+    ///
+    /// # Errors
+    /// The file is missing, or the operating system refuses.
+    fn settle(&self, name: &str) -> Result<(), StorageError>;
 
     /// The bytes of a whole file.
     ///

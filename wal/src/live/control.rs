@@ -1,0 +1,152 @@
+//! Keeps the control file up to date, beside the flusher and never in its way.
+//!
+//! In: the head of the durable log, every few milliseconds. Out: a slot that recovery compares the log with.
+//! Never here: anything that an acknowledgement waits for.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    error::{LogFault, StorageError},
+    format::{CONTROL_BYTES, ControlSlot, PAGE_BYTES},
+    lsn::{Epoch, LogId, Lsn},
+    read::CONTROL_NAME,
+    storage::{AlignedBuffer, DurableFile, FlushStrategy, Storage},
+};
+
+use super::shared::{Head, Shared};
+
+/// The control file is written through the page cache, whatever the segments do: it is read back by
+/// everybody.
+const STRATEGY: FlushStrategy = FlushStrategy::PwriteDsync;
+/// The control file until it holds its first slot.
+const TEMPORARY_NAME: &str = "control.tmp";
+
+/// The control file, open.
+#[derive(Debug)]
+pub(super) struct ControlFile {
+    file: Box<dyn DurableFile>,
+    page: AlignedBuffer,
+    log: LogId,
+    epoch: Epoch,
+    next_sequence: u64,
+    written: Option<Lsn>,
+}
+
+impl ControlFile {
+    /// Opens (or creates) the control file and marks the log as open. From here on it is not "closed in
+    /// order".
+    pub(super) fn open(
+        storage: &dyn Storage,
+        newest: Option<&ControlSlot>,
+        log: LogId,
+        epoch: Epoch,
+        head: &Head,
+    ) -> Result<Self, StorageError> {
+        let name = if newest.is_some() { CONTROL_NAME } else { TEMPORARY_NAME };
+        if newest.is_none() {
+            storage.allocate(name, CONTROL_BYTES, STRATEGY, &AtomicBool::new(false))?;
+        }
+        let mut control = Self {
+            file: storage.open_write(name, STRATEGY)?,
+            page: AlignedBuffer::new(PAGE_BYTES),
+            log,
+            epoch,
+            next_sequence: newest.map_or(1, |slot| slot.sequence + 1),
+            written: None,
+        };
+        control.write(head, false).map_err(|error| StorageError::new("write", name, error))?;
+        if newest.is_none() {
+            storage.rename(name, CONTROL_NAME)?;
+        }
+        Ok(control)
+    }
+
+    fn write(&mut self, head: &Head, clean: bool) -> std::io::Result<()> {
+        let slot = ControlSlot {
+            log: self.log,
+            epoch: self.epoch,
+            sequence: self.next_sequence,
+            durable_lsn: head.lsn,
+            chain: head.chain,
+            end: head.end,
+            time_ns: wall_clock_ns(),
+            clean,
+        };
+        self.page.copy_from_slice(&slot.encode());
+        self.file.write_durable(slot.offset(), &self.page)?;
+        self.next_sequence += 1;
+        self.written = Some(head.lsn);
+        Ok(())
+    }
+
+    /// Both slots say that the log was closed in order, so that damage to either is noticed.
+    pub(super) fn write_clean(&mut self, shared: &Shared) -> Result<(), LogFault> {
+        let head = shared.head();
+        self.write(&head, true)
+            .and_then(|()| self.write(&head, true))
+            .map_err(|error| LogFault::Control { reason: error.to_string() })
+    }
+
+    fn run(&mut self, shared: &Shared, interval: Duration, stop: &Receiver<()>) -> Result<(), LogFault> {
+        while stop.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            let head = shared.head();
+            if shared.fault().is_none() && self.written != Some(head.lsn) {
+                self.write(&head, false).map_err(|error| LogFault::Control { reason: error.to_string() })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The thread that owns the control file while the log is live.
+#[derive(Debug)]
+pub(super) struct ControlThread {
+    stop: Sender<()>,
+    thread: JoinHandle<Option<ControlFile>>,
+}
+
+impl ControlThread {
+    pub(super) fn start(
+        mut control: ControlFile,
+        shared: Arc<Shared>,
+        interval: Duration,
+    ) -> Result<Self, StorageError> {
+        let (stop, stopped) = channel();
+        let run = move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| control.run(&shared, interval, &stopped)));
+            match ended.unwrap_or(Err(LogFault::Panicked { thread: "control" })) {
+                Ok(()) => Some(control),
+                Err(fault) => {
+                    shared.latch(fault);
+                    None
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("wal-control".to_owned())
+            .spawn(run)
+            .map_err(|error| StorageError::new("start a thread for", CONTROL_NAME, error))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends the thread and gives the control file back, unless writing it has failed.
+    pub(super) fn join(self) -> Option<ControlFile> {
+        drop(self.stop);
+        self.thread.join().ok().flatten()
+    }
+}
+
+/// Nanoseconds since 1970; for people who look at the files, nothing depends on it.
+pub(super) fn wall_clock_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,19 @@
+//! The live log: one writer, one flusher, and everybody who waits for durability.
+//!
+//! In: a recovered log and records in order. Out: durable records, a watermark that only rises, reads of any
+//! durable record. Never here: a wait for the disk in the writer, a second try of a failed write, a segment
+//! that is appended to after a restart.
+
+mod control;
+mod flusher;
+mod open;
+mod options;
+mod reader;
+mod segments;
+mod shared;
+mod writer;
+
+pub use options::{Callbacks, Identity, LogOptions, RecordTraits};
+pub use reader::Reader;
+pub use shared::{LogHandle, LogStats};
+pub use writer::{Closed, Full, Writer};

@@ -1,0 +1,327 @@
+//! What the threads of a live log know in common.
+//!
+//! In: the flusher's progress. Out: watermarks, the chain head, counters, the fault that stopped it. Never
+//! here: a durable LSN that goes back, or moves after a fault.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+    },
+    thread::Thread,
+    time::Duration,
+};
+
+use crate::{
+    error::LogFault,
+    lsn::{ChainHash, DurableLsn, Epoch, LogId, Lsn, Position},
+    read::SegmentExtent,
+    storage::Storage,
+};
+
+use super::reader::Reader;
+
+/// The end of the durable log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) lsn: Lsn,
+    pub(super) chain: ChainHash,
+    pub(super) end: Position,
+}
+
+/// Where to look for a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FoundSegment {
+    /// Up to the end of the last durable frame.
+    pub(super) extent: SegmentExtent,
+    /// The LSN after the segment's last durable record.
+    pub(super) end_lsn: Lsn,
+    /// Nobody writes to the segment any more.
+    pub(super) sealed: bool,
+}
+
+pub(super) struct Shared {
+    pub(super) log: LogId,
+    pub(super) epoch: Epoch,
+    pub(super) storage: Arc<dyn Storage>,
+    durable: AtomicU64,
+    /// Contended by the flusher (once per flush) and by readers of the chain head (a few per second): a lock
+    /// is the simplest way to give them LSN, hash and position of the same moment.
+    head: Mutex<Head>,
+    /// Written at rotation, read by readers of records.
+    segments: RwLock<Vec<SegmentExtent>>,
+    fault: OnceLock<LogFault>,
+    on_fault: Box<dyn Fn(&LogFault) + Send + Sync>,
+    pub(super) counters: Counters,
+    /// Why the last attempt to prepare a segment failed, if it did.
+    pub(super) preparation_failure: Mutex<Option<String>>,
+    flusher: OnceLock<Thread>,
+    flusher_sleeps: AtomicBool,
+    closing: AtomicBool,
+}
+
+/// Written by the flusher alone.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) flushes: AtomicU64,
+    pub(super) frames: AtomicU64,
+    pub(super) records: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) flush_ns: AtomicU64,
+    pub(super) flush_ns_max: AtomicU64,
+    pub(super) rotations: AtomicU64,
+    pub(super) rotation_ns_max: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub(super) fn raise(counter: &AtomicU64, duration: Duration) -> u64 {
+        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        counter.fetch_max(ns, Ordering::Relaxed);
+        ns
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        log: LogId,
+        epoch: Epoch,
+        storage: Arc<dyn Storage>,
+        head: Head,
+        segments: Vec<SegmentExtent>,
+        on_fault: Box<dyn Fn(&LogFault) + Send + Sync>,
+    ) -> Self {
+        Self {
+            log,
+            epoch,
+            storage,
+            durable: AtomicU64::new(head.lsn.0),
+            head: Mutex::new(head),
+            segments: RwLock::new(segments),
+            fault: OnceLock::new(),
+            on_fault,
+            counters: Counters::default(),
+            preparation_failure: Mutex::new(None),
+            flusher: OnceLock::new(),
+            flusher_sleeps: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn durable(&self) -> DurableLsn {
+        DurableLsn::new(Lsn(self.durable.load(Ordering::Acquire)))
+    }
+
+    pub(super) fn head(&self) -> Head {
+        *lock(&self.head)
+    }
+
+    /// The flusher, after a write that succeeded. Refused once the log has stopped.
+    pub(super) fn advance(&self, head: Head) -> Result<DurableLsn, LogFault> {
+        if let Some(fault) = self.fault() {
+            return Err(fault.clone());
+        }
+        assert!(head.lsn >= self.durable().get(), "the durable LSN only rises");
+        *lock(&self.head) = head;
+        self.durable.store(head.lsn.0, Ordering::Release);
+        Ok(DurableLsn::new(head.lsn))
+    }
+
+    pub(super) fn begin_segment(&self, extent: SegmentExtent) {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner).push(extent);
+    }
+
+    /// The flusher, before it leaves a segment: where its frames end.
+    pub(super) fn end_segment(&self, end: u64) {
+        if let Some(last) = self.segments.write().unwrap_or_else(PoisonError::into_inner).last_mut() {
+            last.end = end;
+        }
+    }
+
+    /// The segment that holds a durable record. `Err` names the oldest LSN.
+    pub(super) fn segment_of(&self, lsn: Lsn) -> Result<FoundSegment, Lsn> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let index = segments.partition_point(|segment| segment.first_lsn <= lsn);
+        let Some(mut extent) = index.checked_sub(1).and_then(|index| segments.get(index)).copied() else {
+            return Err(segments.first().map_or(Lsn::FIRST, |segment| segment.first_lsn));
+        };
+        if let Some(next) = segments.get(index) {
+            return Ok(FoundSegment { extent, end_lsn: next.first_lsn, sealed: true });
+        }
+        let head = self.head();
+        if head.end.segment == extent.number {
+            extent.end = head.end.offset;
+        }
+        Ok(FoundSegment { extent, end_lsn: head.lsn.next(), sealed: false })
+    }
+
+    pub(super) fn fault(&self) -> Option<&LogFault> {
+        self.fault.get()
+    }
+
+    /// Stops the log for good. The first fault is the one that is told.
+    pub(super) fn latch(&self, fault: LogFault) {
+        if self.fault.set(fault).is_ok()
+            && let Some(fault) = self.fault()
+        {
+            (self.on_fault)(fault);
+        }
+        self.wake();
+    }
+
+    pub(super) fn set_flusher(&self, thread: Thread) {
+        // Set once, when it has been started.
+        drop(self.flusher.set(thread));
+    }
+
+    /// The flusher is about to sleep: whoever publishes from now on will wake it. It has to look at the ring
+    /// once more after this. (The two fences make sure that not both sides miss the other.)
+    pub(super) fn announce_sleep(&self) {
+        self.flusher_sleeps.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn cancel_sleep(&self) {
+        self.flusher_sleeps.store(false, Ordering::Relaxed);
+    }
+
+    /// After records were put into the ring. Costs a fence and a load while the flusher is awake.
+    pub(super) fn published(&self) {
+        fence(Ordering::SeqCst);
+        if self.flusher_sleeps.load(Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        self.flusher_sleeps.store(false, Ordering::Relaxed);
+        if let Some(flusher) = self.flusher.get() {
+            flusher.unpark();
+        }
+    }
+
+    /// No more records will come.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("log", &self.log).field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+/// A lock whose holder panicked still guards plain values.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counters since the log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Writes that made frames durable.
+    pub flushes: u64,
+    /// Frames written.
+    pub frames: u64,
+    /// Records written.
+    pub records: u64,
+    /// Bytes written: frames with their padding, and segment headers.
+    pub bytes: u64,
+    /// Sum of the durations of all flushes, in nanoseconds.
+    pub flush_ns: u64,
+    /// The longest flush, in nanoseconds.
+    pub flush_ns_max: u64,
+    /// Segments begun.
+    pub rotations: u64,
+    /// The longest change of segments, in nanoseconds.
+    pub rotation_ns_max: u64,
+}
+
+/// Watches a live log from any thread.
+#[derive(Clone, Debug)]
+pub struct LogHandle {
+    shared: Arc<Shared>,
+}
+
+impl LogHandle {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// What is durable now. One atomic load.
+    #[must_use]
+    pub fn durable(&self) -> DurableLsn {
+        self.shared.durable()
+    }
+
+    /// The last durable LSN and the chain after it, both of the same moment.
+    #[must_use]
+    pub fn chain_head(&self) -> (Lsn, ChainHash) {
+        let head = self.shared.head();
+        (head.lsn, head.chain)
+    }
+
+    /// The end of the durable log in its files.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.shared.head().end
+    }
+
+    /// Why the log stopped, if it did. It then never makes anything durable again.
+    #[must_use]
+    pub fn failed(&self) -> Option<LogFault> {
+        self.shared.fault().cloned()
+    }
+
+    /// Why the last attempt to prepare a segment ahead failed (a full disk, above all). The log goes on until
+    /// the prepared ones are used up.
+    #[must_use]
+    pub fn preparation_failure(&self) -> Option<String> {
+        lock(&self.shared.preparation_failure).clone()
+    }
+
+    /// The epoch of this open.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.shared.log
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn stats(&self) -> LogStats {
+        let counters = &self.shared.counters;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LogStats {
+            flushes: load(&counters.flushes),
+            frames: load(&counters.frames),
+            records: load(&counters.records),
+            bytes: load(&counters.bytes),
+            flush_ns: load(&counters.flush_ns),
+            flush_ns_max: load(&counters.flush_ns_max),
+            rotations: load(&counters.rotations),
+            rotation_ns_max: load(&counters.rotation_ns_max),
+        }
+    }
+
+    /// A reader of single records; each thread should have its own.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+}

@@ -1,0 +1,124 @@
+//! Logs whose checksums are all right and whose contents are not: what a forger (or a bug of the writer)
+//! makes.
+
+use super::*;
+use crate::{
+    Callbacks, Corruption, Damage, Identity, LogOptions, RecordTraits, Writer,
+    format::{FRAME_MAGIC, PAGE, PAGE_BYTES, RECORD_BYTES, SegmentHeader, encode_frame},
+    storage::sim::SimDisk,
+};
+
+const FIRST: &str = "0000000000000001.wal";
+const SECOND: &str = "0000000000000002.wal";
+
+fn open(disk: &SimDisk, epoch: u64) -> Writer {
+    let recovered = recover_from(disk.clone(), Limits::default(), |_| Ok::<_, ()>(())).unwrap();
+    let records = RecordTraits { linked: |_| false, time_ns: |_| 0 };
+    let options = LogOptions { segment_bytes: 64 << 10, ..LogOptions::new(1, records) };
+    let identity = Identity { epoch: Epoch(epoch), new_log: LogId(5) };
+    recovered.open(options, identity, Callbacks::none()).unwrap().0
+}
+
+/// A log of one frame of one record in segment 1, and nothing in segment 2. Not closed.
+fn log() -> SimDisk {
+    let disk = SimDisk::new();
+    for epoch in 1..=2 {
+        let mut writer = open(&disk, epoch);
+        if epoch == 1 {
+            writer.append(&[1; RECORD_BYTES]).unwrap();
+        }
+    }
+    disk.copy()
+}
+
+fn audit(disk: &SimDisk) -> Result<ScanReport, RecoveryError<()>> {
+    scan_from(disk, Limits::default(), |_| Ok(()))
+}
+
+fn refusal(disk: &SimDisk) -> Corruption {
+    match audit(disk) {
+        Err(RecoveryError::Corruption(corruption)) => *corruption,
+        other => panic!("expected corruption, found {other:?}"),
+    }
+}
+
+/// Puts a frame that verifies for its place at the end of the log.
+fn forge_frame(disk: &SimDisk, first_lsn: Lsn, previous_chain: ChainHash, padding: u8) {
+    let mut frame = vec![0; PAGE_BYTES];
+    let header = FrameHeader {
+        rules_version: 1,
+        records: 1,
+        first_lsn,
+        durable_lsn: Lsn(0),
+        time_ns: 0,
+        previous_chain,
+    };
+    let identity = SegmentIdentity::new(LogId(5), Epoch(2), 2);
+    encode_frame(&mut frame, PAGE, &header, &identity);
+    frame[PAGE_BYTES - 1] = padding;
+    disk.edit(SECOND, |bytes| bytes[PAGE_BYTES..2 * PAGE_BYTES].copy_from_slice(&frame));
+}
+
+#[test]
+fn a_whole_frame_that_does_not_continue_the_log_is_not_a_torn_tail() {
+    let disk = log();
+    let end = audit(&disk).unwrap();
+    assert_eq!((end.next_lsn, end.segments), (Lsn(2), 2));
+    forge_frame(&disk, Lsn(2), end.chain_head, 0);
+    assert_eq!(audit(&disk).unwrap().next_lsn, Lsn(3), "the right frame is welcome");
+    forge_frame(&disk, Lsn(2), ChainHash::genesis(LogId(5)), 0);
+    assert_eq!(refusal(&disk).damage, Damage::Chain);
+    forge_frame(&disk, Lsn(3), end.chain_head, 0);
+    assert_eq!(refusal(&disk).damage, Damage::Chain);
+    forge_frame(&disk, Lsn(2), end.chain_head, 1);
+    assert!(audit(&disk).unwrap().torn_tail.is_some(), "without its checksum it may have been torn");
+}
+
+#[test]
+fn a_segment_header_that_continues_another_log_is_refused() {
+    let disk = log();
+    let good = SegmentHeader::decode(&disk.bytes_of(SECOND).unwrap()).unwrap();
+    let forgeries = [
+        (SegmentHeader { first_lsn: Lsn(3), ..good }, Damage::Continuity),
+        (SegmentHeader { previous_chain: ChainHash::genesis(LogId(5)), ..good }, Damage::Continuity),
+        (SegmentHeader { previous_end: 0, ..good }, Damage::Continuity),
+        (SegmentHeader { previous_end: good.previous_end + 1, ..good }, Damage::Continuity),
+        (SegmentHeader { previous_end: 1 << 40, ..good }, Damage::Continuity),
+        (SegmentHeader { previous_end: good.previous_end + PAGE, ..good }, Damage::Frame),
+        (SegmentHeader { previous_end: good.previous_end - PAGE, ..good }, Damage::Rest),
+        (SegmentHeader { previous_rest: [7; 32], ..good }, Damage::Rest),
+        (SegmentHeader { log: LogId(6), ..good }, Damage::Continuity),
+        (SegmentHeader { segment: 3, ..good }, Damage::Continuity),
+        (SegmentHeader { segment_bytes: 128 << 10, ..good }, Damage::SegmentLength),
+    ];
+    for (forgery, damage) in forgeries {
+        disk.edit(SECOND, |bytes| bytes[..PAGE_BYTES].copy_from_slice(&forgery.encode()));
+        assert_eq!(refusal(&disk).damage, damage, "{forgery:?}");
+    }
+    disk.edit(SECOND, |bytes| bytes[..PAGE_BYTES].copy_from_slice(&good.encode()));
+    audit(&disk).unwrap();
+}
+
+#[test]
+fn a_log_does_not_begin_with_another_ones_past() {
+    let disk = log();
+    let good = SegmentHeader::decode(&disk.bytes_of(FIRST).unwrap()).unwrap();
+    assert_eq!((good.first_lsn, good.previous_end), (Lsn::FIRST, 0));
+    for forgery in [
+        SegmentHeader { first_lsn: Lsn(2), ..good },
+        SegmentHeader { previous_chain: ChainHash::genesis(LogId(6)), ..good },
+        SegmentHeader { previous_end: PAGE, ..good },
+    ] {
+        disk.edit(FIRST, |bytes| bytes[..PAGE_BYTES].copy_from_slice(&forgery.encode()));
+        assert_eq!(refusal(&disk).damage, Damage::Continuity, "{forgery:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "a record never looks like a header")]
+fn a_record_that_looks_like_a_header_is_a_bug_of_the_caller() {
+    let mut record = [0; RECORD_BYTES];
+    record[..4].copy_from_slice(&FRAME_MAGIC.to_le_bytes());
+    let refused = open(&SimDisk::new(), 1).append(&record);
+    unreachable!("it was taken: {refused:?}");
+}

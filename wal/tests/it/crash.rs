@@ -1,0 +1,263 @@
+//! The power goes, at any moment, and any part of what was not durable has reached the disk.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use cage_wal::{
+    Callbacks, Limits, LogOptions, Lsn, PAGE_BYTES, Record, Writer, scan_from, storage::sim::SimDisk,
+};
+
+use crate::common::{Log, Random, assert_unbroken, identity, is_linked, options, recover_all, run, seed};
+
+/// What was acknowledged by when: counts of the disk's events, and durable LSNs.
+type Acknowledged = Arc<Mutex<Vec<(usize, Lsn)>>>;
+
+/// One life of a log on a simulated disk, and everything that was appended to it in this life and before.
+struct Life {
+    disk: SimDisk,
+    appended: Vec<Record>,
+    acknowledged: Acknowledged,
+    /// Durable before this life began.
+    recovered: u64,
+}
+
+impl Life {
+    fn open(disk: SimDisk, known: Vec<Record>, options: LogOptions, epoch: u64) -> (Self, Writer) {
+        let (recovered, records) = recover_all(disk.clone()).expect("the log recovers");
+        assert!(records == known, "what was read before is read again");
+        let acknowledged = Acknowledged::default();
+        let (witness, list) = (disk.clone(), Arc::clone(&acknowledged));
+        let on_durable = Box::new(move |durable: cage_wal::DurableLsn| {
+            let moment = witness.events();
+            list.lock().unwrap().push((moment, durable.get()));
+        });
+        let callbacks = Callbacks { on_durable, on_fault: Box::new(|fault| panic!("{fault}")) };
+        let (writer, _) = recovered.open(options, identity(epoch), callbacks).expect("the log opens");
+        (Self { disk, recovered: known.len() as u64, appended: known, acknowledged }, writer)
+    }
+
+    /// Appends random runs; waits for the disk now and then, so that there are small rounds and large ones.
+    fn work(&mut self, writer: &mut Writer, random: &mut Random, runs: u64) {
+        for _ in 0..runs {
+            let longest = if random.one_in(3) { 64 } else { 5 };
+            let records = run(writer.next_lsn().0, 1 + random.below(longest));
+            while writer.append_linked(&records).is_err() {
+                writer.publish();
+                std::thread::yield_now();
+            }
+            self.appended.extend_from_slice(&records);
+            if random.one_in(3) {
+                writer.publish();
+            }
+            if random.one_in(5) {
+                writer.publish();
+                let last = writer.next_lsn().previous();
+                while writer.handle().durable().get() < last {
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
+    /// What must survive a loss of power at this moment.
+    fn promised(&self, moment: usize) -> u64 {
+        let list = self.acknowledged.lock().unwrap();
+        list.iter().filter(|(at, _)| *at <= moment).map(|(_, lsn)| lsn.0).max().unwrap_or(0)
+    }
+
+    /// Cuts the power, looks at what is left, and returns it with the disk.
+    fn crash(&self, moment: usize, keep: impl FnMut() -> bool) -> (SimDisk, Vec<Record>) {
+        let image = self.disk.crash_image(moment, keep);
+        let mut records = Vec::new();
+        let report = scan_from(&image, Limits::default(), |frame| {
+            records.extend(frame.records().copied());
+            Ok::<_, Infallible>(())
+        })
+        .unwrap_or_else(|error| panic!("moment {moment}: {error}"));
+        let count = records.len() as u64;
+        assert_eq!(report.next_lsn, Lsn(count + 1));
+        let promised = self.promised(moment).max(if moment > 0 { self.recovered } else { 0 });
+        assert!(count >= promised, "moment {moment}: {promised} records were durable, {count} are left");
+        assert!(
+            records.as_slice() == &self.appended[..records.len()],
+            "moment {moment}: a record was invented"
+        );
+        assert!(records.last().is_none_or(|last| !is_linked(last)), "moment {moment}: a run was cut in two");
+        (image, records)
+    }
+}
+
+/// Which of the pieces in flight arrive: all, none, a few, most, or half of them.
+fn fate(random: &mut Random) -> impl FnMut() -> bool {
+    let (arrive, of) = [(1, 1), (0, 1), (1, 8), (7, 8), (1, 2)][random.below(5) as usize];
+    let mut random = Random::new(random.next());
+    move || random.below(of) < arrive
+}
+
+fn crash_options() -> LogOptions {
+    LogOptions { control_interval: Duration::from_micros(200), ..options() }
+}
+
+/// Lives of a log, each cut off at every moment or at a few random ones; the next one goes on from one of
+/// them.
+#[test]
+fn whatever_was_acknowledged_survives_every_loss_of_power() {
+    let mut random = Random::new(seed(41));
+    let mut states = 0;
+    for history in 0..16_u64 {
+        let mut disk = SimDisk::new();
+        let mut known = Vec::new();
+        for epoch in 1..=5 {
+            let (mut life, mut writer) = Life::open(disk, known, crash_options(), history * 100 + epoch);
+            life.work(&mut writer, &mut random, 40);
+            if random.one_in(2) {
+                writer.close().unwrap();
+            } else {
+                drop(writer);
+            }
+            let moments = life.disk.events();
+            for moment in 0..=moments {
+                life.crash(moment, fate(&mut random));
+                states += 1;
+            }
+            let moment = random.below(moments as u64 + 1) as usize;
+            (disk, known) = life.crash(moment, fate(&mut random));
+        }
+    }
+    println!("{states} crash states");
+    assert!(states > 3000, "{states}");
+}
+
+/// The first open of a directory, cut off everywhere: the next one still succeeds.
+#[test]
+fn the_birth_of_a_log_can_be_cut_off_anywhere() {
+    let mut random = Random::new(seed(43));
+    let (mut life, mut writer) = Life::open(SimDisk::new(), Vec::new(), crash_options(), 1);
+    life.work(&mut writer, &mut random, 3);
+    drop(writer);
+    for moment in 0..=life.disk.events() {
+        for _ in 0..20 {
+            let (image, records) = life.crash(moment, fate(&mut random));
+            let (mut second, mut writer) = Life::open(image, records, crash_options(), 2);
+            second.work(&mut writer, &mut random, 2);
+            drop(writer);
+            second.crash(second.disk.events(), || false);
+        }
+    }
+}
+
+/// One frame of two pages is being written when the power goes. Each way to tear it: cut after any sector,
+/// only one sector missing, only one there, and random ones. The records before it are there; it is there
+/// whole or not at all.
+#[test]
+fn a_torn_last_write_is_cut_and_nothing_else() {
+    let mut random = Random::new(seed(47));
+    let disk = SimDisk::new();
+    let (mut log, _) = Log::on(disk.clone(), options(), 1);
+    log.append(&run(1, 20)).unwrap();
+    log.flush().unwrap();
+    let before = disk.events();
+    log.append(&run(21, 20)).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    // The frame's write is the one between these moments that leaves sixteen sectors in flight.
+    let in_flight = |moment| {
+        let mut sectors = 0;
+        let image = disk.crash_image(moment, || {
+            sectors += 1;
+            true
+        });
+        (sectors == 16 && recover_all(image).unwrap().1.len() == 40).then_some(moment)
+    };
+    let moment = (before..=disk.events()).find_map(in_flight).expect("the write of the second frame");
+    let mut torn = 0;
+    let mut tear = |arrived: u64| {
+        let mut sector = 0;
+        let image = disk.crash_image(moment, || {
+            sector += 1;
+            arrived >> (sector - 1) & 1 == 1
+        });
+        let (recovered, records) = recover_all(image.clone()).unwrap();
+        assert_unbroken(&records);
+        let whole = arrived & 0x07FF == 0x07FF;
+        assert_eq!(records.len(), if whole { 40 } else { 20 }, "sectors {arrived:#018b}");
+        let report = recovered.report().clone();
+        let silent = whole || arrived & 0x07FF == 0;
+        assert_eq!(report.torn_tail.is_none(), silent, "sectors {arrived:#018b}");
+        if let Some(tail) = &report.torn_tail {
+            assert_eq!((tail.lsn, tail.position.offset), (Lsn(21), 4096 + 8192));
+            torn += 1;
+        }
+        // It is sealed as it is, and the log goes on.
+        let (mut next, _) = (Log::open(recovered, options(), 2), ());
+        next.append(&run(records.len() as u64 + 1, 3)).unwrap();
+        next.flush().unwrap();
+        next.close();
+        assert_eq!(recover_all(image).unwrap().1.len(), records.len() + 3);
+    };
+    for sector in 0..=16 {
+        tear((1 << sector) - 1);
+        tear(0xFFFF & !((1 << sector) - 1));
+        tear(0xFFFF & !(1 << sector));
+        tear(1 << sector & 0xFFFF);
+    }
+    for _ in 0..300 {
+        tear(random.below(0x1_0000));
+    }
+    println!("{torn} torn tails");
+}
+
+/// Several frames go to the disk in one write; the first of them is lost and the later ones arrive. They are
+/// all cut.
+#[test]
+fn frames_after_a_hole_that_nobody_witnessed_are_cut_with_it() {
+    let disk = SimDisk::new();
+    let options = LogOptions { segment_bytes: 4 << 20, ring_records: 8192, ..options() };
+    let (recovered, _) = recover_all(disk.clone()).unwrap();
+    let (mut writer, handle) = recovered.open(options, identity(1), Callbacks::none()).unwrap();
+    // All of this is in the ring before the flusher can have written much of it.
+    for first in (1..=4096).step_by(64) {
+        writer.append_linked(&run(first, 64)).unwrap();
+    }
+    writer.publish();
+    while handle.durable().get() < Lsn(4096) {
+        std::thread::yield_now();
+    }
+    drop(writer);
+    let cut = (0..=disk.events()).filter_map(|moment| {
+        let mut sector = 0;
+        let image = disk.crash_image(moment, || {
+            sector += 1;
+            sector > 8
+        });
+        let (recovered, records) = recover_all(image).unwrap();
+        assert_unbroken(&records);
+        recovered.report().torn_tail.clone().filter(|tail| tail.frames_after > 0)
+    });
+    let tails: Vec<_> = cut.collect();
+    assert!(!tails.is_empty(), "at least one write had several frames");
+    assert!(tails.iter().all(|tail| tail.bytes > PAGE_BYTES as u64));
+}
+
+/// Not even the smallest detail of a recovery depends on what the previous recovery was interrupted in.
+#[test]
+fn recovery_can_itself_be_cut_off_again_and_again() {
+    let mut random = Random::new(seed(53));
+    for _ in 0..40 {
+        let (mut life, mut writer) = Life::open(SimDisk::new(), Vec::new(), crash_options(), 1);
+        life.work(&mut writer, &mut random, 12);
+        drop(writer);
+        let moment = random.below(life.disk.events() as u64 + 1) as usize;
+        let (mut disk, mut known) = life.crash(moment, fate(&mut random));
+        for epoch in 2..12 {
+            let (life, writer) = Life::open(disk, known, crash_options(), epoch);
+            drop(writer);
+            let moment = random.below(life.disk.events() as u64 + 1) as usize;
+            (disk, known) = life.crash(moment, fate(&mut random));
+            assert_eq!(known.len() as u64, life.recovered, "nothing was appended, nothing is lost");
+        }
+    }
+}
