@@ -1,4 +1,6 @@
 //! The ladder: every stage of the way of a request beside its physical limit.
 
 pub mod engine;
+pub mod limits;
+pub mod log;
 pub mod workload;

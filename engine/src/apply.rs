@@ -9,7 +9,7 @@ use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
 use crate::id::{CallerId, Lsn, PlayerId, RequestId};
-use crate::operation::{Settings, asset_facts, player_facts};
+use crate::operation::{IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, Settings, asset_facts, player_facts};
 use crate::record::{Leg, Record};
 use crate::state::{Asset, Ending, Hold, Ids, Player, State};
 use crate::table::{Effect, HandsOut, IdRule};
@@ -67,6 +67,9 @@ impl State {
         if record.decided < self.clock {
             return Err(ApplyFault::TimeFell);
         }
+        if !record.result.is_executed() && !record.legs().is_empty() {
+            return Err(ApplyFault::Missing("a movement of a refusal"));
+        }
         for leg in record.legs() {
             self.apply_leg(leg)?;
         }
@@ -81,6 +84,9 @@ impl State {
     }
 
     fn apply_leg(&mut self, leg: &Leg) -> Result<(), ApplyFault> {
+        if leg.debit.asset() != leg.credit.asset() {
+            return Err(ApplyFault::Missing("a movement between two assets"));
+        }
         self.set(leg.debit, self.balance(leg.debit).less(leg.amount), leg.debit_after)?;
         self.set(leg.credit, self.balance(leg.credit).plus(leg.amount), leg.credit_after)
     }
@@ -150,6 +156,7 @@ impl State {
                     deadline: request.deadline(),
                     remaining: request.amount,
                     payout_left: request.payout(),
+                    settled_in_part: false,
                 });
                 Ok(())
             }
@@ -164,8 +171,12 @@ impl State {
 
     fn apply_settings(&mut self, settings: Settings, now: Timestamp) -> Result<(), ApplyFault> {
         let Settings { ids_capacity, ids_retention_millis, .. } = settings;
+        // Checked here as well: a damaged log must not make a replay reserve all memory.
+        if !(IDS_CAPACITY_MIN..=IDS_CAPACITY_MAX).contains(&ids_capacity) {
+            return Err(ApplyFault::Missing("the ids' capacity"));
+        }
         self.ids = Some(match &self.ids {
-            Some(ids) if !ids.fits(ids_capacity) => return Err(ApplyFault::Missing("the ids' capacity")),
+            Some(ids) if ids.len() > ids_capacity => return Err(ApplyFault::Missing("the ids' capacity")),
             Some(ids) => ids.resized(ids_capacity, ids_retention_millis, now),
             None => Ids::new(ids_capacity, ids_retention_millis, self.seed),
         });
@@ -207,6 +218,7 @@ impl State {
         let payout_left = less(hold.payout_left, record.request.payout());
         hold.remaining = remaining.ok_or(ApplyFault::Missing("a hold's stake"))?;
         hold.payout_left = payout_left.ok_or(ApplyFault::Missing("a hold's payout"))?;
+        hold.settled_in_part = true;
         if hold.remaining.is_zero() {
             self.close_hold(target, Ending::Settled, lsn, record.decided)?;
         }

@@ -137,7 +137,8 @@ fn not_taken(state: &State, now: Timestamp, request: &Request, spec: &Spec) -> O
     if is_ahead(request.id, now) {
         return Some(ResultCode::IdFromFuture);
     }
-    if spec.opens && request.id.time() <= ids.horizon() {
+    let once = spec.opens || continues_a_hold(state, request, spec);
+    if once && request.id.time() <= ids.horizon() {
         return Some(ResultCode::IdTooOld);
     }
     // Each open hold can still be ended: two facts, its end and the id of the request that ended it. Whatever
@@ -156,6 +157,12 @@ fn not_taken(state: &State, now: Timestamp, request: &Request, spec: &Spec) -> O
         Effect::HoldOpened if open >= settings.holds_max => Some(ResultCode::HoldTableFull),
         _ => None,
     }
+}
+
+/// A settle of a hold that others took a part of: under a forgotten id it may be one of them.
+fn continues_a_hold(state: &State, request: &Request, spec: &Spec) -> bool {
+    matches!(spec.effect, Effect::HoldSettled)
+        && state.holds.get(RequestId(request.reference)).is_some_and(|hold| hold.settled_in_part)
 }
 
 fn ends_hold(state: &State, request: &Request) -> bool {
@@ -261,7 +268,7 @@ impl Facts<'_> {
     fn holds_true(&self, gate: Gate) -> bool {
         let Self { state, now, request, .. } = *self;
         match gate {
-            Gate::SettingsFit => settings_fit(state, Settings::from_detail(&request.detail)),
+            Gate::SettingsFit => settings_fit(state, now, Settings::from_detail(&request.detail)),
             Gate::AssetFits => asset_fits(state, request),
             Gate::PlayerFits => player_fits(state, request),
             Gate::PlayersDiffer => request.player != request.counterparty(),
@@ -305,12 +312,16 @@ impl Facts<'_> {
     }
 }
 
-fn settings_fit(state: &State, settings: Settings) -> bool {
-    let Settings { ids_capacity, holds_max, players_max, .. } = settings;
+fn settings_fit(state: &State, now: Timestamp, settings: Settings) -> bool {
+    let Settings { ids_capacity, ids_retention_millis, holds_max, players_max } = settings;
+    let room_for_ends = 2 * state.holds.len() as u64;
     (IDS_CAPACITY_MIN..=IDS_CAPACITY_MAX).contains(&ids_capacity)
         && holds_max <= HOLDS_MAX
         && players_max <= PlayerId::COUNT_MAX
-        && state.ids.as_ref().is_none_or(|ids| ids.fits(ids_capacity))
+        && state
+            .ids
+            .as_ref()
+            .is_none_or(|ids| ids.fits(ids_capacity, ids_retention_millis, room_for_ends, now))
 }
 
 fn asset_fits(state: &State, request: &Request) -> bool {

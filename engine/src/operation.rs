@@ -299,7 +299,8 @@ impl Operation {
                 (request.game, request.session) = (game, session);
                 let deadline = match expiry {
                     Expiry::Never => 0,
-                    Expiry::Release(at) => at.0,
+                    // The beginning of time has passed all the same, and 0 means never.
+                    Expiry::Release(at) => at.0.max(1),
                 };
                 request.detail = Detail::default()
                     .with(PAYOUT_AT, &payout_max.0.to_le_bytes())

@@ -136,19 +136,20 @@ fn a_refused_deposit_can_be_credited_later() {
 fn no_id_younger_than_the_retention_is_forgotten_however_often_the_capacity_changes() {
     const RETENTION_MILLIS: u64 = 1_000;
     let (mut taken, mut full, mut changed) = (0, 0, 0);
-    for seed in 0..24 {
+    for seed in 0..32 {
         let mut random = StdRng::seed_from_u64(seed);
         let settings = |capacity| Settings {
             ids_capacity: capacity,
             ids_retention_millis: RETENTION_MILLIS,
             ..SETTINGS
         };
-        let mut ledger = Ledger::with(settings(random.random_range(500..5_000)));
+        let mut ledger = Ledger::with(settings(random.random_range(500..5_000_u64)));
         let transfer = ledger.transfer(ALICE, BOB, 1);
-        let pace = random.random_range(100_000..1_000_000);
+        let pace = random.random_range(100_000..700_000);
         let mut young = VecDeque::new();
-        for step in 1..12_000 {
-            if step % 400 == 0 {
+        for step in 1..15_000 {
+            // A table that is changed all the time only grows; the others are full for long.
+            if seed % 2 == 0 && step % 500 == 0 {
                 let configure = Operation::Configure(settings(random.random_range(500..10_000)));
                 changed += u32::from(ledger.ask_under(RequestId::NONE, &configure) == ResultCode::Done);
             }
@@ -447,7 +448,6 @@ fn a_full_id_table_takes_no_new_bets_but_lets_every_open_hold_be_ended() {
 /// A settle is let in at any age, because no player may go unpaid; but one that took a part and was then forgotten
 /// must not take the next part too.
 #[test]
-#[ignore = "not kept yet: a settle in part that is repeated after its id was forgotten is executed again"]
 fn a_settle_in_part_is_executed_once_even_when_its_id_is_forgotten() {
     let mut ledger = Ledger::with(Settings { ids_capacity: 16, ids_retention_millis: 0, ..SETTINGS });
     ledger.deposit(ALICE, 100);
@@ -468,7 +468,6 @@ fn a_settle_in_part_is_executed_once_even_when_its_id_is_forgotten() {
 
 /// What is kept for the ends of open holds is kept under other settings, too.
 #[test]
-#[ignore = "not kept yet: settings with a longer retention or less room take the room for the ends away"]
 fn settings_that_leave_no_room_for_the_ends_of_open_holds_are_refused() {
     let full = || {
         let mut ledger = Ledger::with(Settings { ids_capacity: 64, ids_retention_millis: 0, ..SETTINGS });

@@ -105,6 +105,7 @@ impl State {
             hasher.u64(hold.deadline.map_or(0, |deadline| deadline.0));
             hasher.u128(hold.remaining.0);
             hasher.u128(hold.payout_left.0);
+            hasher.u64(u64::from(hold.settled_in_part));
         }
     }
 
@@ -112,6 +113,7 @@ impl State {
         let Some(ids) = &self.ids else { return };
         hasher.table("ids", ids.len());
         hasher.u64(ids.horizon().0);
+        ids.ages().for_each(|age| hasher.u64(age));
         for entry in ids.iter() {
             for word in entry {
                 hasher.u64(*word);

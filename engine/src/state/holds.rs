@@ -29,6 +29,8 @@ pub struct Hold {
     pub remaining: Amount,
     /// How much the bet can still pay.
     pub payout_left: Amount,
+    /// Whether a part of it was settled: then a settle of a forgotten id may be one that was executed.
+    pub settled_in_part: bool,
 }
 
 #[derive(Debug)]

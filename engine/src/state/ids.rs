@@ -89,11 +89,6 @@ impl Ids {
         resized
     }
 
-    /// Whether all that is remembered fits `capacity`.
-    pub(crate) const fn fits(&self, capacity: u64) -> bool {
-        self.head - self.tail <= capacity
-    }
-
     pub(crate) const fn horizon(&self) -> Timestamp {
         self.horizon
     }
@@ -140,22 +135,23 @@ impl Ids {
 
     /// Whether `needed` more facts can be remembered at `now` without forgetting a young one.
     pub(crate) fn has_room(&self, needed: u64, now: Timestamp) -> bool {
-        let capacity = self.capacity();
-        let free = capacity - (self.head - self.tail);
+        self.fits(self.capacity(), self.retention_millis, needed, now)
+    }
+
+    /// The same under other bounds, which have to hold all that is remembered, too.
+    pub(crate) fn fits(&self, capacity: u64, retention_millis: u64, needed: u64, now: Timestamp) -> bool {
+        let Some(free) = capacity.checked_sub(self.len()) else { return false };
         if free >= needed {
             return true;
         }
-        if needed > capacity {
-            return false;
-        }
         // The last one that would have to go.
-        self.is_old(self.tail + (needed - free) - 1, now)
+        needed <= capacity && self.is_old(self.tail + (needed - free) - 1, retention_millis, now)
     }
 
     /// An entry is as old as the beginning of the block after its own: at most a block's time too young.
-    fn is_old(&self, position: u64, now: Timestamp) -> bool {
+    fn is_old(&self, position: u64, retention_millis: u64, now: Timestamp) -> bool {
         let next_block = (position / self.block_len + 1) * self.block_len;
-        self.begun(next_block).is_some_and(|begun| begun.plus_millis(self.retention_millis) <= now)
+        self.begun(next_block).is_some_and(|begun| begun.plus_millis(retention_millis) <= now)
     }
 
     /// A time at or after that at which the entry was written; `None` if that is the latest.
@@ -217,6 +213,13 @@ impl Ids {
             return 0;
         }
         self.touch(entry_id(&self.entries[self.place(self.tail + ahead)]))
+    }
+
+    /// Where the ring stands and when its blocks were begun: what ages are told by, for the digest.
+    pub(crate) fn ages(&self) -> impl Iterator<Item = u64> {
+        let first_block = self.tail.next_multiple_of(self.block_len);
+        let begun = (first_block..self.head).step_by(self.block_len as usize);
+        [self.tail, self.head].into_iter().chain(begun.map(|start| self.block_times[self.block_place(start)]))
     }
 
     /// The entries in the order of the log, for the digest.

@@ -107,6 +107,7 @@ pub(crate) struct HoldRow {
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) remaining: u128,
     pub(crate) payout_left: u128,
+    settled_in_part: bool,
 }
 
 /// Something that is remembered for a while, oldest first.
@@ -302,7 +303,12 @@ impl Model {
             return Some(ResultCode::IdFromFuture);
         }
         let opens = !matches!(operation, Operation::Settle { .. } | Operation::Cancel { .. });
-        if opens && id.time() <= self.horizon {
+        // A part of a hold that was taken and forgotten must not be taken again.
+        let continues = match operation {
+            Operation::Settle { hold, .. } => self.holds.get(hold).is_some_and(|hold| hold.settled_in_part),
+            _ => false,
+        };
+        if (opens || continues) && id.time() <= self.horizon {
             return Some(ResultCode::IdTooOld);
         }
         let ends = match *operation {
@@ -339,10 +345,16 @@ impl Model {
 
     /// Whether that many facts can be remembered without forgetting one that is too young.
     fn has_room(&self, needed: u64, now: Timestamp) -> bool {
-        let Some(settings) = self.settings else { return false };
+        self.settings.is_some_and(|settings| self.has_room_under(settings, needed, now))
+    }
+
+    fn has_room_under(&self, settings: Settings, needed: u64, now: Timestamp) -> bool {
         let free = settings.ids_capacity - self.facts();
         if needed <= free {
             return true;
+        }
+        if needed > settings.ids_capacity {
+            return false;
         }
         let to_forget = (needed - free) as usize;
         // A fact counts as old as the one after it.
@@ -360,6 +372,7 @@ impl Model {
                 let fits = settings.ids_capacity >= 16
                     && settings.ids_capacity <= 1 << 30
                     && settings.ids_capacity >= self.facts()
+                    && self.has_room_under(settings, self.room_for_ends(), now)
                     && settings.holds_max <= 1 << 27
                     && settings.players_max <= (1 << 28) - 2;
                 refuse_unless(fits, ResultCode::SettingsUnfit)?;
@@ -426,6 +439,7 @@ impl Model {
                     deadline,
                     remaining: stake.0,
                     payout_left: payout_max.0,
+                    settled_in_part: false,
                 };
                 done(self.pay(&moved)?, Change::OpenHold(hold))
             }
@@ -567,6 +581,7 @@ impl Model {
                 let hold = self.holds.get_mut(&target).expect("the hold was looked at");
                 hold.remaining -= stake;
                 hold.payout_left -= payout;
+                hold.settled_in_part = true;
                 if hold.remaining == 0 {
                     self.end(target, End::Settled, lsn, now);
                 }
