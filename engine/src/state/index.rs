@@ -139,8 +139,8 @@ impl Index {
     }
 }
 
-/// An index that grows by generations, each twice as large as the one before: adding never moves an entry, so no
-/// single request ever pays for the growth.
+/// An index that grows by generations, each four times as large as the one before: adding never moves an entry, so
+/// no single request ever pays for the growth, and a look-up in vain asks few of them.
 #[derive(Debug)]
 pub(crate) struct Growing {
     generations: Vec<Index>,
@@ -170,7 +170,7 @@ impl Growing {
         if let Some(index) = self.generations.iter_mut().rev().find(|index| !index.is_full()) {
             return index.insert(hash, row);
         }
-        let mut index = Index::new(FIRST_GENERATION << self.generations.len(), self.rows_max);
+        let mut index = Index::new(FIRST_GENERATION << (2 * self.generations.len()), self.rows_max);
         index.insert(hash, row);
         self.generations.push(index);
     }

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     Callbacks, Corruption, Damage, Identity, LogOptions, RecordTraits, Writer,
-    format::{FRAME_MAGIC, PAGE, PAGE_BYTES, RECORD_BYTES, SegmentHeader, encode_frame},
+    format::{ControlSlot, FRAME_MAGIC, PAGE, PAGE_BYTES, RECORD_BYTES, SegmentHeader, encode_frame},
     storage::sim::SimDisk,
 };
 
@@ -112,6 +112,60 @@ fn a_log_does_not_begin_with_another_ones_past() {
         disk.edit(FIRST, |bytes| bytes[..PAGE_BYTES].copy_from_slice(&forgery.encode()));
         assert_eq!(refusal(&disk).damage, Damage::Continuity, "{forgery:?}");
     }
+}
+
+/// What the newest slot of the control file says, changed.
+fn forge_control(disk: &SimDisk, change: impl FnOnce(&mut ControlSlot)) {
+    let control = audit(disk).unwrap().control.unwrap();
+    disk.edit("control", |bytes| {
+        let index = (control.sequence % 2) as usize;
+        let page = &mut bytes[index * PAGE_BYTES..][..PAGE_BYTES];
+        let mut slot = ControlSlot::decode(index, page).unwrap();
+        change(&mut slot);
+        page.copy_from_slice(&slot.encode());
+    });
+}
+
+#[test]
+fn a_complete_frame_after_an_orderly_end_is_refused() {
+    let disk = log();
+    let end = audit(&disk).unwrap();
+    forge_control(&disk, |slot| (slot.clean, slot.end) = (true, end.end));
+    audit(&disk).expect("this is where it was closed");
+    forge_frame(&disk, Lsn(2), end.chain_head, 0);
+    assert_eq!(refusal(&disk).damage, Damage::BelowDurable);
+}
+
+#[test]
+fn a_durable_lsn_in_the_middle_of_a_frame_is_refused() {
+    let disk = SimDisk::new();
+    let mut writer = open(&disk, 1);
+    writer.append(&[1; RECORD_BYTES]).unwrap();
+    drop(writer);
+    let disk = disk.copy();
+    disk.edit(FIRST, |bytes| {
+        let mut frame = vec![0; PAGE_BYTES];
+        let previous_chain = ChainHash::genesis(LogId(5));
+        let (first_lsn, durable_lsn) = (Lsn::FIRST, Lsn::ZERO);
+        let header =
+            FrameHeader { rules_version: 1, records: 3, first_lsn, durable_lsn, time_ns: 0, previous_chain };
+        encode_frame(&mut frame, PAGE, &header, &SegmentIdentity::new(LogId(5), Epoch(1), 1));
+        bytes[PAGE_BYTES..2 * PAGE_BYTES].copy_from_slice(&frame);
+    });
+    assert_eq!(audit(&disk).unwrap().next_lsn, Lsn(4));
+    forge_control(&disk, |slot| slot.durable_lsn = Lsn(2));
+    assert_eq!(refusal(&disk).damage, Damage::BelowDurable);
+}
+
+#[test]
+fn a_segment_that_the_control_file_knows_is_no_spare() {
+    let disk = log();
+    let mut end = audit(&disk).unwrap().end;
+    assert_eq!((end.segment, end.offset), (2, PAGE));
+    end.segment = 3;
+    forge_control(&disk, |slot| slot.end = end);
+    let refused = refusal(&disk);
+    assert_eq!((refused.damage, refused.position.segment), (Damage::SegmentHeader, 3));
 }
 
 #[test]

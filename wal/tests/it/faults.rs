@@ -9,9 +9,10 @@ use std::{
 };
 
 use cage_wal::{
-    Callbacks, FlushStrategy, Full, Limits, LogFault, LogOptions, Lsn, OpenError, scan, scan_from,
+    Callbacks, FlushStrategy, Full, Limits, LogFault, LogOptions, Lsn, OpenError, StorageError, scan,
+    scan_from,
     storage::{
-        DurableFile, Storage,
+        Content, DurableFile, FileEntry, Lock, RandomRead, Source, Storage,
         sim::{Operation, SimDisk},
     },
 };
@@ -251,4 +252,76 @@ fn a_log_that_stopped_is_not_closed_in_order() {
     let report = scan_from(&disk, Limits::default(), |_| Ok::<_, Infallible>(())).unwrap();
     assert!(!report.control.unwrap().clean);
     assert!(report.next_lsn > Lsn(40));
+}
+
+/// A disk whose first read of segment 1 began before its second frame was written and ended after the third: the
+/// second frame is missing from what was read.
+#[derive(Debug)]
+struct SlowRead {
+    disk: SimDisk,
+    done: AtomicBool,
+}
+
+impl Storage for SlowRead {
+    fn load(&self, name: &str, source: Source) -> Result<Content, StorageError> {
+        let content = self.disk.load(name, source)?;
+        if name != "0000000000000001.wal" || self.done.swap(true, Ordering::SeqCst) {
+            return Ok(content);
+        }
+        let mut bytes = content.to_vec();
+        bytes[8192..12288].fill(0);
+        Ok(Content::new(bytes))
+    }
+
+    fn lock(&self) -> Result<Option<Box<dyn Lock>>, StorageError> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> Result<Vec<FileEntry>, StorageError> {
+        self.disk.list()
+    }
+
+    fn allocate(
+        &self,
+        name: &str,
+        bytes: u64,
+        flush: FlushStrategy,
+        stop: &AtomicBool,
+    ) -> Result<(), StorageError> {
+        self.disk.allocate(name, bytes, flush, stop)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StorageError> {
+        self.disk.remove(name)
+    }
+
+    fn open_write(&self, name: &str, flush: FlushStrategy) -> Result<Box<dyn DurableFile>, StorageError> {
+        self.disk.open_write(name, flush)
+    }
+
+    fn open_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError> {
+        self.disk.open_read(name)
+    }
+
+    fn settle(&self, name: &str) -> Result<(), StorageError> {
+        self.disk.settle(name)
+    }
+}
+
+#[test]
+fn an_audit_that_was_overtaken_by_the_writer_reads_again() {
+    let disk = SimDisk::new();
+    let (mut log, _) = Log::on(disk.clone(), options(), 1);
+    for first in [1, 4, 7] {
+        log.append(&run(first, 3)).unwrap();
+        log.flush().unwrap();
+    }
+    let overtaken = SlowRead { disk, done: AtomicBool::new(false) };
+    let report = scan_from(&overtaken, Limits::default(), |_| Ok::<_, Infallible>(())).unwrap();
+    assert_eq!(report.next_lsn, Lsn(10));
+    log.close();
 }
