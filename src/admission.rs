@@ -19,10 +19,6 @@ pub struct Ticket {
 
 /// What is to be done with a request.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "operations are the usual case, and boxing each would cost more"
-)]
 pub enum Item {
     /// Decide it.
     Operation(Admitted),

@@ -168,7 +168,9 @@ impl Auditor {
         if let Some(difference) = self.acks.as_mut().and_then(|acks| acks.check(lsn, record)) {
             self.differs(difference);
         }
-        if let Some(count) = self.seen.get_mut(&record.request.id) {
+        if let Some(count) = self.seen.get_mut(&record.request.id)
+            && record.result.is_executed()
+        {
             *count += 1;
         }
         self.state.apply(lsn, record).map_err(|fault| ReplayFault::Unfit { lsn, fault })
@@ -201,7 +203,8 @@ impl Auditor {
         if let Some((lsn, _)) = self.head {
             self.differs(format!("no frame of the log ends at {lsn}, where a chain head was kept"));
         }
-        let acks = self.acks.take().map(Acks::finish).unwrap_or_default();
+        let until = self.until;
+        let acks = self.acks.take().map(|acks| acks.finish(until)).unwrap_or_default();
         for what in acks.missing {
             self.differs(what);
         }

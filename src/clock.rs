@@ -29,6 +29,13 @@ impl Clock {
     #[must_use]
     pub fn new(floor: Timestamp) -> Self {
         let wall = wall();
+        if wall < floor {
+            tracing::warn!(
+                wall_nanos = wall.0,
+                log_nanos = floor.0,
+                "the wall clock is behind the log's last record: the ledger's time stands still until it has caught up"
+            );
+        }
         Self { wall, monotonic: Instant::now(), latest: wall.max(floor), jumped: false }
     }
 

@@ -1,7 +1,8 @@
 //! From appended to durable: keeps the replies of every batch until the log says that they may be seen.
 //!
 //! In: replies from the sequencer, the durable position from the log's flusher. Out: bytes for the sessions, in
-//! the order of decision per stream. Never here: a decision about what is durable.
+//! the order of decision per stream; only a batch with repetitions, which are read back first, may come after later
+//! ones. Never here: a decision about what is durable.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -44,7 +45,6 @@ impl Commit {
 
     /// Takes the replies of a batch.
     pub fn hold(&self, replies: Appended<Replies>, stream: Rc<StreamEnd>) {
-        // Nothing to wait for, and nothing in front of it that its stream would have to wait for.
         self.waiting.borrow_mut().push_back(Waiting { replies, stream });
     }
 
@@ -89,7 +89,10 @@ impl Commit {
                     tracing::error!(%reason, "an answered request cannot be read back from the log");
                     this.fault.notify_one();
                 }
-                Err(panic) => tracing::error!(%panic, "reading back an answer failed"),
+                Err(panic) => {
+                    tracing::error!(%panic, "reading back an answer failed");
+                    this.fault.notify_one();
+                }
             }
             this.reading.set(this.reading.get() - 1);
             this.released.notify_waiters();

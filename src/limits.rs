@@ -24,12 +24,14 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 pub const SEND_WINDOW_BYTES: u64 = 8 << 20;
 /// Socket buffers, in bytes, each way: a burst of a flush's replies. The kernel gives what it allows.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
-/// How long a new connection may take until its hello is complete.
+/// How long a new connection may take for its handshake, and again for its hello.
 pub const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a connection may be silent. Clients send keep-alives.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a shutdown waits for sessions to read their last replies.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often the log is asked whether it can prepare further segments.
+pub const LOG_WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Holds that one step of the sequencer lets expire, so that a million deadlines at once do not stop the bets.
 pub const EXPIRIES_PER_STEP_MAX: usize = 256;
 /// Requests for which memory is read at once before they are decided: what a core's outstanding misses can hold.

@@ -4,6 +4,7 @@
 //! loop in [`Server::run`] is the only place where the parts meet.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -96,7 +97,9 @@ struct Shared {
     log: LogHandle,
     id_horizon: Cell<Timestamp>,
     draining: Cell<bool>,
-    sessions: RefCell<Vec<Weak<Session>>>,
+    sessions: RefCell<HashMap<u64, Weak<Session>>>,
+    /// Connections whose handshake is not finished.
+    handshakes: Cell<usize>,
     /// Rung when a session has ended.
     gone: Notify,
 }
@@ -118,6 +121,9 @@ impl Server {
     /// # Errors
     /// [`ServeError`]; nothing is served then.
     pub fn open(options: &ServerOptions) -> Result<(Self, Started), ServeError> {
+        if options.certs.is_none() && !options.listen.ip().is_loopback() {
+            tracing::warn!(listen = %options.listen, "development certificates on an address that others can reach");
+        }
         let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
         if options.certs.is_none() {
             certs::ensure_development_set(&certs)?;
@@ -146,6 +152,7 @@ impl Server {
             id_horizon: Cell::new(sequencer.state().id_horizon()),
             draining: Cell::new(false),
             sessions: RefCell::default(),
+            handshakes: Cell::new(0),
             gone: Notify::new(),
         });
         Ok((Self { endpoint, sequencer, shared, progress, fault }, started))
@@ -166,6 +173,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, ServeError> {
         let Self { endpoint, mut sequencer, shared, progress, fault } = self;
         let commit = Rc::new(Commit::new(shared.log.clone(), progress, Arc::clone(&fault)));
+        let watching = spawn_local(watch_log(shared.log.clone()));
         let committing = spawn_local(Rc::clone(&commit).run());
         let accepting = spawn_local(accept(endpoint.clone(), Rc::clone(&shared)));
         let fault = async move { fault.notified().await };
@@ -175,17 +183,19 @@ impl Server {
             () = &mut stop => false,
             () = &mut fault => true,
         };
-        accepting.abort();
         if failed {
             return Err(fail(&endpoint, &shared).await);
         }
+        // Newcomers are still let in, to be told that the server is draining.
         tokio::select! {
             () = drain(&mut sequencer, &shared, &commit) => {}
             () = &mut fault => return Err(fail(&endpoint, &shared).await),
         }
+        accepting.abort();
         close(&endpoint, CloseCode::Draining);
         endpoint.wait_idle().await;
         committing.abort();
+        watching.abort();
         let now = shared.clock.borrow_mut().now();
         Ok(sequencer.close(now)?)
     }
@@ -202,25 +212,48 @@ fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>) -> Callbacks {
     }
 }
 
-/// Lets connections in, as many as the limits allow.
-async fn accept(endpoint: Endpoint, shared: Rc<Shared>) {
-    let mut sessions = JoinSet::new();
-    while let Some(incoming) = endpoint.accept().await {
-        while sessions.try_join_next().is_some() {}
-        if sessions.len() >= limits::CONNECTIONS_MAX {
-            incoming.refuse();
-        } else if endpoint.open_connections() >= limits::HANDSHAKES_MAX && incoming.may_retry() {
-            // Many strangers at once: let each prove its address before anything is spent on it.
-            let _ = incoming.retry();
-        } else {
-            sessions.spawn_local(welcome(incoming, Rc::clone(&shared)));
+/// Tells when the log cannot prepare its next segments: a full disk, above all. While those that are ready last,
+/// nothing is lost, and space that is made now is enough.
+async fn watch_log(log: LogHandle) {
+    let mut told = None;
+    loop {
+        tokio::time::sleep(limits::LOG_WATCH_EVERY).await;
+        let failure = log.preparation_failure();
+        if failure != told {
+            match &failure {
+                Some(reason) => tracing::error!(%reason, "no further log segment can be made: make space"),
+                None => tracing::info!("log segments can be made again"),
+            }
+            told = failure;
         }
     }
 }
 
-async fn welcome(incoming: Incoming, shared: Rc<Shared>) {
+/// Lets connections in, as many as the limits allow.
+async fn accept(endpoint: Endpoint, shared: Rc<Shared>) {
+    let mut connections = JoinSet::new();
+    for number in 0.. {
+        let Some(incoming) = endpoint.accept().await else { return };
+        while connections.try_join_next().is_some() {}
+        let handshakes = shared.handshakes.get();
+        let full = shared.sessions.borrow().len() >= limits::CONNECTIONS_MAX;
+        if full || handshakes >= 2 * limits::HANDSHAKES_MAX {
+            incoming.refuse();
+        } else if handshakes >= limits::HANDSHAKES_MAX && incoming.may_retry() {
+            // Many strangers at once: let each prove its address before anything is spent on it.
+            let _ = incoming.retry();
+        } else {
+            connections.spawn_local(welcome(number, incoming, Rc::clone(&shared)));
+        }
+    }
+}
+
+async fn welcome(number: u64, incoming: Incoming, shared: Rc<Shared>) {
     let peer = incoming.remote_address();
-    let connection = match tokio::time::timeout(limits::HELLO_TIME_MAX, incoming).await {
+    shared.handshakes.set(shared.handshakes.get() + 1);
+    let handshake = tokio::time::timeout(limits::HELLO_TIME_MAX, incoming).await;
+    shared.handshakes.set(shared.handshakes.get() - 1);
+    let connection = match handshake {
         Ok(Ok(connection)) => connection,
         Ok(Err(reason)) => return tracing::warn!(%peer, %reason, "handshake failed"),
         Err(_) => return tracing::warn!(%peer, "handshake took too long"),
@@ -228,9 +261,9 @@ async fn welcome(incoming: Incoming, shared: Rc<Shared>) {
     match endpoint::identity(&connection) {
         Ok(identity) => {
             let session = Session::new(connection, identity);
-            shared.sessions.borrow_mut().push(Rc::downgrade(&session));
+            shared.sessions.borrow_mut().insert(number, Rc::downgrade(&session));
             session.run(Rc::clone(&shared)).await;
-            shared.sessions.borrow_mut().retain(|session| session.strong_count() > 0);
+            shared.sessions.borrow_mut().remove(&number);
             shared.gone.notify_waiters();
         }
         Err(reason) => {
@@ -321,7 +354,8 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
         None
     };
     sequencer.hold_back(reason);
-    let mut more = sequencer.expire(now);
+    // After a jump nobody knows what is due: what depends on time waits like everything else.
+    let mut more = reason != Some(ResultCode::ClockJumped) && sequencer.expire(now);
     while let Some(batch) = shared.inbox.pop() {
         match sequencer.step(now, &batch.tickets) {
             Ok(replies) => {
@@ -344,7 +378,7 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
 /// Answers what was taken, takes no more, and lets the sessions go.
 async fn drain(sequencer: &mut Sequencer, shared: &Rc<Shared>, commit: &Rc<Commit>) {
     shared.draining.set(true);
-    let sessions: Vec<_> = shared.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
+    let sessions: Vec<_> = shared.sessions.borrow().values().filter_map(Weak::upgrade).collect();
     tracing::info!(sessions = sessions.len(), "draining");
     for session in sessions {
         session.drain();

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use cage_engine::{
-    Amount, AssetCode, AssetId, Balance, CallerId, Expiry, GameId, Lsn, Operation, PlayerClass, PlayerId, RequestId,
-    SessionId,
+    Amount, AssetCode, AssetId, Balance, CallerId, Expiry, GameId, Lsn, Operation, PlayerClass, PlayerId,
+    RequestId, SessionId,
 };
 use cage_protocol::{Ask, Read, Watermark, Welcome};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -159,7 +159,9 @@ impl Client {
         &self,
         operations: Vec<Operation>,
     ) -> impl Future<Output = Vec<Result<Executed, Error>>> + Send + use<> {
-        self.submit_batch_with_ids(operations.into_iter().map(|operation| (self.mint_id(), operation)).collect())
+        self.submit_batch_with_ids(
+            operations.into_iter().map(|operation| (self.mint_id(), operation)).collect(),
+        )
     }
 
     /// [`Self::submit_batch`] under ids of the caller's.

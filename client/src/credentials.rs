@@ -75,7 +75,8 @@ impl Credentials {
 /// [`CredentialsError`] if it is missing or unusable.
 pub fn load_authority(dir: &Path) -> Result<CertificateDer<'static>, CredentialsError> {
     let path = dir.join("ca.pem");
-    CertificateDer::from_pem_slice(&read(&path)?).map_err(|_| CredentialsError::Pem { path, what: "certificate" })
+    CertificateDer::from_pem_slice(&read(&path)?)
+        .map_err(|_| CredentialsError::Pem { path, what: "certificate" })
 }
 
 /// The certificate and key called `name` in a folder: `NAME.pem`, `NAME.key`.
@@ -84,7 +85,8 @@ pub fn load_authority(dir: &Path) -> Result<CertificateDer<'static>, Credentials
 /// [`CredentialsError`] if one of them is missing or unusable.
 pub fn load_pair(dir: &Path, name: &str) -> Result<Pair, CredentialsError> {
     let path = dir.join(format!("{name}.pem"));
-    let chain = CertificateDer::pem_slice_iter(&read(&path)?).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let chain =
+        CertificateDer::pem_slice_iter(&read(&path)?).collect::<Result<Vec<_>, _>>().unwrap_or_default();
     if chain.is_empty() {
         return Err(CredentialsError::Pem { path, what: "certificate" });
     }

@@ -83,9 +83,9 @@ fn tls(credentials: &Credentials) -> Result<QuicClientConfig, ConnectionError> {
     let refused = |error: rustls::Error| ConnectionError::Credentials(error.to_string());
     let mut provider = ring::default_provider();
     // AES-128 first: the cheapest one on hardware that has AES at all.
-    provider.cipher_suites.sort_by_key(|suite: &SupportedCipherSuite| {
-        suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256
-    });
+    provider
+        .cipher_suites
+        .sort_by_key(|suite: &SupportedCipherSuite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     let mut roots = RootCertStore::empty();
     roots.add(credentials.authority.clone()).map_err(refused)?;
     let pair = credentials.pair.clone();

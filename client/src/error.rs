@@ -33,7 +33,9 @@ pub enum ConnectionError {
     #[error("the server's certificate is not trusted: {0}")]
     ServerUntrusted(String),
     /// The server does not accept the client's certificate.
-    #[error("the server does not accept this client's certificate ({0}): is it signed by the server's authority?")]
+    #[error(
+        "the server does not accept this client's certificate ({0}): is it signed by the server's authority?"
+    )]
     CertificateRefused(String),
     /// The two do not agree how to speak.
     #[error("the handshake failed: {0}")]
@@ -75,7 +77,11 @@ impl ConnectionError {
     #[must_use]
     pub const fn is_final(&self) -> bool {
         match self {
-            Self::Socket(_) | Self::NoAnswer { .. } | Self::Lost(_) | Self::Protocol(_) | Self::Behind { .. } => false,
+            Self::Socket(_)
+            | Self::NoAnswer { .. }
+            | Self::Lost(_)
+            | Self::Protocol(_)
+            | Self::Behind { .. } => false,
             Self::Credentials(_)
             | Self::Address(_)
             | Self::ServerUntrusted(_)
@@ -107,7 +113,9 @@ enum Side {
 
 fn transport(code: u64, reason: String, side: &Side) -> ConnectionError {
     match (code.checked_sub(TLS_ALERTS), side) {
-        (Some(alert), Side::Here) if CERTIFICATE_ALERTS.contains(&alert) => ConnectionError::ServerUntrusted(reason),
+        (Some(alert), Side::Here) if CERTIFICATE_ALERTS.contains(&alert) => {
+            ConnectionError::ServerUntrusted(reason)
+        }
         (Some(alert), Side::There) if CERTIFICATE_ALERTS.contains(&alert) => {
             ConnectionError::CertificateRefused(reason)
         }
@@ -133,7 +141,9 @@ impl From<quinn::ConnectionError> for ConnectionError {
                 code: u16::try_from(close.error_code.into_inner()).ok().and_then(CloseCode::from_number),
                 reason: String::from_utf8_lossy(&close.reason).into_owned(),
             },
-            quinn::ConnectionError::VersionMismatch => Self::Handshake("no common version of QUIC".to_owned()),
+            quinn::ConnectionError::VersionMismatch => {
+                Self::Handshake("no common version of QUIC".to_owned())
+            }
             other => Self::Lost(other.to_string()),
         }
     }

@@ -168,7 +168,8 @@ impl Lane {
         let Some(Attached { sender, credit, permits, .. }) = &mut self.stream else { return };
         let wanted = self.window.unsent_max().saturating_sub(*permits).min(credit.available_permits());
         // Other lanes take from the same credit: if it is gone meanwhile, wait for it.
-        if let Some(taken) = u32::try_from(wanted).ok().and_then(|count| credit.try_acquire_many(count).ok()) {
+        if let Some(taken) = u32::try_from(wanted).ok().and_then(|count| credit.try_acquire_many(count).ok())
+        {
             taken.forget();
             *permits += wanted;
         }
@@ -241,7 +242,8 @@ impl Lane {
         }
         let earliest = self.window.expire(now, |entry, sent| {
             let Entry { id, code, doubt, .. } = entry;
-            let _ = entry.answer.send(Err(if sent { Error::Unknown { id } } else { undecided(id, code, doubt) }));
+            let _ =
+                entry.answer.send(Err(if sent { Error::Unknown { id } } else { undecided(id, code, doubt) }));
         });
         self.wake = None;
         let again = self.later.front().map(|(at, _)| *at);

@@ -52,5 +52,6 @@ pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(1);
 pub(crate) const SUBMISSIONS_AT_ONCE: usize = 1024;
 
 const _: () = assert!(IN_FLIGHT_MAX * (REPLY_BYTES + FRAME_HEADER_BYTES) <= RECEIVE_WINDOW_BYTES as usize);
-const _: () = assert!(IN_FLIGHT_MAX * (WIRE_REQUEST_BYTES + FRAME_HEADER_BYTES) <= SEND_WINDOW_BYTES as usize);
+const _: () =
+    assert!(IN_FLIGHT_MAX * (WIRE_REQUEST_BYTES + FRAME_HEADER_BYTES) <= SEND_WINDOW_BYTES as usize);
 const _: () = assert!(KEEP_ALIVE.as_secs() * 2 < IDLE_TIME_MAX.as_secs(), "one lost keep-alive ends nothing");

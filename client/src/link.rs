@@ -17,8 +17,8 @@ use crate::endpoint::Endpoint;
 use crate::error::ConnectionError;
 use crate::lane::{Detached, Open};
 use crate::limits::{
-    BACKOFF_MAX, BACKOFF_MIN, CONNECT_ATTEMPT_MAX, CONNECT_ATTEMPT_MIN, GOODBYE_TIME_MAX, SILENCE_CHECK, SILENCE_MAX,
-    SILENCE_MIN,
+    BACKOFF_MAX, BACKOFF_MIN, CONNECT_ATTEMPT_MAX, CONNECT_ATTEMPT_MIN, GOODBYE_TIME_MAX, SILENCE_CHECK,
+    SILENCE_MAX, SILENCE_MIN,
 };
 use crate::shared::Shared;
 
@@ -138,7 +138,8 @@ impl Link {
         for lane in &self.streams {
             let stream = connection.open_stream().await?;
             // A lane that has ended needs none.
-            let _ = lane.send(Open { stream, credit: Arc::clone(&credit), connection: self.connections }).await;
+            let _ =
+                lane.send(Open { stream, credit: Arc::clone(&credit), connection: self.connections }).await;
         }
         Ok(Credit { credit, most })
     }
@@ -177,7 +178,10 @@ impl Credit {
 }
 
 /// Waits for a lane that lost its stream of this connection.
-async fn first_detached(detached: &mut mpsc::UnboundedReceiver<Detached>, connection: u64) -> ConnectionError {
+async fn first_detached(
+    detached: &mut mpsc::UnboundedReceiver<Detached>,
+    connection: u64,
+) -> ConnectionError {
     loop {
         match detached.recv().await {
             Some((number, fault)) if number == connection => return fault,

@@ -8,8 +8,8 @@ use std::slice;
 
 use bytes::{Bytes, BytesMut};
 use cage_protocol::{
-    Ask, CloseCode, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, Frame, FrameFault, FrameKind, Reply, WIRE_REQUEST_BYTES,
-    Welcome, frame,
+    Ask, CloseCode, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, Frame, FrameFault, FrameKind, Reply,
+    WIRE_REQUEST_BYTES, Welcome, frame,
 };
 use quinn::{RecvStream, SendStream};
 
@@ -200,8 +200,11 @@ impl ReplyReceiver {
                 if frame.kind != FrameKind::Welcome {
                     return Err(unexpected(&frame));
                 }
-                let welcome = Welcome::from_bytes(frame.items)
-                    .ok_or(ConnectionError::Protocol(FrameFault { code: CloseCode::FrameMalformed, offset: 0 }))?;
+                let welcome =
+                    Welcome::from_bytes(frame.items).ok_or(ConnectionError::Protocol(FrameFault {
+                        code: CloseCode::FrameMalformed,
+                        offset: 0,
+                    }))?;
                 self.start += length;
                 return Ok(welcome);
             }

@@ -96,7 +96,9 @@ impl Window {
                         expired(entry, place < sent);
                     }
                 }
-                Some(entry) => earliest = Some(earliest.map_or(entry.deadline, |at: Instant| at.min(entry.deadline))),
+                Some(entry) => {
+                    earliest = Some(earliest.map_or(entry.deadline, |at: Instant| at.min(entry.deadline)))
+                }
                 None => {}
             }
         }

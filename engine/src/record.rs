@@ -212,11 +212,11 @@ impl Record {
         let result = ResultCode::from_number(layout.result.to_native()).ok_or(RecordFault("result"))?;
         let role = Role::from_number(layout.role).ok_or(RecordFault("role"))?;
         let leg_count = layout.flags & FLAG_LEGS_MASK;
-        if layout.flags & !(FLAG_LEGS_MASK | FLAG_LINKED) != 0
-            || usize::from(leg_count) > RECORD_LEGS_MAX
-            || !result.is_recorded()
-        {
+        if layout.flags & !(FLAG_LEGS_MASK | FLAG_LINKED) != 0 || usize::from(leg_count) > RECORD_LEGS_MAX {
             return Err(RecordFault("flags"));
+        }
+        if !result.is_recorded() {
+            return Err(RecordFault("result"));
         }
         let legs = layout.legs.each_ref().map(|leg| Leg {
             debit: AccountId(leg.debit.to_native()),

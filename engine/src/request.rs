@@ -9,6 +9,7 @@ use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::id::{AssetId, GameId, PlayerId, RequestId, SessionId};
 use crate::layout;
+use crate::state::fold;
 use crate::table::{AmountRule, HandsOut, IdRule, OperationKind, Spec};
 use crate::time::Timestamp;
 
@@ -218,10 +219,20 @@ impl Request {
         (spec.check_detail)(&self.detail).map_err(|field| Malformed::new(ResultCode::Malformed, field))
     }
 
-    /// A fingerprint of the content: a retry under the same id must have the same. Stable across builds.
+    /// A fingerprint of the content: a retry under the same id must have the same. Stable across builds. Folded from
+    /// the fields as they are, because hashing them as bytes would first have to write them to memory.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&self.to_bytes())
+        let head =
+            u64::from(self.kind.number()) | u64::from(self.asset.0) << 16 | u64::from(self.linked) << 32;
+        let place = u64::from(self.session.0) << 32 | u64::from(self.game.0);
+        let wide =
+            [self.id.0, self.reference, self.amount.0, self.detail.u128_at(0), self.detail.u128_at(16)];
+        let seed = fold(head ^ DIGEST_SEED, self.player.number() ^ DIGEST_ODD);
+        let folded = wide.into_iter().fold(seed, |folded, word| {
+            fold(folded ^ word as u64, (word >> 64) as u64 ^ folded.rotate_left(32) ^ DIGEST_ODD)
+        });
+        fold(folded ^ place, DIGEST_ODD)
     }
 
     /// The greatest payout of a reserve, the payout of a settle.
@@ -259,6 +270,10 @@ pub(crate) const COUNTERPARTY_AT: usize = 0;
 /// Filled by the ledger in the record, zero in the request.
 pub(crate) const COUNTERPARTY_PREVIOUS_AT: usize = 8;
 pub(crate) const CHAIN_AT: usize = 0;
+
+/// Digits of pi: numbers with nothing up their sleeve.
+const DIGEST_SEED: u64 = 0x243f_6a88_85a3_08d3;
+const DIGEST_ODD: u64 = 0x1319_8a2e_0370_7345;
 
 const fn zero(holds: bool, field: &'static str) -> Result<(), Malformed> {
     if holds { Ok(()) } else { Err(Malformed::new(ResultCode::Malformed, field)) }

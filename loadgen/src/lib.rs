@@ -1,1 +1,32 @@
 //! Closed- and open-loop load over QUIC.
+//!
+//! In: [`Options`]. Out: a [`Report`]: how many requests a second, and how long each took. Never here: a second
+//! client library (it drives [`cage_client`]'s parts), a pause that makes a slow server look fast.
+//!
+//! ```text
+//! setup ──> asset, players, money          worker: generator ──> frames ──> server ──> replies ──> tally, acks
+//! ```
+//!
+//! A closed loop (`outstanding`) sends when an answer came. An open loop (`rate`) sends when it is time, whatever
+//! came, and counts latency from when it was time: a server that stalls is charged for all who would have waited.
+
+#![forbid(unsafe_code)]
+
+mod options;
+mod report;
+
+mod run;
+mod setup;
+
+mod worker;
+mod workload;
+
+mod acks;
+mod slots;
+mod tally;
+
+pub use acks::AcksError;
+pub use options::{Load, Options, OptionsError, Workload};
+pub use report::{Latency, Report};
+pub use run::{LoadError, Progress, run, run_with};
+pub use setup::SetupError;

@@ -62,4 +62,6 @@ close_codes! {
     TooManyConnections = 12, "too_many_connections";
     /// No hello within the time allowed.
     HelloTooLate = 13, "hello_too_late";
+    /// The server met a fault of its own on this connection; its log says which. Connect again.
+    Internal = 14, "internal";
 }

@@ -109,9 +109,10 @@ impl Acks {
         difference
     }
 
-    /// What was not found when the log has ended.
-    pub(super) fn finish(mut self) -> Checked {
-        for ack in &self.acks[self.next..] {
+    /// What was not found when the log has ended, or what lies before `until` where reading was stopped.
+    pub(super) fn finish(mut self, until: Option<Lsn>) -> Checked {
+        self.acks.retain(|ack| until.is_none_or(|until| ack.lsn <= until));
+        for ack in self.acks.iter().skip(self.next) {
             self.missing_count += 1;
             if self.missing.len() < TOLD_MAX {
                 self.missing.push(format!(

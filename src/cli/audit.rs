@@ -80,6 +80,14 @@ impl Audit {
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
         let head = self.head.map(|(lsn, hash)| (Lsn(lsn), hash));
+        if let (Some(until), Some((lsn, _))) = (self.until, head)
+            && until < lsn.0
+        {
+            return fail(
+                EXIT_UNREADABLE,
+                &"--until stops before the record of --head: leave one of them out",
+            );
+        }
         let options = AuditOptions { until: self.until.map(Lsn), head, acks };
         let log = log_dir(&self.dir);
         let bar = progress_bar(&log, self.json);

@@ -19,7 +19,7 @@ const EXIT_UNREADABLE: u8 = 2;
 /// Print records of a log, as text or as one JSON object a line.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cage log ./cage-data --player 195\n  cage log ./cage-data --id 0192… --json\n  \
+    after_help = "Examples:\n  cage log ./cage-data --player 195\n  cage log ./cage-data --id 018bcfe568007000800000000000002a --json\n  \
                         cage log ./cage-data --from 1000 --until 1010"
 )]
 pub(crate) struct Log {
@@ -172,6 +172,13 @@ impl Log {
         let scanned = cage_wal::scan(&log_dir(&self.dir), limits, |frame| self.print(&mut out, &frame));
         let flushed = out.flush();
         match scanned {
+            Ok(report) if report.segments == 0 => {
+                let dir = self.dir.display();
+                fail(
+                    EXIT_UNREADABLE,
+                    &format!("there is no log in {dir}: expected a data directory with log/*.wal in it"),
+                )
+            }
             Ok(_) if flushed.is_ok() => ExitCode::SUCCESS,
             Ok(_) | Err(RecoveryError::Visit { source: Stop::Closed, .. }) => ExitCode::SUCCESS,
             Err(RecoveryError::Visit { source: Stop::Unreadable(fault), .. }) => {
@@ -208,7 +215,8 @@ impl Log {
         let concerns = |player| {
             let of_leg =
                 |leg: &Leg| leg.debit.player() == Some(player) || leg.credit.player() == Some(player);
-            request.player == player || record.legs().iter().any(of_leg)
+            let other_end = request.kind.spec().counterparty && request.counterparty() == player;
+            request.player == player || other_end || record.legs().iter().any(of_leg)
         };
         lsn.0 >= self.from
             && self.until.is_none_or(|until| lsn.0 <= until)

@@ -88,6 +88,7 @@ impl Sequencer {
         if self.state.settings() == Some(settings) {
             return Ok(());
         }
+        tracing::info!(?settings, before = ?self.state.settings(), "settings");
         match self.internal(now, Operation::Configure(settings)) {
             ResultCode::Done => Ok(()),
             code => Err(code),
@@ -133,28 +134,29 @@ impl Sequencer {
                 replies.push(&reply);
                 reply.lsn
             }
-            Item::Operation(_) if self.held_back.is_some() => {
-                self.counts.unrecorded += 1;
-                replies.push(&without_record(self.held_back.unwrap_or(ResultCode::Draining)));
-                Lsn::NONE
-            }
-            Item::Operation(admitted) => match decide(&self.state, now, admitted) {
-                Decision::Record(record) => {
+            Item::Operation(admitted) => match (decide(&self.state, now, admitted), self.held_back) {
+                // What was decided before is told all the same; only new decisions wait.
+                (Decision::Record(_), Some(reason)) => {
+                    self.counts.unrecorded += 1;
+                    replies.push(&without_record(reason));
+                    Lsn::NONE
+                }
+                (Decision::Record(record), None) => {
                     let lsn = self.append(&record);
                     replies.push(&Reply::of_record(tag, lsn, &record, false));
                     lsn
                 }
-                Decision::Answer(Answer::Same(lsn)) => {
+                (Decision::Answer(Answer::Same(lsn)), _) => {
                     self.counts.repeated += 1;
                     replies.push_repeat(tag, lsn);
                     lsn
                 }
-                Decision::Answer(Answer::Conflict(lsn)) => {
+                (Decision::Answer(Answer::Conflict(lsn)), _) => {
                     self.counts.unrecorded += 1;
                     replies.push(&Reply { lsn, ..without_record(ResultCode::IdConflict) });
                     lsn
                 }
-                Decision::Answer(Answer::Not(code)) => {
+                (Decision::Answer(Answer::Not(code)), _) => {
                     self.counts.unrecorded += 1;
                     replies.push(&without_record(code));
                     Lsn::NONE
@@ -246,16 +248,17 @@ impl Sequencer {
 
     fn append(&mut self, record: &Record) -> Lsn {
         let lsn = self.state.next_lsn();
+        // Applied first: a record that the ledger itself refuses must never reach the log, which could not be
+        // replayed any more. Nobody sees the books before the log is durable.
+        if let Err(fault) = self.state.apply(lsn, record) {
+            panic!("the ledger refused its own record {lsn}: {fault}");
+        }
         let appended = self.writer.append(&record.to_bytes());
         assert_eq!(
             appended.map(|lsn| lsn.0),
             Ok(lsn.0),
             "room was looked at before, and positions go together"
         );
-        if let Err(fault) = self.state.apply(lsn, record) {
-            // The books and the log would part here. Nothing of it is acknowledged: the process ends.
-            panic!("the ledger refused its own record {lsn}: {fault}");
-        }
         self.counts.records += 1;
         self.counts.refused += u64::from(!record.result.is_executed());
         lsn

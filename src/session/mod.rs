@@ -46,6 +46,7 @@ pub struct Session {
     in_flight: Cell<usize>,
     answered: Notify,
     draining: Cell<bool>,
+    drain: Notify,
     streams: RefCell<Vec<Weak<StreamEnd>>>,
 }
 
@@ -59,6 +60,7 @@ impl Session {
             in_flight: Cell::new(0),
             answered: Notify::new(),
             draining: Cell::new(false),
+            drain: Notify::new(),
             streams: RefCell::default(),
         })
     }
@@ -93,12 +95,13 @@ impl Session {
                     Err(_) => return Ok(()),
                 },
                 Some(ended) = streams.join_next() => {
-                    ended.map_err(|panic| Ended::new(CloseCode::LogFailed, &panic.to_string()))??;
-                    if self.draining.get() && streams.is_empty() {
-                        self.close(CloseCode::Draining, CloseCode::Draining.meaning());
-                        return Ok(());
-                    }
+                    ended.map_err(|panic| Ended::new(CloseCode::Internal, &panic.to_string()))??;
                 }
+                () = self.drain.notified() => {}
+            }
+            if self.draining.get() && streams.is_empty() {
+                self.close(CloseCode::Draining, CloseCode::Draining.meaning());
+                return Ok(());
             }
         }
     }
@@ -106,10 +109,7 @@ impl Session {
     /// Reads the hello and answers it. Nothing if the client went away.
     async fn hello(&self, host: &impl Host) -> Result<Option<(SendStream, RecvStream, Vec<u8>)>, Ended> {
         let Ok((mut send, mut receive)) = self.connection.accept_bi().await else { return Ok(None) };
-        let (hello, unread) = match hello::read(&mut receive).await? {
-            Some(read) => read,
-            None => return Ok(None),
-        };
+        let Some((hello, unread)) = hello::read(&mut receive).await? else { return Ok(None) };
         match host.greet(&hello, &self.identity) {
             Ok(Greeting(welcome)) => {
                 let sent = send.write_all(&frame::welcome(&welcome)).await;
@@ -135,6 +135,7 @@ impl Session {
     /// Ends the session as soon as everything that was taken is answered.
     pub fn drain(&self) {
         self.draining.set(true);
+        self.drain.notify_one();
         for stream in self.streams.borrow().iter().filter_map(Weak::upgrade) {
             stream.wake();
         }

@@ -110,27 +110,33 @@ async fn take_frames(
     let received = host.now();
     let mut tickets = Vec::<Ticket>::new();
     let mut taken = 0;
-    while let Some((frame, length)) = Frame::split(&unread[taken..]).map_err(Ended::at)? {
+    let result = loop {
+        let (frame, length) = match Frame::split(&unread[taken..]) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break Ok(()),
+            Err(fault) => break Err(Ended::at(fault)),
+        };
         match frame.kind {
             FrameKind::Requests => {
                 tickets.extend(frame.items().map(|item| admit(item, &session.identity, received)));
             }
             FrameKind::Hello => {
-                return Err(Ended::new(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning()));
+                break Err(Ended::new(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning()));
             }
             FrameKind::Welcome | FrameKind::Replies | FrameKind::Goodbye => {
-                return Err(Ended::new(CloseCode::FrameUnknown, "a client sends no such frame"));
+                break Err(Ended::new(CloseCode::FrameUnknown, "a client sends no such frame"));
             }
         }
         taken += length;
-    }
+    };
     unread.drain(..taken);
     if !tickets.is_empty() {
         session.taken(tickets.len());
         end.unanswered.set(end.unanswered.get() + tickets.len());
         host.inbox().push(Batch { stream: Rc::clone(end), tickets }).await;
     }
-    Ok(())
+    // What stands in front of a fault is done all the same.
+    result
 }
 
 /// Writes replies as they become ready, until the client is done and has them all, or is gone.

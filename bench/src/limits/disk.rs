@@ -40,14 +40,20 @@ pub fn run(dir: &Path, frame_bytes: usize, file_bytes: u64, time: Duration) -> s
     while begin.elapsed() < time {
         let one = Instant::now();
         file.write_all_at(frame, at)?;
-        times.record(u64::try_from(one.elapsed().as_nanos()).unwrap_or(u64::MAX)).map_err(std::io::Error::other)?;
+        times
+            .record(u64::try_from(one.elapsed().as_nanos()).unwrap_or(u64::MAX))
+            .map_err(std::io::Error::other)?;
         written += frame_bytes as u64;
         at = (at + frame_bytes as u64) % (file_bytes - frame_bytes as u64 + 1) / PAGE as u64 * PAGE as u64;
     }
     let seconds = begin.elapsed().as_secs_f64();
     std::fs::remove_file(&path)?;
     let micros = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
-    Ok(DiskRun { bytes_per_second: written as f64 / seconds, p50_micros: micros(0.5), p99_micros: micros(0.99) })
+    Ok(DiskRun {
+        bytes_per_second: written as f64 / seconds,
+        p50_micros: micros(0.5),
+        p99_micros: micros(0.99),
+    })
 }
 
 fn zeroed(path: &Path, bytes: u64) -> std::io::Result<()> {

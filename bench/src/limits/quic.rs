@@ -55,8 +55,7 @@ async fn serve(
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)?;
     let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-    let endpoint =
-        Endpoint::new(EndpointConfig::default(), Some(config), socket()?, Arc::new(TokioRuntime))?;
+    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket()?, Arc::new(TokioRuntime))?;
     address.send(endpoint.local_addr()?)?;
     let incoming = endpoint.accept().await.ok_or("nobody came")?;
     let connection = incoming.await?;

@@ -115,9 +115,11 @@ impl State {
         hasher.u64(ids.horizon().0);
         ids.ages().for_each(|age| hasher.u64(age));
         for entry in ids.iter() {
-            for word in entry {
-                hasher.u64(*word);
+            let mut bytes = [0; 32];
+            for (place, word) in bytes.chunks_exact_mut(8).zip(entry) {
+                place.copy_from_slice(&word.to_le_bytes());
             }
+            hasher.0.update(&bytes);
         }
         hasher.table("keys", self.keys.iter().count() as u64);
         for (key, remembered) in self.keys.iter() {

@@ -184,11 +184,12 @@ impl Growing {
 /// decision, digest or file depends on it.
 pub(crate) const fn hash(key: u128, seed: u64) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let folded = mix(key as u64 ^ seed, (key >> 64) as u64 ^ ODD);
-    mix(folded ^ seed.rotate_left(32), ODD)
+    let folded = fold(key as u64 ^ seed, (key >> 64) as u64 ^ ODD);
+    fold(folded ^ seed.rotate_left(32), ODD)
 }
 
-const fn mix(a: u64, b: u64) -> u64 {
+/// Multiplies to 128 bits and folds the halves: every bit of the operands reaches every bit of the result.
+pub(crate) const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     (product as u64) ^ ((product >> 64) as u64)
 }

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 pub(crate) use holds::Holds;
 pub(crate) use house::House;
 pub(crate) use ids::{Ids, Remembered};
+pub(crate) use index::fold;
 pub(crate) use keys::Keys;
 pub(crate) use players::Players;
 

@@ -21,6 +21,7 @@ pub(super) struct ServerProcess {
 impl ServerProcess {
     /// Starts a server on a free port.
     pub(super) async fn start(data_dir: &Path) -> Result<Self, DemoError> {
+        std::fs::create_dir_all(data_dir)?;
         let (child, address) = spawn(data_dir, "127.0.0.1:0").await?;
         Ok(Self { data_dir: data_dir.to_owned(), address, child, kills: 0 })
     }

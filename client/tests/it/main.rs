@@ -1,0 +1,8 @@
+//! The client against a server that is small, in memory, and breaks on demand. Its ledger is the real engine.
+
+mod certs;
+mod server;
+
+mod connect;
+mod lost;
+mod outcomes;

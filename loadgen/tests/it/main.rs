@@ -1,0 +1,119 @@
+//! The load generator against the client's in-memory server: what it reports is what the ledger holds.
+
+#[path = "../../../client/tests/it/certs.rs"]
+#[expect(dead_code, reason = "the client's tests use more of it")]
+mod certs;
+#[path = "../../../client/tests/it/server.rs"]
+#[expect(dead_code, reason = "the client's tests use more of it")]
+mod server;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cage_client::engine::{OperationKind, Record, RequestId};
+use cage_loadgen::{Load, LoadError, Options, Progress, Report, Workload, run, run_with};
+
+use server::{Ledger, Server};
+
+fn options(server: &Server) -> Options {
+    Options {
+        players: 50,
+        duration: Duration::from_millis(300),
+        load: Load::Outstanding(100),
+        ..Options::new(server.address, server.certs.path().to_owned())
+    }
+}
+
+fn adds_up(report: &Report) {
+    let Report { requests, executed, refused, not_taken, unknown, .. } = *report;
+    assert_eq!(requests, executed + refused + not_taken + unknown, "{report}");
+}
+
+/// Every line of the file is a record of the ledger with that position and result.
+fn acknowledged(path: &Path, ledger: &Ledger) -> usize {
+    let text = std::fs::read_to_string(path).unwrap();
+    let by_id: HashMap<RequestId, (usize, &Record)> =
+        ledger.records.iter().enumerate().map(|(at, record)| (record.request.id, (at + 1, record))).collect();
+    for line in text.lines() {
+        let fields: Vec<_> = line.split(' ').collect();
+        let [id, lsn, result] = fields[..] else { panic!("three fields: {line}") };
+        let (at, record) = by_id[&RequestId(u128::from_str_radix(id, 16).unwrap())];
+        assert_eq!((lsn, result), (&*at.to_string(), &*record.result.number().to_string()));
+    }
+    text.lines().count()
+}
+
+#[test]
+fn what_is_reported_is_in_the_ledger_and_a_second_run_finds_its_players() {
+    let server = Server::start(Ledger::new());
+    let acks = server.certs.path().join("acks");
+    let options = Options { connections: 3, threads: 2, acks: Some(acks.clone()), ..options(&server) };
+    let first = run(&options).unwrap();
+    adds_up(&first);
+    assert!(first.executed > 100 && first.unknown == 0, "{first}");
+    assert_eq!(server.ledger().ids_of(OperationKind::Transfer).len() as u64, first.executed);
+    // The asset, the players and their money are acknowledged as well.
+    assert_eq!(acknowledged(&acks, &server.ledger()) as u64, 1 + 50 + 50 + first.executed);
+    let second = run(&Options { batch: Some(25), seed: 2, ..options }).unwrap();
+    adds_up(&second);
+    assert_eq!(second.executed, second.requests, "{second}");
+    let mut frames = server.ledger().frames.split_off(server.ledger().frames.len() - 3);
+    frames.dedup();
+    assert_eq!(frames, [25]);
+}
+
+#[test]
+fn the_casino_is_never_refused() {
+    let server = Server::start(Ledger::new());
+    let report = run(&Options { workload: Workload::Casino, ..options(&server) }).unwrap();
+    adds_up(&report);
+    assert_eq!(report.executed, report.requests, "{report}");
+    let ledger = server.ledger();
+    for kind in [OperationKind::Reserve, OperationKind::Settle, OperationKind::Cancel] {
+        assert!(!ledger.ids_of(kind).is_empty(), "{kind:?}");
+    }
+}
+
+#[test]
+fn an_open_loop_sends_as_many_as_are_due() {
+    let server = Server::start(Ledger::new());
+    let report = run(&Options { connections: 2, load: Load::Rate(1_000.0), ..options(&server) }).unwrap();
+    assert_eq!((report.requests, report.executed), (300, 300), "{report}");
+}
+
+/// Whoever kills the server wants a report soon, and every acknowledgement in the file.
+#[test]
+fn a_killed_server_ends_the_run_with_all_acknowledgements_written() {
+    let server = Server::start(Ledger::new());
+    let acks = server.certs.path().join("acks");
+    let options = Options { duration: Duration::from_secs(2), acks: Some(acks.clone()), ..options(&server) };
+    let progress = Arc::<Progress>::default();
+    let begun = Instant::now();
+    let (report, killed) = thread::scope(|scope| {
+        let running = scope.spawn(|| run_with(&options, &progress).unwrap());
+        while progress.answered.load(Ordering::Relaxed) < 500 {
+            thread::yield_now();
+        }
+        let killed = server.kill();
+        (running.join().unwrap(), killed)
+    });
+    assert!(begun.elapsed() < options.duration + Duration::from_secs(5), "{:?}", begun.elapsed());
+    adds_up(&report);
+    assert_eq!(report.unknown, 100, "{report}");
+    let lines = acknowledged(&acks, &killed.ledger.lock().unwrap());
+    assert_eq!(lines as u64, 1 + 50 + 50 + report.executed + report.refused);
+}
+
+#[test]
+fn what_makes_no_sense_and_who_is_not_there_are_told_apart() {
+    let server = Server::start(Ledger::new());
+    let wrong = Options { load: Load::Outstanding(0), ..options(&server) };
+    assert!(matches!(run(&wrong), Err(LoadError::Options(_))));
+    let options = options(&server);
+    drop(server);
+    assert!(matches!(run(&options), Err(LoadError::Setup(_))));
+}

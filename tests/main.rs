@@ -1,0 +1,18 @@
+//! Tests of the whole server: the real `cage` program, real QUIC, real files, real signals.
+//!
+//! Every test starts a ledger of its own in a folder of its own. What is read from the outside (answers, exit codes,
+//! files) is compared with what the test itself knows; no test asks the ledger whether the ledger is right.
+
+mod harness;
+
+mod cli;
+mod damage;
+mod hostile;
+mod kill;
+mod order;
+mod refusals;
+mod replay;
+mod retry;
+mod roles;
+mod shutdown;
+mod tidy;
