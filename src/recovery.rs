@@ -8,6 +8,8 @@ use std::path::Path;
 use cage_engine::{ApplyFault, Lsn, Record, State, record};
 use cage_wal::{FrameView, LogOptions, RecordTraits, Recovered, RecoveryError};
 
+use crate::limits::TOUCH_ITEMS;
+
 /// What the log has to know of a record.
 pub const RECORDS: RecordTraits = RecordTraits { linked: record::is_linked, time_ns: record::decided_nanos };
 
@@ -67,10 +69,20 @@ pub fn records<'a>(
 /// # Errors
 /// [`ReplayFault`] for the first that cannot be read or applied.
 pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
-    for (lsn, record) in records(frame)? {
-        state.apply(lsn, &record?).map_err(|fault| ReplayFault::Unfit { lsn, fault })?;
+    let mut records = records(frame)?;
+    let mut some = Vec::with_capacity(TOUCH_ITEMS);
+    loop {
+        for (lsn, record) in records.by_ref().take(TOUCH_ITEMS) {
+            some.push((lsn, record?));
+        }
+        if some.is_empty() {
+            return Ok(());
+        }
+        state.touch(some.iter().map(|(_, record)| &record.request));
+        for (lsn, record) in some.drain(..) {
+            state.apply(lsn, &record).map_err(|fault| ReplayFault::Unfit { lsn, fault })?;
+        }
     }
-    Ok(())
 }
 
 /// Verifies the log in `dir` and replays it.

@@ -433,7 +433,7 @@ async fn chaos(
         begin.elapsed()
     );
     let balances = balances(&ledger, &world.casino).await;
-    ledger.close();
+    ledger.close().await;
     (answers, balances)
 }
 
@@ -478,7 +478,7 @@ fn a_request_in_flight_at_the_kill_happens_once() {
         for (id, transfer) in &asked {
             assert_eq!(wire.operate(*id, transfer).await.result, ResultCode::Done);
         }
-        ledger.close();
+        ledger.close().await;
         let places = log::places(&log::records(dir.path()).0);
         assert!(asked.iter().all(|(id, _)| places.contains_key(id)));
         audit(dir.path(), &[]).assert_clean();

@@ -1,1 +1,218 @@
-//! todo
+//! A log is all there is: a server that starts on it, an audit that decides it again and the server that wrote it
+//! agree on every byte of the state.
+//!
+//! What breaks: a state that depends on anything outside the log (the digest that the server writes at its end is
+//! not the one that the audit computes, or a second server does not go on from there), chain heads that do not
+//! prove what they should.
+
+use std::path::Path;
+
+use cage_engine::{Amount, CallerId, Operation, OperationKind, PlayerClass, Role};
+use cage_wal::{Limits, scan};
+
+use crate::harness::casino::{Casino, client};
+use crate::harness::{Ledger, Start, audit, folder, log, run};
+
+/// Some of everything, and two holds that are left open.
+async fn traffic(ledger: &Ledger, casino: &Casino) {
+    let (frontend, games) = (client(ledger, Role::Frontend).await, client(ledger, Role::Games).await);
+    for round in 0..40 {
+        let bet = games.submit(casino.reserve(round % 4, 10, 100)).await.expect("a bet");
+        games.submit(casino.settle(round % 4, bet.id, 4, 30)).await.expect("a part of it");
+        if round < 38 {
+            games.submit(casino.settle(round % 4, bet.id, 6, 0)).await.expect("the rest");
+        }
+        frontend.submit(casino.transfer(round % 4, (round + 1) % 4, 3)).await.expect("a transfer");
+        frontend
+            .submit(casino.transfer(round % 4, (round + 1) % 4, 1 << 40))
+            .await
+            .expect_err("not that much");
+    }
+    let (bet, gone) = (games.mint_id(), games.mint_id());
+    games.submit(casino.cancel(0, gone)).await.expect("a tombstone");
+    games.submit_with_id(gone, casino.reserve(0, 10, 20)).await.expect_err("it was cancelled before");
+    games.submit_with_id(bet, casino.reserve(1, 10, 20)).await.expect("a bet");
+    games.submit(casino.cancel(1, bet)).await.expect("a cancelled bet");
+    frontend.close().await;
+    games.close().await;
+}
+
+/// The digests that servers wrote down, and where.
+fn digests(data_dir: &Path) -> Vec<(u64, String)> {
+    let (records, _) = log::records(data_dir);
+    let digest = |operation| match operation {
+        Operation::StateDigest { digest } => Some(digest.map(|byte| format!("{byte:02x}")).concat()),
+        _ => None,
+    };
+    records
+        .iter()
+        .filter(|(_, record)| record.request.kind == OperationKind::StateDigest)
+        .map(|(lsn, record)| {
+            let operation = Operation::try_from(&record.request).expect("a record's operation");
+            (lsn.0, digest(operation).expect("a digest"))
+        })
+        .collect()
+}
+
+#[test]
+fn the_state_at_the_end_of_a_server_is_the_state_that_an_audit_computes() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 4, 10_000).await;
+        traffic(&ledger, &casino).await;
+        let (ended, start) = ledger.terminate().await;
+        let written = digests(dir.path());
+        let [(first, digest)] = written.as_slice() else { panic!("one digest: {written:?}") };
+        assert!(ended.stderr.contains(digest.as_str()), "the server says its digest:\n{}", ended.stderr);
+        let report = audit(dir.path(), &["--until", &(first - 1).to_string()]);
+        report.assert_clean();
+        assert_eq!(report.json["digest"].as_str(), Some(digest.as_str()), "decided again in another process");
+        assert_eq!(report.number("last_lsn"), first - 1);
+
+        // Killed this time: the next one starts from records alone.
+        let ledger = start.ledger();
+        traffic(&ledger, &casino).await;
+        let ledger = ledger.kill().ledger();
+        traffic(&ledger, &casino).await;
+        ledger.close().await;
+        let written = digests(dir.path());
+        assert_eq!(written.len(), 2);
+        for (lsn, digest) in &written {
+            let report = audit(dir.path(), &["--until", &(lsn - 1).to_string()]);
+            assert_eq!(report.json["digest"].as_str(), Some(digest.as_str()));
+        }
+        let report = audit(dir.path(), &[]);
+        report.assert_clean();
+        assert_eq!(report.number("records"), written[1].0, "the digest is the last record");
+    });
+}
+
+#[test]
+fn an_audit_stops_where_it_is_told_to() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 4, 10_000).await;
+        traffic(&ledger, &casino).await;
+        ledger.close().await;
+        let all = audit(dir.path(), &[]).number("records");
+        let mut digests = std::collections::HashSet::new();
+        for until in [1, 2, 17, all / 2, all - 1] {
+            let report = audit(dir.path(), &["--until", &until.to_string()]);
+            report.assert_clean();
+            assert_eq!((report.number("records"), report.number("last_lsn")), (until, until));
+            assert!(
+                digests.insert(report.json["digest"].to_string()),
+                "each of these records changes the state"
+            );
+        }
+        assert_eq!(audit(dir.path(), &["--until", &(all + 100).to_string()]).number("records"), all);
+    });
+}
+
+#[test]
+fn a_chain_head_that_was_kept_is_found_again_and_another_one_is_not() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 4, 10_000).await;
+        let shown = client(&ledger, Role::Auditor).await;
+        let durable = shown.welcome().expect("a welcome").durable;
+        shown.close().await;
+        traffic(&ledger, &casino).await;
+        ledger.close().await;
+        let mut heads = Vec::new();
+        scan(&dir.path().join("log"), Limits::default(), |frame| {
+            heads.push((frame.last_lsn.0, frame.chain.to_string()));
+            Ok::<_, std::convert::Infallible>(())
+        })
+        .expect("a readable log");
+        let hex = durable.chain_head.map(|byte| format!("{byte:02x}")).concat();
+        assert!(heads.contains(&(durable.chain_lsn, hex.clone())), "what the server showed is in the log");
+        audit(dir.path(), &["--head", &format!("{}:{hex}", durable.chain_lsn)]).assert_clean();
+        for (lsn, head) in heads.iter().step_by(heads.len() / 5) {
+            audit(dir.path(), &["--head", &format!("{lsn}:{head}")]).assert_clean();
+        }
+        let ((first, head), (last, _)) = (&heads[heads.len() / 2], heads.last().expect("frames"));
+        let flipped = format!("{}{}", if head.starts_with('0') { '1' } else { '0' }, &head[1..]);
+        let wrong = [format!("{first}:{flipped}"), format!("{last}:{head}"), format!("{}:{head}", last + 1)];
+        for wrong in wrong {
+            let report = audit(dir.path(), &["--head", &wrong]);
+            assert_eq!((report.code, report.json["verdict"].as_str()), (1, Some("differences")), "{wrong}");
+        }
+        let head = "12:00";
+        assert_eq!(audit(dir.path(), &["--head", head]).code, 2, "that is no hash");
+    });
+}
+
+/// Somebody rewrote a balance and every checksum with it: the books no longer follow from the requests.
+#[test]
+fn acknowledgements_that_the_log_does_not_have_are_differences() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 2, 10_000).await;
+        let frontend = client(&ledger, Role::Frontend).await;
+        let told = frontend.submit(casino.transfer(0, 1, 5)).await.expect("a transfer");
+        frontend.close().await;
+        ledger.close().await;
+        let acks = dir.path().join("acks.txt");
+        let file = crate::harness::text(&acks);
+        let check = |line: String, code: i32, missing: u64| {
+            std::fs::write(&acks, &line).expect("a file");
+            let report = audit(dir.path(), &["--acks", file]);
+            assert_eq!(report.code, code, "{line}: {report:?}");
+            if code != 2 {
+                assert_eq!(report.number("acks_missing"), missing, "{line}");
+            }
+        };
+        let (id, lsn) = (told.id, told.lsn.0);
+        check(format!("{id} {lsn} 0\n"), 0, 0);
+        check(format!("{id} {} 0\n", lsn - 1), 1, 1);
+        check(format!("{id} {} 0\n", lsn + 1_000), 1, 1);
+        check(format!("{id} {lsn} 150\n"), 1, 1);
+        check(format!("{} {lsn} 0\n", cage_engine::RequestId(id.0 ^ 1)), 1, 1);
+        check(format!("{id} {lsn} 0\n{id} {lsn} 0\n{id} {lsn}"), 0, 0);
+        check("not an acknowledgement\n".to_owned(), 2, 0);
+        std::fs::remove_file(&acks).expect("a file");
+        assert_eq!(audit(dir.path(), &["--acks", file]).code, 2, "no such file");
+    });
+}
+
+/// The settings are part of the log: a server that is started with others writes that down, and audits know.
+#[test]
+fn other_settings_are_a_record() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        Casino::funded(&ledger, 2, 10_000).await;
+        ledger.close().await;
+        let configured = |dir: &Path| {
+            let (records, _) = log::records(dir);
+            records.iter().filter(|(_, record)| record.request.kind == OperationKind::Configure).count()
+        };
+        assert_eq!(configured(dir.path()), 1);
+        let start = Start::small(dir.path());
+        start.clone().ledger().close().await;
+        assert_eq!(configured(dir.path()), 1, "the same settings are no news");
+        let other = start.with("--players-max", "3");
+        let ledger = other.clone().ledger();
+        let operator = client(&ledger, Role::Operator).await;
+        for (caller, opened) in [(100, true), (101, false)] {
+            let player = operator.open_player(CallerId(caller), 1, 1, PlayerClass::Real).await;
+            assert_eq!(player.is_ok(), opened, "{player:?}");
+        }
+        let scarce = Amount(1);
+        assert!(
+            operator.open_asset(cage_engine::AssetCode::new("X").unwrap(), 0, false, scarce).await.is_ok()
+        );
+        operator.close().await;
+        ledger.close().await;
+        assert_eq!(configured(dir.path()), 2);
+        let ended = other.with("--ids-capacity", "15").refused();
+        assert_eq!(ended.status.code(), Some(1));
+        assert!(ended.stderr.contains("settings"), "{}", ended.stderr);
+        audit(dir.path(), &[]).assert_clean();
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use cage_engine::{Admitted, Decision, Settings, State, Timestamp, decide};
+use cage_engine::{Admitted, ApplyFault, Decision, Record, Settings, State, Timestamp, decide};
 
 use crate::workload::{Mix, Workload};
 
@@ -47,6 +47,48 @@ pub fn run(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> Engine
         done += CHUNK;
     }
     EngineRun { per_second: done as f64 / seconds, refused }
+}
+
+/// Applies `requests` records of `mix` that were decided beforehand, as a replay does; records a second.
+///
+/// # Errors
+/// A record that does not fit.
+pub fn replay(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> Result<f64, ApplyFault> {
+    let mut workload = Workload::new(mix, players, 0x5eed);
+    let settings = Settings { ids_capacity, ids_retention_millis: 0, ..Settings::DEFAULT };
+    let (mut live, mut again) = (State::new(1), State::new(2));
+    for admitted in workload.setup(settings, START) {
+        let lsn = live.next_lsn();
+        if let Decision::Record(record) = decide(&live, START, &admitted) {
+            live.apply(lsn, &record)?;
+            again.apply(lsn, &record)?;
+        }
+    }
+    let (mut seconds, mut done, mut records) = (0.0, 0_usize, Vec::with_capacity(CHUNK));
+    while done < requests {
+        records.clear();
+        for _ in 0..CHUNK {
+            let now = Timestamp(START.0 + done as u64 * 1_000);
+            if let Decision::Record(record) = decide(&live, now, &workload.next(now)) {
+                let lsn = live.next_lsn();
+                live.apply(lsn, &record)?;
+                records.push((lsn, record.to_bytes()));
+            }
+        }
+        let begin = Instant::now();
+        for some in records.chunks(TOUCH) {
+            let decoded: Result<Vec<_>, _> =
+                some.iter().map(|(lsn, bytes)| Record::from_bytes(bytes).map(|record| (*lsn, record))).collect();
+            let decoded = decoded.map_err(|fault| ApplyFault::Missing(fault.0))?;
+            again.touch(decoded.iter().map(|(_, record)| &record.request));
+            for (lsn, record) in &decoded {
+                again.apply(*lsn, record)?;
+            }
+        }
+        seconds += begin.elapsed().as_secs_f64();
+        done += CHUNK;
+    }
+    Ok(done as f64 / seconds)
 }
 
 /// One request; 1 if it was not executed.

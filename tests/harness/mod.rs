@@ -221,6 +221,11 @@ impl Process {
         Pid::from_raw(self.child.id().cast_signed()).expect("a process id")
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end without reaping, so that `&self` will do.
     fn wait_status(&self) -> ExitStatus {
         use std::os::unix::process::ExitStatusExt;
@@ -319,16 +324,17 @@ impl Ledger {
         self.start.clone()
     }
 
-    /// SIGTERM; waits until it has drained.
-    pub(crate) fn terminate(mut self) -> (Ended, Start) {
+    /// SIGTERM; waits until it has ended. Meanwhile the clients of the test go on, and read what they are told.
+    pub(crate) async fn terminate(mut self) -> (Ended, Start) {
         let process = self.process.take().expect("it runs");
         process.signal(Signal::TERM);
-        (process.end(), self.start.clone())
+        let ended = tokio::task::spawn_blocking(|| process.end()).await.expect("an end");
+        (ended, self.start.clone())
     }
 
     /// SIGTERM; it must drain in order. Gives how to start it again, on the same port.
-    pub(crate) fn close(self) -> Start {
-        let (ended, start) = self.terminate();
+    pub(crate) async fn close(self) -> Start {
+        let (ended, start) = self.terminate().await;
         assert!(ended.status.success(), "the server did not drain: {ended:?}");
         start
     }

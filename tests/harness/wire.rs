@@ -89,6 +89,12 @@ impl Wire {
         Self::open(&soon("a connection", dialed).await.expect("a connection")).await
     }
 
+    /// A connection of a role that allows so many bytes of replies to be unread; not greeted yet.
+    pub(crate) async fn dial_with_window(ledger: &Ledger, role: Role, window: u32) -> Self {
+        let dial = Dial { window: Some(window), ..Dial::of(&ledger.certs(), role) };
+        Self::open(&soon("a connection", dial.connect(ledger.address())).await.expect("a connection")).await
+    }
+
     /// A connection of a role, greeted.
     pub(crate) async fn greeted(ledger: &Ledger, role: Role) -> Self {
         let mut wire = Self::dial(ledger, role).await;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime};
 use rustls::RootCertStore;
@@ -18,11 +19,20 @@ const REQUEST_BYTES: usize = 128;
 const REPLY_BYTES: usize = 64;
 const READ_BYTES: usize = 256 << 10;
 
-/// Requests answered a second with `window` outstanding on one connection, over `time`.
+/// What a run measured.
+#[derive(Clone, Copy, Debug)]
+pub struct QuicRun {
+    /// Requests answered a second.
+    pub per_second: f64,
+    /// The median time from a write to the next read, in microseconds: a round trip if one is outstanding.
+    pub p50_micros: f64,
+}
+
+/// Keeps `window` requests outstanding on one connection, for `time`.
 ///
 /// # Errors
 /// What goes wrong.
-pub fn run(window: usize, time: Duration) -> Result<f64, LimitError> {
+pub fn run(window: usize, time: Duration) -> Result<QuicRun, LimitError> {
     let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
     let certificate = key.cert.der().clone();
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()));
@@ -79,7 +89,7 @@ async fn load(
     certificate: CertificateDer<'static>,
     window: usize,
     time: Duration,
-) -> Result<f64, LimitError> {
+) -> Result<QuicRun, LimitError> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -94,15 +104,18 @@ async fn load(
     pump(&connection, window, time).await
 }
 
-async fn pump(connection: &Connection, window: usize, time: Duration) -> Result<f64, LimitError> {
+async fn pump(connection: &Connection, window: usize, time: Duration) -> Result<QuicRun, LimitError> {
+    let mut trips = Histogram::<u64>::new(3)?;
     let (mut send, mut receive) = connection.open_bi().await?;
     let (requests, mut buffer) = (vec![1; window * REQUEST_BYTES], vec![0; READ_BYTES]);
     let (mut outstanding, mut rest, mut answered) = (0, 0, 0_u64);
     let begin = Instant::now();
     while begin.elapsed() < time {
+        let written = Instant::now();
         send.write_all(&requests[..(window - outstanding) * REQUEST_BYTES]).await?;
         outstanding = window;
         let count = receive.read(&mut buffer).await?.ok_or("the server left")?;
+        trips.record(u64::try_from(written.elapsed().as_nanos())?)?;
         let replies = (rest + count) / REPLY_BYTES;
         rest = (rest + count) % REPLY_BYTES;
         outstanding -= replies;
@@ -110,5 +123,6 @@ async fn pump(connection: &Connection, window: usize, time: Duration) -> Result<
     }
     let seconds = begin.elapsed().as_secs_f64();
     connection.close(0_u32.into(), b"done");
-    Ok(answered as f64 / seconds)
+    let p50_micros = trips.value_at_quantile(0.5) as f64 / 1e3;
+    Ok(QuicRun { per_second: answered as f64 / seconds, p50_micros })
 }

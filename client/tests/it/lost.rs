@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use crate::server::{ASSET, FUNDS, Ledger, Server, Treatment};
 
 const PLAYERS: u32 = 20;
-const TRANSFERS: u32 = 2_000;
+const TRANSFERS: u32 = 1_000;
 
 fn transfer(from: u32, to: u32) -> Operation {
     let [from, to] = [from, to].map(PlayerId::from_index);
