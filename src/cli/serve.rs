@@ -139,31 +139,32 @@ async fn serve(options: ServerOptions) -> Result<(), ServeError> {
         torn_tail = started.torn_tail,
         "recovered"
     );
+    // Before anybody is told that it serves: from then on a signal drains.
+    let stop = stop_signal();
     if let Ok(address) = server.local_addr() {
         println!("quic {address}");
     }
     println!("ready");
-    let closed = server.run(stop_signal()).await?;
+    let closed = server.run(stop).await?;
     tracing::info!(last_lsn = closed.last.0, digest = hex(&closed.digest), "closed in order");
     Ok(())
 }
 
-/// Done at the first SIGTERM or SIGINT; the second ends the process.
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tokio::task::spawn_local(async move {
+/// Done at the first SIGTERM or SIGINT from this call on; the second ends the process.
+fn stop_signal() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return std::future::pending().await };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        std::process::exit(130);
-    });
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    }
 }

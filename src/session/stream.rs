@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use cage_protocol::{CloseCode, Frame, FrameKind, frame};
+use cage_protocol::{CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, frame};
 use quinn::{RecvStream, SendStream};
 use tokio::sync::Notify;
 
@@ -74,21 +74,24 @@ async fn read(
     host: &impl Host,
     end: &Rc<StreamEnd>,
     mut receive: RecvStream,
-    mut unread: Vec<u8>,
+    begun: Vec<u8>,
 ) -> Result<(), Ended> {
+    let mut unread = Unread::new(&begun);
     let result = loop {
-        match take_frames(session, host, end, &mut unread).await {
-            Ok(()) => {}
-            Err(ended) => break Err(ended),
+        let (tickets, fault) = unread.admit(session, host);
+        if !tickets.is_empty() {
+            session.taken(tickets.len());
+            end.unanswered.set(end.unanswered.get() + tickets.len());
+            host.inbox().push(Batch { stream: Rc::clone(end), tickets }).await;
+        }
+        // What stands in front of a fault is done all the same.
+        if let Some(fault) = fault {
+            break Err(fault);
         }
         session.credit().await;
-        let filled = unread.len();
-        unread.resize(filled + READ_BYTES, 0);
-        let read = receive.read(&mut unread[filled..]).await;
-        unread.truncate(filled + read.as_ref().ok().copied().flatten().unwrap_or(0));
-        match read {
-            Ok(Some(_)) => {}
-            Ok(None) if unread.is_empty() => break Ok(()),
+        match receive.read(unread.room()).await {
+            Ok(Some(count)) => unread.filled += count,
+            Ok(None) if unread.filled == 0 => break Ok(()),
             Ok(None) => {
                 break Err(Ended::new(CloseCode::FrameTruncated, CloseCode::FrameTruncated.meaning()));
             }
@@ -100,43 +103,52 @@ async fn read(
     result
 }
 
-/// Admits all whole frames of `unread` as one batch, and leaves what is not whole.
-async fn take_frames(
-    session: &Rc<Session>,
-    host: &impl Host,
-    end: &Rc<StreamEnd>,
-    unread: &mut Vec<u8>,
-) -> Result<(), Ended> {
-    let received = host.now();
-    let mut tickets = Vec::<Ticket>::new();
-    let mut taken = 0;
-    let result = loop {
-        let (frame, length) = match Frame::split(&unread[taken..]) {
-            Ok(Some(frame)) => frame,
-            Ok(None) => break Ok(()),
-            Err(fault) => break Err(Ended::at(fault)),
-        };
-        match frame.kind {
-            FrameKind::Requests => {
-                tickets.extend(frame.items().map(|item| admit(item, &session.identity, received)));
-            }
-            FrameKind::Hello => {
-                break Err(Ended::new(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning()));
-            }
-            FrameKind::Welcome | FrameKind::Replies | FrameKind::Goodbye => {
-                break Err(Ended::new(CloseCode::FrameUnknown, "a client sends no such frame"));
-            }
-        }
-        taken += length;
-    };
-    unread.drain(..taken);
-    if !tickets.is_empty() {
-        session.taken(tickets.len());
-        end.unanswered.set(end.unanswered.get() + tickets.len());
-        host.inbox().push(Batch { stream: Rc::clone(end), tickets }).await;
+/// What was read of a stream and is no whole frame yet.
+struct Unread {
+    bytes: Box<[u8]>,
+    filled: usize,
+}
+
+impl Unread {
+    /// Begins with what came behind the hello.
+    fn new(begun: &[u8]) -> Self {
+        let mut bytes = vec![0; FRAME_BYTES_MAX + READ_BYTES].into_boxed_slice();
+        bytes[..begun.len()].copy_from_slice(begun);
+        Self { bytes, filled: begun.len() }
     }
-    // What stands in front of a fault is done all the same.
-    result
+
+    /// Where the next bytes go. Never empty: less than a frame is left after [`Self::admit`].
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Admits all whole frames as one batch, and keeps what is not whole.
+    fn admit(&mut self, session: &Session, host: &impl Host) -> (Vec<Ticket>, Option<Ended>) {
+        let received = host.now();
+        let (mut tickets, mut taken) = (Vec::new(), 0);
+        let fault = loop {
+            let (frame, length) = match Frame::split(&self.bytes[taken..self.filled]) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break None,
+                Err(fault) => break Some(Ended::at(fault)),
+            };
+            match frame.kind {
+                FrameKind::Requests => {
+                    tickets.extend(frame.items().map(|item| admit(item, &session.identity, received)));
+                }
+                FrameKind::Hello => {
+                    break Some(Ended::new(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning()));
+                }
+                FrameKind::Welcome | FrameKind::Replies | FrameKind::Goodbye => {
+                    break Some(Ended::new(CloseCode::FrameUnknown, "a client sends no such frame"));
+                }
+            }
+            taken += length;
+        };
+        self.bytes.copy_within(taken..self.filled, 0);
+        self.filled -= taken;
+        (tickets, fault)
+    }
 }
 
 /// Writes replies as they become ready, until the client is done and has them all, or is gone.
