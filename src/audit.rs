@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use cage_engine::table::IdRule;
 use cage_engine::{Admitted, Decision, Lsn, Operation, Record, RequestId, State, Timestamp, decide};
 use cage_wal::{FrameView, Limits, RecoveryError, ScanReport};
 
@@ -164,6 +165,7 @@ impl Auditor {
 
     fn record(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayFault> {
         self.records += 1;
+        self.admit_again(lsn, record);
         self.decide_again(lsn, record);
         if let Some(difference) = self.acks.as_mut().and_then(|acks| acks.check(lsn, record)) {
             self.differs(difference);
@@ -174,6 +176,21 @@ impl Auditor {
             *count += 1;
         }
         self.state.apply(lsn, record).map_err(|fault| ReplayFault::Unfit { lsn, fault })
+    }
+
+    /// What admission checks before a request is decided: who may ask, and whether it could be asked at all.
+    fn admit_again(&mut self, lsn: Lsn, record: &Record) {
+        let (kind, role) = (record.request.kind, record.role);
+        if !kind.spec().roles.contains(role) {
+            self.differs(format!("record {lsn} is a {} of the role {}", kind.name(), role.name()));
+        } else if !matches!(kind.spec().id, IdRule::Internal)
+            && let Err(malformed) = record.asked().check()
+        {
+            self.differs(format!(
+                "record {lsn} answers what nobody can ask: its {} is wrong",
+                malformed.field
+            ));
+        }
     }
 
     fn decide_again(&mut self, lsn: Lsn, record: &Record) {

@@ -34,7 +34,7 @@ const CLIENTS: [Role; 3] = [Role::Frontend, Role::Games, Role::Cashier];
 /// How long a raw connection tries to reach a server that may be dead.
 const ATTEMPT: Duration = Duration::from_millis(500);
 /// After how many batches of replies a raw connection is closed, on average.
-const BATCHES_PER_CONNECTION: u32 = 40;
+const BATCHES_PER_CONNECTION: u32 = 12;
 
 /// What a request came to.
 #[derive(Clone, Copy, Debug)]
@@ -334,15 +334,16 @@ fn write_acks(path: &Path, answers: &[Answer]) {
 #[test]
 fn no_kill_loses_an_acknowledgement_or_repeats_a_request() {
     let mut random = harness::random("kill");
-    let requests = setting("CAGE_CHAOS_REQUESTS", 8_000);
+    let requests = setting("CAGE_CHAOS_REQUESTS", 40_000);
     let window = usize::try_from(setting("CAGE_CHAOS_WINDOW", 1_024)).expect("a window");
-    let kills = setting("CAGE_CHAOS_KILLS", 6);
+    let kills = setting("CAGE_CHAOS_KILLS", 12);
     let connections = (RAW.iter().map(|(_, count)| count).sum::<usize>() + CLIENTS.len()) as u64;
     let total = connections * requests;
     let dir = folder();
     let start = Start::small(dir.path())
         .with("--ids-capacity", &(total * 4).next_power_of_two().to_string())
-        .with("--holds-max", &total.to_string());
+        .with("--holds-max", &total.to_string())
+        .with("--segment-mib", "4");
     let (answers, balances) =
         harness::run_for(Duration::from_secs(600), chaos(start, &mut random, requests, window, kills));
 

@@ -5,8 +5,8 @@
 
 use cage_client::Client;
 use cage_engine::{
-    Amount, AssetCode, AssetId, CallerId, Expiry, GameId, Operation, PlayerClass, PlayerId, RequestId, ResultCode,
-    Role, SessionId, Timestamp,
+    Amount, AssetCode, AssetId, CallerId, Expiry, GameId, Operation, PlayerClass, PlayerId, RequestId,
+    ResultCode, Role, SessionId, Timestamp,
 };
 use cage_protocol::{Read, Reply, WIRE_REQUEST_BYTES};
 
@@ -78,7 +78,9 @@ fn requests_that_break_the_protocol_are_refused_by_number() {
         }
         let codes: Vec<_> = replies.iter().map(|reply| (reply.result, reply.repeated)).collect();
         assert_eq!(codes, [(Code::Done, false), (Code::AmountZero, false), (Code::Done, true)]);
-        let held = wire.answer(read_item(1, Read::Balances { player: casino.players[0], asset: casino.asset })).await;
+        let held = wire
+            .answer(read_item(1, Read::Balances { player: casino.players[0], asset: casino.asset }))
+            .await;
         assert_eq!(held.available.map(|held| held.0), Some(1_000_000 - 10));
         ledger.close().await;
         audit(dir.path(), &[]).assert_clean();
@@ -97,8 +99,10 @@ fn what_the_rules_refuse_is_refused_by_number_and_moves_nothing() {
             of.insert(role.name(), Wire::greeted(&ledger, role).await);
         }
         let code = |text| AssetCode::new(text).expect("a code");
-        let tight = Operation::OpenAsset { code: code("TIGHT"), scale: 0, transfers: false, amount_max: Amount(10) };
-        let whole = Operation::OpenAsset { code: code("WHOLE"), scale: 0, transfers: true, amount_max: Amount::MAX };
+        let tight =
+            Operation::OpenAsset { code: code("TIGHT"), scale: 0, transfers: false, amount_max: Amount(10) };
+        let whole =
+            Operation::OpenAsset { code: code("WHOLE"), scale: 0, transfers: true, amount_max: Amount::MAX };
         let operator = of.get_mut("operator").expect("a wire");
         let tight = operator.operate(new_id(), &tight).await.asset;
         let whole = operator.operate(new_id(), &whole).await.asset;
@@ -145,8 +149,19 @@ fn what_the_rules_refuse_is_refused_by_number_and_moves_nothing() {
             jurisdiction: 1,
             class: PlayerClass::Real,
         };
-        let asset_of = |scale, transfers| Operation::OpenAsset { code: code("CHIP"), scale, transfers, amount_max: BOUND };
-        let settle_of = |player, asset, hold| Operation::Settle { player, asset, hold, stake: Amount(1), payout: Amount(0) };
+        let asset_of = |scale, transfers| Operation::OpenAsset {
+            code: code("CHIP"),
+            scale,
+            transfers,
+            amount_max: BOUND,
+        };
+        let settle_of = |player, asset, hold| Operation::Settle {
+            player,
+            asset,
+            hold,
+            stake: Amount(1),
+            payout: Amount(0),
+        };
         use ResultCode as Code;
         let past = Timestamp(now().0 - 1);
         let cases = [
@@ -222,7 +237,11 @@ fn an_id_from_the_future_is_not_taken_and_one_from_now_is() {
         assert_eq!(reply.result, ResultCode::IdFromFuture);
         let second = id_at(now().plus_millis(1_000));
         assert_eq!(wire.operate(second, &casino.transfer(0, 1, 1)).await.result, ResultCode::Done);
-        assert_eq!(wire.operate(id_at(Timestamp(1)), &casino.transfer(0, 1, 1)).await.result, ResultCode::Done);
+        // Nothing was forgotten yet: the oldest id is as good, but one without any time never is.
+        let oldest = id_at(Timestamp::from_millis(1));
+        assert_eq!(wire.operate(oldest, &casino.transfer(0, 1, 1)).await.result, ResultCode::Done);
+        let timeless = id_at(Timestamp(0));
+        assert_eq!(wire.operate(timeless, &casino.transfer(0, 1, 1)).await.result, ResultCode::IdTooOld);
     });
 }
 

@@ -7,8 +7,11 @@
 
 use std::path::Path;
 
-use cage_engine::{Amount, CallerId, Operation, OperationKind, PlayerClass, Role};
-use cage_wal::{Limits, scan};
+use cage::recovery::log_options;
+use cage_engine::{
+    Amount, CallerId, Lsn, Operation, OperationKind, PlayerClass, Record, RequestId, ResultCode, Role,
+};
+use cage_wal::{Callbacks, Identity, Limits, recover, scan};
 
 use crate::harness::casino::{Casino, client};
 use crate::harness::{Ledger, Start, audit, folder, log, run};
@@ -146,7 +149,6 @@ fn a_chain_head_that_was_kept_is_found_again_and_another_one_is_not() {
     });
 }
 
-/// Somebody rewrote a balance and every checksum with it: the books no longer follow from the requests.
 #[test]
 fn acknowledgements_that_the_log_does_not_have_are_differences() {
     run(async {
@@ -178,6 +180,85 @@ fn acknowledgements_that_the_log_does_not_have_are_differences() {
         std::fs::remove_file(&acks).expect("a file");
         assert_eq!(audit(dir.path(), &["--acks", file]).code, 2, "no such file");
     });
+}
+
+/// A log with these records, and every checksum and hash as it should be.
+fn forged(dir: &Path, records: &[Record]) {
+    let recovered =
+        recover(&dir.join("log"), |_| Ok::<_, std::convert::Infallible>(())).expect("an empty folder");
+    let options = cage_wal::LogOptions { segment_bytes: 1 << 16, ..log_options() };
+    let identity = Identity::from_os().expect("randomness");
+    let (mut writer, _) = recovered.open(options, identity, Callbacks::none()).expect("a log");
+    for record in records {
+        writer.append(&record.to_bytes()).expect("room");
+    }
+    writer.publish();
+    writer.close().expect("a closed log");
+}
+
+/// Somebody rewrote the log, and every checksum with it: what is recorded no longer follows from what was asked.
+#[test]
+fn a_forged_record_is_a_difference() {
+    let dir = folder();
+    run(async {
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 4, 10_000).await;
+        traffic(&ledger, &casino).await;
+        ledger.close().await;
+    });
+    let honest: Vec<_> = log::records(dir.path()).0.into_iter().map(|(_, record)| record).collect();
+    let copy = folder();
+    forged(copy.path(), &honest);
+    audit(copy.path(), &[]).assert_clean();
+    let place = |kind, result| {
+        let found = honest.iter().rposition(|record| record.request.kind == kind && record.result == result);
+        found.expect("one of each")
+    };
+    let transfer = place(OperationKind::Transfer, ResultCode::Done);
+    let settle = place(OperationKind::Settle, ResultCode::Done);
+    let refused = place(OperationKind::Transfer, ResultCode::AmountOverBound);
+    let deposit = place(OperationKind::DepositCredit, ResultCode::Done);
+    let digest = place(OperationKind::StateDigest, ResultCode::Done);
+    type Forgery = fn(&mut Record);
+    let forgeries: [(&str, usize, Forgery); 12] = [
+        ("another amount", transfer, |record| record.request.amount.0 += 1),
+        ("another payer", transfer, |record| record.request.player = cage_engine::PlayerId::from_index(3)),
+        ("another result", transfer, |record| record.result = ResultCode::InsufficientFunds),
+        ("a refusal that is executed", refused, |record| record.result = ResultCode::Done),
+        ("another payout", settle, |record| record.request.detail.0[0] ^= 1),
+        ("another hold", settle, |record| record.request.reference ^= 1),
+        ("another record before", settle, |record| record.previous = Lsn(record.previous.0 - 1)),
+        ("a time before the last one", settle, |record| record.decided.0 -= 3_600_000_000_000),
+        ("a role that may not", transfer, |record| record.role = Role::Support),
+        ("a deposit of nobody's", deposit, |record| record.role = Role::System),
+        ("another digest", digest, |record| record.request.detail.0[31] ^= 1),
+        ("no id", transfer, |record| record.request.id = RequestId::NONE),
+    ];
+    for (what, place, forge) in forgeries {
+        let mut records = honest.clone();
+        forge(&mut records[place]);
+        let copy = folder();
+        forged(copy.path(), &records);
+        let report = audit(copy.path(), &[]);
+        assert_eq!(
+            (report.code, report.json["verdict"].as_str()),
+            (1, Some("differences")),
+            "{what}: {report:?}"
+        );
+    }
+    let mut repeated = honest.clone();
+    repeated.insert(transfer + 1, honest[transfer]);
+    let missing: Vec<_> =
+        honest.iter().enumerate().filter(|(at, _)| *at != transfer).map(|(_, record)| *record).collect();
+    let mut swapped = honest.clone();
+    swapped.swap(transfer, transfer - 1);
+    for (what, records) in
+        [("a record twice", repeated), ("a record less", missing), ("two swapped", swapped)]
+    {
+        let copy = folder();
+        forged(copy.path(), &records);
+        assert_eq!(audit(copy.path(), &[]).code, 1, "{what}");
+    }
 }
 
 /// The settings are part of the log: a server that is started with others writes that down, and audits know.

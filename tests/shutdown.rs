@@ -106,6 +106,19 @@ fn what_was_taken_is_answered_before_the_server_ends() {
     });
 }
 
+/// Whoever was told that the server is ready may end it: also at once.
+#[test]
+fn a_signal_right_after_the_start_drains() {
+    run(async {
+        let dir = folder();
+        for _ in 0..10 {
+            let (ended, _) = Ledger::small(dir.path()).terminate().await;
+            assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        }
+        audit(dir.path(), &[]).assert_clean();
+    });
+}
+
 #[test]
 fn clients_that_are_gone_do_not_hold_a_shutdown_up() {
     run(async {

@@ -22,6 +22,7 @@ mod worker;
 mod workload;
 
 mod acks;
+mod alarm;
 mod slots;
 mod tally;
 

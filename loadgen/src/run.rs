@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use crate::acks::{Acks, AcksError};
+use crate::alarm::Alarm;
 use crate::options::{Load, Options, OptionsError};
 use crate::report::{Report, Totals};
 use crate::setup::{SetupError, credentials, set_stage};
@@ -179,30 +180,34 @@ impl Share<'_> {
                 let opened = open_channel(endpoint, self.options).await;
                 channels.push(opened.map_err(|fault| SetupError::Connection { role: *role, fault })?);
             }
-            workers.push(self.worker(number, channels));
+            workers.push(self.worker(number, channels)?);
         }
         Ok((endpoints, workers))
     }
 
-    fn worker(self, number: usize, channels: Vec<Channel>) -> Worker {
+    fn worker(self, number: usize, channels: Vec<Channel>) -> Result<Worker, SetupError> {
         let Options { workload, connections, load, batch, seed, .. } = self.options;
         let pace = match load {
             Load::Outstanding(outstanding) => Pace::Closed { outstanding: *outstanding },
             Load::Rate(rate) => {
                 let every = batch.unwrap_or(1) as f64 * *connections as f64 / rate;
                 let phase = every * number as f64 / *connections as f64;
-                Pace::Open { every: Duration::from_secs_f64(every), phase: Duration::from_secs_f64(phase) }
+                Pace::Open {
+                    every: Duration::from_secs_f64(every),
+                    phase: Duration::from_secs_f64(phase),
+                    alarm: Alarm::new()?,
+                }
             }
         };
         let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number as u64);
-        Worker {
+        Ok(Worker {
             channels,
             generator: Generator::new(*workload, self.stage.clone(), seed),
             pace,
             batch: *batch,
             acks: self.acks.clone(),
             progress: Arc::clone(self.progress),
-        }
+        })
     }
 }
 

@@ -55,6 +55,9 @@ pub enum SetupError {
         /// Why.
         fault: ConnectionError,
     },
+    /// The operating system gives no timer.
+    #[error("no timer: {0}")]
+    Timer(#[from] std::io::Error),
     /// The ledger did not do what was asked.
     #[error("cannot {what}: {error}")]
     Request {

@@ -5,6 +5,7 @@
 //! read, which ends in both sides waiting.
 
 use std::future::pending;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ use cage_engine::{Outcome, Timestamp};
 use cage_protocol::{Ask, Reply};
 
 use crate::acks::Acks;
+use crate::alarm::Alarm;
 use crate::run::Progress;
 use crate::slots::{Sent, Slots};
 use crate::tally::Tally;
@@ -24,16 +26,14 @@ use crate::workload::{Generator, Next};
 const LAST_REPLIES_TIME: Duration = Duration::from_secs(3);
 /// How often a silent worker looks around.
 const TICK: Duration = Duration::from_millis(50);
-/// What is left of a wait is spun through: the runtime's timers count milliseconds.
-const SPIN: Duration = Duration::from_millis(2);
 
 /// When a worker sends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Pace {
     /// Whenever fewer than `outstanding` are unanswered, `batch` at a time.
     Closed { outstanding: usize },
     /// Every so often, the first time after `phase`.
-    Open { every: Duration, phase: Duration },
+    Open { every: Duration, phase: Duration, alarm: Alarm },
 }
 
 /// A connection and its stream.
@@ -96,9 +96,9 @@ impl Worker {
     /// Sends from `start` to `end`, then waits for the last replies.
     pub(crate) async fn run(mut self, start: Instant, end: Instant) -> Done {
         let acks = std::mem::take(&mut self.acks);
-        let due = match self.pace {
+        let due = match &self.pace {
             Pace::Closed { .. } => None,
-            Pace::Open { phase, .. } => Some(start + phase),
+            Pace::Open { phase, .. } => Some(start + *phase),
         };
         let done = Done {
             tally: Tally::default(),
@@ -184,6 +184,10 @@ impl Loop {
 
     async fn next(&mut self, over: bool) -> Event {
         let due = self.due.filter(|_| !over);
+        let alarm = match &self.worker.pace {
+            Pace::Open { alarm, .. } => Some(alarm),
+            Pace::Closed { .. } => None,
+        };
         let mut channels = self.worker.channels.iter_mut();
         let (first, second) = (channels.next(), channels.next());
         let (first_out, first_in) = halves(first);
@@ -196,7 +200,7 @@ impl Loop {
             fault = flush(second_out) => Event::Lost(fault),
             count = receive(first_in, &mut self.replies) => received(count),
             count = receive(second_in, &mut more) => received(count),
-            () = wait(due) => Event::Due,
+            waited = wait(alarm, due) => waited.map_or_else(|_| Event::Tick, |()| Event::Due),
             () = tokio::time::sleep(TICK) => Event::Tick,
         };
         self.replies.append(&mut more);
@@ -204,6 +208,9 @@ impl Loop {
     }
 
     fn take_replies(&mut self) {
+        if self.replies.is_empty() {
+            return;
+        }
         let now = Instant::now();
         self.worker.progress.answered.fetch_add(self.replies.len() as u64, Ordering::Relaxed);
         self.done.last_reply = Some(now);
@@ -255,13 +262,9 @@ async fn receive(
     }
 }
 
-/// Waits until it is time, to the microsecond: spins at the end.
-async fn wait(due: Option<Instant>) {
-    let Some(due) = due else { return pending().await };
-    if let Some(far) = due.checked_duration_since(Instant::now() + SPIN) {
-        tokio::time::sleep(far).await;
-    }
-    while Instant::now() < due {
-        tokio::task::yield_now().await;
+async fn wait(alarm: Option<&Alarm>, due: Option<Instant>) -> io::Result<()> {
+    match (alarm, due) {
+        (Some(alarm), Some(due)) => alarm.wait(due).await,
+        _ => pending().await,
     }
 }

@@ -35,6 +35,22 @@ impl StreamEnd {
         self.wake.notify_one();
     }
 
+    /// All frames that are ready, as one piece, and the number of their replies. One piece, because QUIC keeps each
+    /// until it is acknowledged and looks through them for every packet.
+    fn take_ready(&self) -> Option<(Bytes, usize)> {
+        let mut ready = self.ready.borrow_mut();
+        if ready.len() <= 1 {
+            return ready.pop_front();
+        }
+        let mut joined = Vec::with_capacity(ready.iter().map(|(frames, _)| frames.len()).sum());
+        let mut count = 0;
+        for (frames, replies) in ready.drain(..) {
+            joined.extend_from_slice(&frames);
+            count += replies;
+        }
+        Some((Bytes::from(joined), count))
+    }
+
     /// Hands over frames with `count` replies. They are written as soon as the client reads.
     pub fn send(&self, frames: Bytes, count: usize) {
         self.ready.borrow_mut().push_back((frames, count));
@@ -153,23 +169,16 @@ impl Unread {
 
 /// Writes replies as they become ready, until the client is done and has them all, or is gone.
 async fn write(end: &Rc<StreamEnd>, mut send: SendStream) {
-    let mut chunks = Vec::<Bytes>::new();
     loop {
-        let mut count = 0;
-        for (frames, replies) in end.ready.borrow_mut().drain(..) {
-            chunks.push(frames);
-            count += replies;
-        }
-        if chunks.is_empty() {
+        let Some((frames, count)) = end.take_ready() else {
             let draining = end.session.is_draining();
             if (draining || end.ended.get()) && end.unanswered.get() == 0 {
                 return finish(send, draining).await;
             }
             end.wake.notified().await;
             continue;
-        }
-        let written = send.write_all_chunks(&mut chunks).await;
-        chunks.clear();
+        };
+        let written = send.write_chunk(frames).await;
         end.unanswered.set(end.unanswered.get() - count);
         end.session.answered(count);
         if written.is_err() {

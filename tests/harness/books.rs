@@ -57,11 +57,6 @@ impl Books {
         &self.purses
     }
 
-    /// What all players own together.
-    pub(crate) fn total(&self) -> i128 {
-        self.purses.values().map(|purses| purses.available + purses.reserved).sum()
-    }
-
     fn of(&mut self, player: PlayerId) -> &mut Purses {
         self.purses.get_mut(&player).expect("a known player")
     }

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -147,19 +147,16 @@ impl Start {
     /// Starts the process and waits until it serves.
     pub(crate) fn ledger(self) -> Ledger {
         let process = self.spawn();
-        let address = match process.ready() {
-            Ok(address) => address,
-            Err(ended) => panic!("the server did not start: {ended:?}"),
-        };
+        let Some(address) = process.ready() else { panic!("the server did not start: {:?}", process.end()) };
         Ledger { start: Self { listen: address.to_string(), ..self }, address, process: Some(process) }
     }
 
     /// Starts the process, which has to refuse; gives how it ended.
     pub(crate) fn refused(&self) -> Ended {
-        match self.spawn().ready() {
-            Ok(address) => panic!("the server started, at {address}"),
-            Err(ended) => ended,
-        }
+        let process = self.spawn();
+        let address = process.ready();
+        assert_eq!(address, None, "the server started");
+        process.end()
     }
 }
 
@@ -198,23 +195,25 @@ pub(crate) struct Ended {
 }
 
 impl Process {
-    /// Waits until it serves; gives its address. If it ends instead, how.
-    fn ready(&self) -> Result<SocketAddr, Ended> {
+    /// Waits until it serves; gives its address. Nothing if it ends instead.
+    fn ready(&self) -> Option<SocketAddr> {
         let mut address = None;
         loop {
             match self.lines.recv_timeout(SOON) {
-                Ok(line) if line == "ready" => return Ok(address.expect("the address comes before `ready`")),
+                Ok(line) if line == "ready" => {
+                    return Some(address.expect("the address comes before `ready`"));
+                }
                 Ok(line) => {
                     if let Some(text) = line.strip_prefix("quic ") {
                         address = Some(text.parse().expect("an address"));
                     }
                 }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("the server is not ready in time"),
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the server is not ready in time: {}", self.stderr())
+                }
             }
         }
-        // Its stdout is closed: it has ended, or is about to.
-        Err(Ended { status: self.wait_status(), stderr: self.stderr() })
     }
 
     fn pid(&self) -> Pid {
@@ -224,20 +223,6 @@ impl Process {
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Waits for the end without reaping, so that `&self` will do.
-    fn wait_status(&self) -> ExitStatus {
-        use std::os::unix::process::ExitStatusExt;
-        let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
-        let status = rustix::process::waitid(rustix::process::WaitId::Pid(self.pid()), options)
-            .expect("a child can be waited for")
-            .expect("it has ended");
-        match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => ExitStatus::from_raw(code << 8),
-            (None, Some(signal)) => ExitStatus::from_raw(signal),
-            (None, None) => unreachable!("it ended one way or the other"),
-        }
     }
 
     /// Everything that it has said on stderr so far.
@@ -300,17 +285,8 @@ impl Ledger {
         self.address
     }
 
-    pub(crate) fn data_dir(&self) -> &Path {
-        &self.start.data_dir
-    }
-
     pub(crate) fn certs(&self) -> PathBuf {
         self.start.data_dir.join("certs")
-    }
-
-    /// How it was started, with the port that it has.
-    pub(crate) const fn start(&self) -> &Start {
-        &self.start
     }
 
     pub(crate) const fn process(&self) -> &Process {
@@ -345,7 +321,7 @@ impl Ledger {
 pub(crate) struct Audit {
     pub(crate) code: i32,
     pub(crate) json: serde_json::Value,
-    pub(crate) stderr: String,
+    stderr: String,
 }
 
 /// Runs `cage audit --json` with further arguments.
@@ -363,7 +339,8 @@ impl Audit {
 
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
-        assert_eq!((self.code, self.json["verdict"].as_str()), (0, Some("clean")), "{self:?}");
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{self:?}");
+        assert_eq!(self.json["verdict"], "clean", "{self:?}");
         assert_eq!(self.json["conserved"], true, "{self:?}");
         assert_eq!(self.number("difference_count"), 0, "{self:?}");
     }

@@ -102,6 +102,7 @@ fn a_killed_server_ends_the_run_with_all_acknowledgements_written() {
     assert!(begun.elapsed() < options.duration + Duration::from_secs(5), "{:?}", begun.elapsed());
     adds_up(&report);
     assert_eq!(report.unknown, 100, "{report}");
+    assert_eq!(report.seconds, 2.0, "waiting for nobody is no part of the load");
     let lines = acknowledged(&acks, &killed.ledger.lock().unwrap());
     assert_eq!(lines as u64, 1 + 50 + 50 + report.executed + report.refused);
 }
