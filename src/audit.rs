@@ -146,12 +146,13 @@ impl Auditor {
 
     fn frame(&mut self, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
         self.frames += 1;
-        for (lsn, record) in recovery::records(frame)? {
-            if self.until.is_some_and(|until| lsn > until) {
-                return Ok(());
-            }
-            self.record(lsn, &record?)?;
-        }
+        let until = self.until;
+        recovery::for_each(frame, |some| {
+            self.state.touch(some.iter().map(|(_, record)| &record.request));
+            some.iter()
+                .filter(|(lsn, _)| until.is_none_or(|until| *lsn <= until))
+                .try_for_each(|(lsn, record)| self.record(*lsn, record))
+        })?;
         if let Some((_, head)) = self.head.take_if(|(lsn, _)| lsn.0 == frame.last_lsn.0)
             && head != *frame.chain.as_bytes()
         {

@@ -64,25 +64,39 @@ pub fn records<'a>(
     }))
 }
 
-/// Applies all records of a frame.
+/// Hands over the records of a frame, some at a time: so many as are worth reading memory for at once.
 ///
 /// # Errors
-/// [`ReplayFault`] for the first that cannot be read or applied.
-pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
+/// [`ReplayFault`] for the first that cannot be read, or what `take` says.
+pub fn for_each(
+    frame: &FrameView<'_>,
+    mut take: impl FnMut(&[(Lsn, Record)]) -> Result<(), ReplayFault>,
+) -> Result<(), ReplayFault> {
     let mut records = records(frame)?;
     let mut some = Vec::with_capacity(TOUCH_ITEMS);
     loop {
+        some.clear();
         for (lsn, record) in records.by_ref().take(TOUCH_ITEMS) {
             some.push((lsn, record?));
         }
         if some.is_empty() {
             return Ok(());
         }
-        state.touch(some.iter().map(|(_, record)| &record.request));
-        for (lsn, record) in some.drain(..) {
-            state.apply(lsn, &record).map_err(|fault| ReplayFault::Unfit { lsn, fault })?;
-        }
+        take(&some)?;
     }
+}
+
+/// Applies all records of a frame.
+///
+/// # Errors
+/// [`ReplayFault`] for the first that cannot be read or applied.
+pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
+    for_each(frame, |some| {
+        state.touch(some.iter().map(|(_, record)| &record.request));
+        some.iter().try_for_each(|(lsn, record)| {
+            state.apply(*lsn, record).map_err(|fault| ReplayFault::Unfit { lsn: *lsn, fault })
+        })
+    })
 }
 
 /// Verifies the log in `dir` and replays it.
