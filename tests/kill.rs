@@ -423,8 +423,19 @@ async fn chaos(
     let total = front_ends.len() as u64 * requests;
     let mut at: Vec<u64> = (0..kills).map(|_| random.random_range(total / 50..total * 9 / 10)).collect();
     at.sort_unstable();
-    let ledger = killer(&world, ledger, at, StdRng::seed_from_u64(random.random())).await;
-    let answers = front_ends.join_all().await.concat();
+    let killing = killer(&world, ledger, at, StdRng::seed_from_u64(random.random()));
+    tokio::pin!(killing);
+    let mut answers = Vec::new();
+    let ledger = loop {
+        tokio::select! {
+            ledger = &mut killing => break ledger,
+            // One that fails is not waited for: its answers will never come.
+            Some(done) = front_ends.join_next() => answers.extend(done.expect("a front-end's answers")),
+        }
+    };
+    while let Some(done) = front_ends.join_next().await {
+        answers.extend(done.expect("a front-end's answers"));
+    }
     println!(
         "{} answers over {} connections, {} requests asked again, {} kills, {:?}",
         answers.len(),

@@ -174,7 +174,7 @@ fn acknowledgements_that_the_log_does_not_have_are_differences() {
         check(format!("{id} {} 0\n", lsn - 1), 1, 1);
         check(format!("{id} {} 0\n", lsn + 1_000), 1, 1);
         check(format!("{id} {lsn} 150\n"), 1, 1);
-        check(format!("{} {lsn} 0\n", cage_engine::RequestId(id.0 ^ 1)), 1, 1);
+        check(format!("{} {lsn} 0\n", RequestId(id.0 ^ 1)), 1, 1);
         check(format!("{id} {lsn} 0\n{id} {lsn} 0\n{id} {lsn}"), 0, 0);
         check("not an acknowledgement\n".to_owned(), 2, 0);
         std::fs::remove_file(&acks).expect("a file");

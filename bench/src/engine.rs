@@ -77,8 +77,10 @@ pub fn replay(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> Res
         }
         let begin = Instant::now();
         for some in records.chunks(TOUCH) {
-            let decoded: Result<Vec<_>, _> =
-                some.iter().map(|(lsn, bytes)| Record::from_bytes(bytes).map(|record| (*lsn, record))).collect();
+            let decoded: Result<Vec<_>, _> = some
+                .iter()
+                .map(|(lsn, bytes)| Record::from_bytes(bytes).map(|record| (*lsn, record)))
+                .collect();
             let decoded = decoded.map_err(|fault| ApplyFault::Missing(fault.0))?;
             again.touch(decoded.iter().map(|(_, record)| &record.request));
             for (lsn, record) in &decoded {

@@ -61,6 +61,9 @@ impl Rung {
     }
 }
 
+/// How one rung is measured.
+type Step = fn(&Climb) -> Result<Rung, LimitError>;
+
 /// How to climb.
 #[derive(Clone, Debug)]
 pub struct Climb {
@@ -87,7 +90,7 @@ impl Climb {
     /// What goes wrong; the rungs measured before were told.
     pub fn climb(&self, mut told: impl FnMut(&Rung)) -> Result<Vec<Rung>, LimitError> {
         let mut rungs = Vec::new();
-        let steps: [fn(&Self) -> Result<Rung, LimitError>; 9] = [
+        let steps: [Step; 9] = [
             |climb| climb.engine("engine alone, transfers, 10 k players", Mix::Transfers, 10_000),
             |climb| climb.engine("engine alone, casino, 1 M players", Mix::Casino, 1_000_000),
             |climb| climb.replay("replay (apply), casino, 1 M players"),

@@ -49,8 +49,10 @@ fn operations() -> Vec<Operation> {
     ]
 }
 
-/// Each vector: its kind, its bytes, and the fields that a reader must find in them, in the order of the bytes.
-fn vectors() -> Vec<(&'static str, String, Vec<u8>, Vec<(&'static str, String)>)> {
+/// A kind, a name, the bytes, and the fields that a reader must find in them, in the order of the bytes.
+type Vector = (&'static str, String, Vec<u8>, Vec<(&'static str, String)>);
+
+fn vectors() -> Vec<Vector> {
     let mut vectors = Vec::new();
     for (number, operation) in operations().into_iter().enumerate() {
         let request = operation.request(id(number as u128 + 1));
