@@ -286,7 +286,10 @@ async fn through_the_client(client: Client, mut planner: Planner) -> Vec<Answer>
 /// Kills the server when so many requests were answered; brings it back, perhaps with more kills on the way.
 async fn killer(world: &World, mut ledger: Ledger, at: Vec<u64>, mut random: StdRng) -> Ledger {
     for count in at {
-        world.answered(count).await;
+        tokio::select! {
+            () = world.answered(count) => {}
+            said = ledger.process().falls_over() => panic!("the server ended by itself:\n{said}"),
+        }
         let mut start = spawn_blocking(|| ledger.kill()).await.expect("a kill");
         world.deaths.send_modify(|deaths| *deaths += 1);
         let (early, late) = (random.random_ratio(1, 3), random.random_ratio(1, 3));
@@ -433,8 +436,14 @@ async fn chaos(
             Some(done) = front_ends.join_next() => answers.extend(done.expect("a front-end's answers")),
         }
     };
-    while let Some(done) = front_ends.join_next().await {
-        answers.extend(done.expect("a front-end's answers"));
+    let rest = async {
+        while let Some(done) = front_ends.join_next().await {
+            answers.extend(done.expect("a front-end's answers"));
+        }
+    };
+    tokio::select! {
+        () = rest => {}
+        said = ledger.process().falls_over() => panic!("the server ended by itself:\n{said}"),
     }
     println!(
         "{} answers over {} connections, {} requests asked again, {} kills, {:?}",

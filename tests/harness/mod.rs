@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 use tokio::runtime::LocalRuntime;
 
@@ -223,6 +223,15 @@ impl Process {
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it has ended, which it should not; gives what it said.
+    pub(crate) async fn falls_over(&self) -> String {
+        let (child, told) = (WaitId::Pid(self.pid()), Arc::clone(&self.told));
+        let wait = move || waitid(child, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        // If somebody else has seen its end already, it has ended.
+        let _ = tokio::task::spawn_blocking(wait).await.expect("a wait");
+        told.text.lock().expect("the text").clone()
     }
 
     /// Everything that it has said on stderr so far.

@@ -10,6 +10,8 @@ use cage_wal::{
     Callbacks, Limits, LogOptions, Lsn, PAGE_BYTES, Record, Writer, scan_from, storage::sim::SimDisk,
 };
 
+use cage_wal::storage::Storage;
+
 use crate::common::{Log, Random, assert_unbroken, identity, is_linked, options, recover_all, run, seed};
 
 /// What was acknowledged by when: counts of the disk's events, and durable LSNs.
@@ -159,6 +161,11 @@ fn a_torn_last_write_is_cut_and_nothing_else() {
     let (mut log, _) = Log::on(disk.clone(), options(), 1);
     log.append(&run(1, 20)).unwrap();
     log.flush().unwrap();
+    // The segments to come are ready: nothing but the second frame is being written while it is.
+    let ready = 1 + options().ready_segments;
+    while disk.list().unwrap().iter().filter(|file| file.name.ends_with(".wal")).count() < ready {
+        std::thread::yield_now();
+    }
     let before = disk.events();
     log.append(&run(21, 20)).unwrap();
     log.flush().unwrap();
