@@ -1,5 +1,6 @@
 //! `cage serve`: the server, until a signal ends it.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -141,10 +142,12 @@ async fn serve(options: ServerOptions) -> Result<(), ServeError> {
     );
     // Before anybody is told that it serves: from then on a signal drains.
     let stop = stop_signal();
+    // Whoever started it may have stopped listening: that is no reason not to serve.
+    let mut stdout = std::io::stdout();
     if let Ok(address) = server.local_addr() {
-        println!("quic {address}");
+        let _ = writeln!(stdout, "quic {address}");
     }
-    println!("ready");
+    let _ = writeln!(stdout, "ready");
     let closed = server.run(stop).await?;
     tracing::info!(last_lsn = closed.last.0, digest = hex(&closed.digest), "closed in order");
     Ok(())
