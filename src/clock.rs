@@ -1,7 +1,7 @@
 //! The one place where the server looks at a clock.
 //!
 //! Out: a time that never falls. A wall clock that leaves the monotonic one by more than
-//! [`CLOCK_JUMP_MAX`](crate::limits::CLOCK_JUMP_MAX) between two looks latches: what depends on time is not taken
+//! [`CLOCK_JUMP_MAX`] between two looks latches: what depends on time is not taken
 //! until an operator has looked and restarted. Time spent stopped is no jump.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -1,7 +1,7 @@
 //! The ledger of a casino: who owns what, and every rule by which it moves.
 //!
-//! In: a [`Request`](request::Request), the caller's authenticated [`Role`](role::Role) and a time. Out: a
-//! [`Record`](record::Record) that says what was decided and all that changes because of it.
+//! In: a [`Request`], the caller's authenticated [`Role`] and a time. Out: a
+//! [`Record`] that says what was decided and all that changes because of it.
 //! Never here: files, sockets, clocks, threads, random numbers, floating point.
 //!
 //! ```text
