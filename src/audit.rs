@@ -44,6 +44,11 @@ pub struct AuditReport {
     pub conserved: bool,
     /// Bytes after the last frame that no acknowledgement can stand for: no difference.
     pub torn_tail: Option<String>,
+    /// What is damaged without being part of the log: a slot of the control file, the header of a segment that was
+    /// never used. A crash can leave it so; after an orderly stop it is a difference instead.
+    pub notices: Vec<String>,
+    /// Whether acknowledgements were given to compare.
+    pub acks_given: bool,
     /// Acknowledgements compared.
     pub acks_checked: u64,
     /// Of these, how many the log does not have with the same result.
@@ -222,6 +227,7 @@ impl Auditor {
             self.differs(format!("no frame of the log ends at {lsn}, where a chain head was kept"));
         }
         let until = self.until;
+        let acks_given = self.acks.is_some();
         let acks = self.acks.take().map(|acks| acks.finish(until)).unwrap_or_default();
         for what in acks.missing {
             self.differs(what);
@@ -240,6 +246,8 @@ impl Auditor {
             digest: self.state.digest(),
             conserved,
             torn_tail: scanned.and_then(|report| report.torn_tail.as_ref()).map(|tail| tail.reason.clone()),
+            notices: scanned.map(notices).unwrap_or_default(),
+            acks_given,
             acks_checked: acks.checked,
             acks_missing: acks.missing_count,
             acks_doubled: doubled,
@@ -247,4 +255,15 @@ impl Auditor {
             difference_count: self.difference_count,
         }
     }
+}
+
+fn notices(scanned: &ScanReport) -> Vec<String> {
+    let mut notices = Vec::new();
+    if scanned.control.as_ref().is_none_or(|control| !control.other_slot_valid) {
+        notices.push("a slot of the control file is damaged or was never written".to_owned());
+    }
+    if let Some(segment) = scanned.torn_segment_header {
+        notices.push(format!("the header of segment {segment}, which holds no records, is damaged"));
+    }
+    notices
 }

@@ -334,7 +334,8 @@ async fn drive(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>) 
     loop {
         let now = shared.clock.borrow_mut().now();
         let more = round(sequencer, shared, commit, now);
-        let due = sequencer.state().next_deadline();
+        // After a clock jump nothing expires, however long it is due.
+        let due = sequencer.state().next_deadline().filter(|_| !shared.clock.borrow().jumped());
         let until_due = due.map(|due| Duration::from_nanos(due.0.saturating_sub(now.0)));
         tokio::select! {
             () = shared.inbox.filled() => {}

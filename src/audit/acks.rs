@@ -73,7 +73,9 @@ impl Acks {
                 break;
             }
             let ack = parse(&text).ok_or_else(|| AcksError::Line { path: name(), line: number })?;
-            if ResultCode::from_number(ack.result).is_some_and(ResultCode::is_recorded) {
+            let result = ResultCode::from_number(ack.result);
+            let result = result.ok_or_else(|| AcksError::Line { path: name(), line: number })?;
+            if result.is_recorded() {
                 acks.push(ack);
             }
             text.clear();

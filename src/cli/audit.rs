@@ -69,6 +69,7 @@ struct Json<'a> {
     acks_missing: u64,
     acks_doubled: u64,
     torn_tail: Option<&'a str>,
+    notices: &'a [String],
     differences: &'a [String],
     difference_count: u64,
 }
@@ -141,31 +142,37 @@ fn print_json(report: &AuditReport, seconds: f64) {
         acks_missing: report.acks_missing,
         acks_doubled: report.acks_doubled,
         torn_tail: report.torn_tail.as_deref(),
+        notices: &report.notices,
         differences: &report.differences,
         difference_count: report.difference_count,
     };
-    println!("{}", serde_json::json!(json));
+    say!("{}", serde_json::json!(json));
 }
 
 fn print_text(report: &AuditReport, seconds: f64) {
     let AuditReport { records, frames, first_lsn, last_lsn, .. } = report;
     let rate = if seconds > 0.0 { *records as f64 / seconds / 1e6 } else { 0.0 };
-    println!(
-        "{records} records in {frames} frames, {first_lsn} to {last_lsn}, {seconds:.2} s ({rate:.2} M/s)"
-    );
-    println!("digest    {}", hex(&report.digest));
-    println!("conserved {}", if report.conserved { "yes: every asset adds up to zero" } else { "NO" });
+    say!("{records} records in {frames} frames, {first_lsn} to {last_lsn}, {seconds:.2} s ({rate:.2} M/s)");
+    say!("digest    {}", hex(&report.digest));
+    say!("conserved {}", if report.conserved { "yes: every asset adds up to zero" } else { "NO" });
     if let Some(tail) = &report.torn_tail {
-        println!("torn tail {tail} (never acknowledged: no difference)");
-    }
-    if report.acks_checked > 0 {
-        println!(
-            "acks      {} checked, {} missing, {} doubled",
-            report.acks_checked, report.acks_missing, report.acks_doubled
+        say!(
+            "torn tail {tail} (no proof that it was durable, so no difference; --acks and --head can prove more)"
         );
     }
-    for difference in &report.differences {
-        println!("DIFFERENCE {difference}");
+    if report.acks_given {
+        say!(
+            "acks      {} checked, {} missing, {} doubled",
+            report.acks_checked,
+            report.acks_missing,
+            report.acks_doubled
+        );
     }
-    println!("verdict   {} ({} differences)", verdict(report), report.difference_count);
+    for notice in &report.notices {
+        say!("NOTICE    {notice}");
+    }
+    for difference in &report.differences {
+        say!("DIFFERENCE {difference}");
+    }
+    say!("verdict   {} ({} differences)", verdict(report), report.difference_count);
 }

@@ -1,5 +1,13 @@
 //! The command line: one file per subcommand. Results go to stdout, everything else to stderr.
 
+/// Prints a line. Whoever reads may have stopped reading: that is no fault.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod audit;
 mod demo;
 mod log;

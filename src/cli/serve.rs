@@ -49,7 +49,7 @@ struct SettingsArgs {
     #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.ids_capacity)]
     ids_capacity: u64,
     /// For how long an id is remembered at least; rather than forget a younger one, bets are not taken
-    #[arg(long, value_name = "SECONDS", default_value_t = Settings::DEFAULT.ids_retention_millis / 1_000)]
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::DEFAULT.ids_retention_millis / 1_000, value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
     ids_retention: u64,
     /// How many holds can be open at a time
     #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.holds_max)]
@@ -66,7 +66,7 @@ struct LogArgs {
     #[arg(long, value_enum, default_value_t = Flush::Direct)]
     flush: Flush,
     /// Size of a log segment in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 128)]
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     segment_mib: u64,
     /// How long the idle flusher looks for work before it sleeps, in microseconds
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
@@ -149,7 +149,12 @@ async fn serve(options: ServerOptions) -> Result<(), ServeError> {
     }
     let _ = writeln!(stdout, "ready");
     let closed = server.run(stop).await?;
-    tracing::info!(last_lsn = closed.last.0, digest = hex(&closed.digest), "closed in order");
+    tracing::info!(
+        last_lsn = closed.last.0,
+        digest_lsn = closed.last.0 - 1,
+        digest = hex(&closed.digest),
+        "closed in order"
+    );
     Ok(())
 }
 

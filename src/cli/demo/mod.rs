@@ -19,6 +19,7 @@ use cage_client::{Client, Config, Credentials};
 use cage_engine::{Amount, AssetCode, AssetId, CallerId, PlayerClass, Role};
 use clap::Args;
 use tokio::runtime::LocalRuntime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use books::{Acknowledged, Counts};
@@ -48,7 +49,7 @@ pub(crate) struct Demo {
     #[arg(long = "for", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     duration: Duration,
     /// How many players
-    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     players: u32,
     /// Do not kill the ledger
     #[arg(long)]
@@ -86,7 +87,7 @@ impl Demo {
             Ok(runtime) => runtime,
             Err(reason) => return fail(EXIT_FAILED, &reason),
         };
-        match runtime.block_on(self.play()) {
+        match runtime.block_on(self.play_until_stopped()) {
             Ok(report) => {
                 if self.json {
                     report.print_json()
@@ -96,6 +97,17 @@ impl Demo {
                 ExitCode::from(u8::from(!report.balances()))
             }
             Err(reason) => fail(EXIT_FAILED, &reason),
+        }
+    }
+
+    /// A signal ends the demo, and the ledger that it started with it.
+    async fn play_until_stopped(&self) -> Result<Report, DemoError> {
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! {
+            played = self.play() => played,
+            _ = terminate.recv() => Err("stopped by SIGTERM".into()),
+            _ = interrupt.recv() => Err("stopped by SIGINT".into()),
         }
     }
 

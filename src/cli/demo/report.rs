@@ -92,23 +92,23 @@ impl Report {
             audit: self.verdict(),
             data_dir: self.data_dir.display().to_string(),
         };
-        println!("{}", serde_json::json!(json));
+        say!("{}", serde_json::json!(json));
     }
 
     pub(super) fn print_text(&self) {
         let Counts { operations, rounds, deposits, .. } = self.counts;
         let dir = self.data_dir.display();
-        println!();
-        println!(
+        say!();
+        say!(
             "{operations} operations, {rounds} bets, {deposits} deposits; the ledger was killed {} times",
             self.kills
         );
-        println!(
+        say!(
             "MONEY  difference {}: the books of {} players are the ledger's, and players + house is nothing",
             self.money.delta,
             self.money.players() - self.money.players_differ
         );
-        println!(
+        say!(
             "AUDIT  {}: {} records decided again; {} acknowledgements, {} lost, {} doubled",
             self.verdict(),
             self.audit.records,
@@ -117,12 +117,12 @@ impl Report {
             self.audit.acks_doubled
         );
         for difference in &self.audit.differences {
-            println!("DIFFERENCE {difference}");
+            say!("DIFFERENCE {difference}");
         }
-        println!("RECONCILIATION incomplete: chain and game providers are not connected yet");
-        println!("\nTry next:");
-        println!("  cage log {dir} --kind settle --until 2000   # records, with both balances after each");
-        println!("  cage audit {dir} --acks {dir}/acks.txt      # decide them all again");
-        println!("  cage serve --data-dir {dir}                 # and go on where it stopped");
+        say!("RECONCILIATION incomplete: chain and game providers are not connected yet");
+        say!("\nTry next:");
+        say!("  cage log {dir} --kind settle --until 2000   # records, with both balances after each");
+        say!("  cage audit {dir} --acks {dir}/acks.txt      # decide them all again");
+        say!("  cage serve --data-dir {dir}                 # and go on where it stopped");
     }
 }

@@ -42,7 +42,7 @@ impl Screen {
     pub(super) fn event(&self, text: &str) {
         match &self.live {
             Some(live) => drop(live.bars.println(format!("  {text}"))),
-            None if !self.quiet => println!("  {text}"),
+            None if !self.quiet => say!("  {text}"),
             None => {}
         }
     }
@@ -84,9 +84,9 @@ impl Screen {
             }
         } else if !self.quiet && self.printed.is_none_or(|printed| printed.elapsed() >= PLAIN_EVERY) {
             self.printed = Some(Instant::now());
-            println!("{text}");
+            say!("{text}");
             for (_, money) in &self.money {
-                println!("  {money}");
+                say!("  {money}");
             }
         }
     }
