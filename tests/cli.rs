@@ -253,6 +253,6 @@ fn a_server_that_cannot_start_says_why() {
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stderr.contains("ca.pem"), "the file that is missing is named: {}", ended.stderr);
     let ended = Start::small(dir.path()).with("--segment-mib", "0").refused();
-    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.status.code(), Some(2), "a flag out of its range is wrong usage");
     assert!(ended.stderr.contains("segment"), "{}", ended.stderr);
 }
