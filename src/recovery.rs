@@ -8,7 +8,7 @@ use std::path::Path;
 use cage_engine::{ApplyFault, Lsn, Record, State, record};
 use cage_wal::{FrameView, LogOptions, RecordTraits, Recovered, RecoveryError};
 
-use crate::limits::TOUCH_ITEMS;
+use crate::limits::{BATCH_ITEMS_MAX, TOUCH_ITEMS};
 
 /// What the log has to know of a record.
 pub const RECORDS: RecordTraits = RecordTraits { linked: record::is_linked, time_ns: record::decided_nanos };
@@ -108,6 +108,11 @@ pub fn recover(dir: &Path) -> Result<(State, Recovered), RecoveryError<ReplayFau
     let recovered = cage_wal::recover(dir, |frame| replay(&mut state, &frame))?;
     Ok((state, recovered))
 }
+
+const _: () = assert!(
+    BATCH_ITEMS_MAX <= log_options().ring_records,
+    "an empty log has room for any batch, or a full one would wait for ever"
+);
 
 /// Options of a log that continues under this build's rules.
 #[must_use]

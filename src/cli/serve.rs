@@ -153,6 +153,7 @@ async fn serve(options: ServerOptions) -> Result<(), ServeError> {
         last_lsn = closed.last.0,
         digest_lsn = closed.last.0 - 1,
         digest = hex(&closed.digest),
+        counts = ?closed.counts,
         "closed in order"
     );
     Ok(())

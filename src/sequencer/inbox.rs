@@ -56,11 +56,6 @@ impl Inbox {
         self.batches.borrow_mut().push_front(batch);
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.batches.borrow().is_empty()
-    }
-
     /// Waits until something was added since the last wait.
     pub async fn filled(&self) {
         self.filled.notified().await;

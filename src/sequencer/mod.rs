@@ -63,12 +63,6 @@ impl Sequencer {
         &self.state
     }
 
-    /// What was done so far.
-    #[must_use]
-    pub const fn counts(&self) -> Counts {
-        self.counts
-    }
-
     /// How many records the log takes at once.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -229,8 +223,9 @@ impl Sequencer {
             std::thread::yield_now();
         }
         self.internal(now, Operation::StateDigest { digest });
+        let counts = self.counts;
         let closed = self.writer.close()?;
-        Ok(Closed { digest, last: Lsn(closed.durable.get().0) })
+        Ok(Closed { digest, last: Lsn(closed.durable.get().0), counts })
     }
 
     /// Does something of the ledger's own; nobody waits for a reply.
@@ -272,4 +267,6 @@ pub struct Closed {
     pub digest: [u8; 32],
     /// The last record.
     pub last: Lsn,
+    /// What was done since the start.
+    pub counts: Counts,
 }
