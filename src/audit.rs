@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use cage_engine::table::IdRule;
-use cage_engine::{Admitted, Decision, Lsn, Operation, Record, RequestId, State, Timestamp, decide};
+use cage_engine::{Lsn, Record, RequestId, State};
 use cage_wal::{FrameView, Limits, RecoveryError, ScanReport};
 
 use crate::recovery::{self, ReplayFault};
 
 mod acks;
+mod again;
 
 pub use acks::{Acks, AcksError};
 
@@ -45,7 +45,8 @@ pub struct AuditReport {
     /// Bytes after the last frame that no acknowledgement can stand for: no difference.
     pub torn_tail: Option<String>,
     /// What is damaged without being part of the log: a slot of the control file, the header of a segment that was
-    /// never used. A crash can leave it so; after an orderly stop it is a difference instead.
+    /// never used. A crash can leave it so; after an orderly stop it is a difference instead. Also: what could not be
+    /// decided again because reading was stopped in the middle of it.
     pub notices: Vec<String>,
     /// Whether acknowledgements were given to compare.
     pub acks_given: bool,
@@ -119,6 +120,9 @@ struct Auditor {
     head: Option<(Lsn, [u8; 32])>,
     acks: Option<Acks>,
     seen: HashMap<RequestId, u32>,
+    /// Records that belong together, as far as they were read.
+    run: Vec<(Lsn, Record)>,
+    notices: Vec<String>,
     frames: u64,
     records: u64,
     differences: Vec<String>,
@@ -135,6 +139,8 @@ impl Auditor {
             head,
             acks,
             seen,
+            run: Vec::new(),
+            notices: Vec::new(),
             frames: 0,
             records: 0,
             differences: Vec::new(),
@@ -171,8 +177,6 @@ impl Auditor {
 
     fn record(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayFault> {
         self.records += 1;
-        self.admit_again(lsn, record);
-        self.decide_again(lsn, record);
         if let Some(difference) = self.acks.as_mut().and_then(|acks| acks.check(lsn, record)) {
             self.differs(difference);
         }
@@ -181,48 +185,46 @@ impl Auditor {
         {
             *count += 1;
         }
-        self.state.apply(lsn, record).map_err(|fault| ReplayFault::Unfit { lsn, fault })
+        self.run.push((lsn, *record));
+        if record.linked {
+            return Ok(());
+        }
+        let run = std::mem::take(&mut self.run);
+        for difference in again::differences(&mut self.state, &run) {
+            self.differs(difference);
+        }
+        self.apply(&run)?;
+        // The next run takes over the room of this one.
+        self.run = run;
+        self.run.clear();
+        Ok(())
     }
 
-    /// What admission checks before a request is decided: who may ask, and whether it could be asked at all.
-    fn admit_again(&mut self, lsn: Lsn, record: &Record) {
-        let (kind, role) = (record.request.kind, record.role);
-        if !kind.spec().roles.contains(role) {
-            self.differs(format!("record {lsn} is a {} of the role {}", kind.name(), role.name()));
-        } else if !matches!(kind.spec().id, IdRule::Internal)
-            && let Err(malformed) = record.asked().check()
-        {
-            self.differs(format!(
-                "record {lsn} answers what nobody can ask: its {} is wrong",
-                malformed.field
-            ));
-        }
+    fn apply(&mut self, run: &[(Lsn, Record)]) -> Result<(), ReplayFault> {
+        run.iter().try_for_each(|(lsn, record)| {
+            self.state.apply(*lsn, record).map_err(|fault| ReplayFault::Unfit { lsn: *lsn, fault })
+        })
     }
 
-    fn decide_again(&mut self, lsn: Lsn, record: &Record) {
-        let age = u64::from(record.received_age_micros) * 1_000;
-        let received = Timestamp(record.decided.0.saturating_sub(age));
-        let admitted = Admitted { request: record.asked(), role: record.role, actor: record.actor, received };
-        match decide(&self.state, record.decided, &admitted) {
-            Decision::Record(again) if again == *record => {}
-            Decision::Record(again) => self.differs(format!(
-                "record {lsn} says {}, decided again it is {}: {record:?} / {again:?}",
-                record.result.name(),
-                again.result.name()
-            )),
-            Decision::Answer(answer) => self.differs(format!(
-                "record {lsn} says {}, decided again there would be none: {answer:?}",
-                record.result.name()
-            )),
+    /// Where reading was stopped inside a run, its beginning is applied like the rest and was not decided again.
+    fn finish_run(&mut self) {
+        let run = std::mem::take(&mut self.run);
+        let Some((first, _)) = run.first() else { return };
+        let what = format!("the last {} records, from {first} on, are part of a longer run", run.len());
+        if self.until.is_some() {
+            self.notices.push(format!("{what}: they were not decided again"));
+        } else {
+            self.differs(format!("{what}, whose end is missing"));
         }
-        if let Ok(Operation::StateDigest { digest }) = Operation::try_from(&record.request)
-            && digest != self.state.digest()
-        {
-            self.differs(format!("record {lsn} holds another digest than the state in front of it has"));
+        if let Err(fault) = self.apply(&run) {
+            self.differs(fault.to_string());
         }
     }
 
     fn finish(mut self, scanned: Option<&ScanReport>) -> AuditReport {
+        if scanned.is_some() {
+            self.finish_run();
+        }
         if let Some((lsn, _)) = self.head {
             self.differs(format!("no frame of the log ends at {lsn}, where a chain head was kept"));
         }
@@ -238,6 +240,7 @@ impl Auditor {
         }
         let conserved = self.state.asset_ids().all(|asset| self.state.recomputed_sum(asset).0 == 0);
         let last = Lsn(self.state.next_lsn().0 - 1);
+        self.notices.extend(scanned.map(notices).unwrap_or_default());
         AuditReport {
             records: self.records,
             frames: self.frames,
@@ -246,7 +249,7 @@ impl Auditor {
             digest: self.state.digest(),
             conserved,
             torn_tail: scanned.and_then(|report| report.torn_tail.as_ref()).map(|tail| tail.reason.clone()),
-            notices: scanned.map(notices).unwrap_or_default(),
+            notices: self.notices,
             acks_given,
             acks_checked: acks.checked,
             acks_missing: acks.missing_count,

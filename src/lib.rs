@@ -21,6 +21,7 @@ pub mod endpoint;
 pub mod session;
 
 pub mod admission;
+pub mod tokens;
 
 pub mod sequencer;
 

@@ -32,8 +32,17 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the log is asked whether it can prepare further segments.
 pub const LOG_WATCH_EVERY: Duration = Duration::from_secs(1);
-/// Holds that one step of the sequencer lets expire, so that a million deadlines at once do not stop the bets.
-pub const EXPIRIES_PER_STEP_MAX: usize = 256;
+/// What one step of the sequencer does by itself (expiries and the like), so that a million deadlines at once do not
+/// stop the bets.
+pub const DUE_PER_STEP_MAX: usize = 256;
+/// Records that one item can become: itself, and a continuation with the movements that it has no room for.
+pub const RECORDS_PER_ITEM_MAX: usize = 2;
+/// How long the keys of session tokens are used before their folder is looked at again.
+pub const SESSION_KEYS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Keys of session tokens at a time: a casino has one, and two while it changes it.
+pub const SESSION_KEYS_MAX: usize = 64;
+/// Session tokens whose signature need not be verified again, some 200 bytes each.
+pub const VERIFIED_TOKENS_MAX: usize = 1 << 16;
 /// Requests for which memory is read at once before they are decided: what a core's outstanding misses can hold.
 pub const TOUCH_ITEMS: usize = 16;
 /// How far the wall clock may leave the monotonic one between two looks.
@@ -44,5 +53,6 @@ const _: () = assert!(READ_BYTES >= WIRE_REQUEST_BYTES);
 const _: () =
     assert!(IN_FLIGHT_PER_CONNECTION_MAX as usize >= FRAME_ITEMS_MAX, "a full frame may be in flight");
 
-/// The most items that one batch for the sequencer can hold: what is left of a frame and a full read.
+/// The most items of 128 bytes that one batch for the sequencer can hold: what is left of a frame and a full read. A
+/// token that becomes a record is longer.
 pub const BATCH_ITEMS_MAX: usize = (FRAME_BYTES_MAX + READ_BYTES) / WIRE_REQUEST_BYTES;

@@ -8,7 +8,7 @@ use std::path::Path;
 use cage_engine::{ApplyFault, Lsn, Record, State, record};
 use cage_wal::{FrameView, LogOptions, RecordTraits, Recovered, RecoveryError};
 
-use crate::limits::{BATCH_ITEMS_MAX, TOUCH_ITEMS};
+use crate::limits::{BATCH_ITEMS_MAX, RECORDS_PER_ITEM_MAX, TOUCH_ITEMS};
 
 /// What the log has to know of a record.
 pub const RECORDS: RecordTraits = RecordTraits { linked: record::is_linked, time_ns: record::decided_nanos };
@@ -110,7 +110,7 @@ pub fn recover(dir: &Path) -> Result<(State, Recovered), RecoveryError<ReplayFau
 }
 
 const _: () = assert!(
-    BATCH_ITEMS_MAX <= log_options().ring_records,
+    BATCH_ITEMS_MAX * RECORDS_PER_ITEM_MAX <= log_options().ring_records,
     "an empty log has room for any batch, or a full one would wait for ever"
 );
 

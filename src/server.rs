@@ -30,6 +30,7 @@ use crate::recovery::{self, ReplayFault};
 use crate::sequencer::inbox::Inbox;
 use crate::sequencer::{Closed, LogFull, Sequencer};
 use crate::session::{Greeting, Host, Session};
+use crate::tokens::{KEYS_DIR, KeysError, Tokens, ensure_development_keys};
 
 /// How to run a server.
 #[derive(Clone, Debug)]
@@ -56,6 +57,9 @@ pub enum ServeError {
     /// The certificates do not do.
     #[error("certificates: {0}")]
     Certs(#[from] CertsError),
+    /// The keys of session tokens do not do.
+    #[error("session keys: {0}")]
+    Keys(#[from] KeysError),
     /// The log cannot be recovered.
     #[error("the log cannot be recovered: {0}")]
     Recovery(#[from] RecoveryError<ReplayFault>),
@@ -93,6 +97,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     inbox: Inbox,
+    tokens: Tokens,
     clock: RefCell<Clock>,
     log: LogHandle,
     id_horizon: Cell<Timestamp>,
@@ -127,7 +132,9 @@ impl Server {
         let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
         if options.certs.is_none() {
             certs::ensure_development_set(&certs)?;
+            ensure_development_keys(&certs.join(KEYS_DIR))?;
         }
+        let tokens = Tokens::open(&certs.join(KEYS_DIR))?;
         let begin = std::time::Instant::now();
         let (state, recovered) = recovery::recover(&options.data_dir.join("log"))?;
         let report = recovered.report();
@@ -147,6 +154,7 @@ impl Server {
         let endpoint = endpoint::open(options.listen, &certs)?;
         let shared = Rc::new(Shared {
             inbox: Inbox::default(),
+            tokens,
             clock: RefCell::new(clock),
             log,
             id_horizon: Cell::new(sequencer.state().id_horizon()),
@@ -283,6 +291,10 @@ impl Host for Shared {
         self.clock.borrow_mut().now()
     }
 
+    fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     fn greet(&self, hello: &Hello, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
         let Hello { version_min, version_max, seen } = *hello;
         let refuse = |code: CloseCode, facts: String| Err((code, format!("{} {facts}", code.meaning())));
@@ -335,7 +347,7 @@ async fn drive(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>) 
         let now = shared.clock.borrow_mut().now();
         let more = round(sequencer, shared, commit, now);
         // After a clock jump nothing expires, however long it is due.
-        let due = sequencer.state().next_deadline().filter(|_| !shared.clock.borrow().jumped());
+        let due = sequencer.state().next_due().filter(|_| !shared.clock.borrow().jumped());
         let until_due = due.map(|due| Duration::from_nanos(due.0.saturating_sub(now.0)));
         tokio::select! {
             () = shared.inbox.filled() => {}
@@ -356,12 +368,15 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
     };
     sequencer.hold_back(reason);
     // After a jump nobody knows what is due: what depends on time waits like everything else.
-    let mut more = reason != Some(ResultCode::ClockJumped) && sequencer.expire(now);
+    let on_time = reason != Some(ResultCode::ClockJumped);
+    let mut more = on_time && sequencer.do_due(now);
     while let Some(batch) = shared.inbox.pop() {
         match sequencer.step(now, &batch.tickets) {
             Ok(replies) => {
                 sequencer.publish();
                 commit.hold(replies, batch.stream);
+                // What the batch made due comes before the next one: a debt is collected before it can be bet away.
+                more = on_time && sequencer.do_due(now);
             }
             Err(LogFull) => {
                 shared.inbox.put_back(batch);

@@ -190,7 +190,7 @@ fn wrong_frames(read: Read) -> Vec<Opening> {
         ("a frame too long", head(most * one + 1, 3, 0, 1), false, CloseCode::FrameTooLong),
         ("a frame without end", head(u32::MAX, 3, 0, 1), false, CloseCode::FrameTooLong),
         ("too many items", head((most + 1) * one, 3, 0, 1025), false, CloseCode::FrameTooLong),
-        ("an unknown kind", head(one, 6, 0, 1), false, CloseCode::FrameUnknown),
+        ("an unknown kind", head(one, 7, 0, 1), false, CloseCode::FrameUnknown),
         ("kind zero", head(one, 0, 0, 1), false, CloseCode::FrameUnknown),
         ("a byte that must be zero", head(one, 3, 1, 1), false, CloseCode::FrameMalformed),
         ("no items", head(0, 3, 0, 0), false, CloseCode::FrameMalformed),
@@ -479,7 +479,7 @@ fn reads_of_nothing_are_answered() {
         item[60] = 1;
         let reply = wire.answer(item).await;
         assert_eq!((reply.tag, reply.result), (7, ResultCode::Malformed), "a byte that a read does not use");
-        item[..2].copy_from_slice(&0x2003_u16.to_le_bytes());
+        item[..2].copy_from_slice(&0x2005_u16.to_le_bytes());
         assert_eq!(wire.answer(item).await.result, ResultCode::OperationUnknown);
     });
 }

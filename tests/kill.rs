@@ -214,7 +214,7 @@ impl Raw {
         world.knows(connection.welcome().durable);
         let Ok(RequestStream { mut sender, mut receiver }) = connection.open_stream().await else { return };
         for (tag, (id, operation)) in &self.unanswered {
-            sender.push(*tag, &Ask::Operation(operation.request(*id)));
+            sender.push(*tag, &Ask::operation(operation.request(*id)));
         }
         let mut replies = Vec::new();
         while self.planner.left > 0 || !self.unanswered.is_empty() {
@@ -222,7 +222,7 @@ impl Raw {
                 let Some((id, operation)) = self.planner.next() else { break };
                 // Now and then the same request goes out twice in one frame.
                 for _ in 0..=u8::from(self.planner.random.random_ratio(1, 64)) {
-                    sender.push(self.next_tag, &Ask::Operation(operation.request(id)));
+                    sender.push(self.next_tag, &Ask::operation(operation.request(id)));
                     self.unanswered.insert(self.next_tag, (id, operation));
                     self.next_tag += 1;
                 }
@@ -235,7 +235,7 @@ impl Raw {
                     self.unanswered.remove(&reply.tag).expect("an answer to what was asked");
                 if reply.result.outcome() == Outcome::NotTaken {
                     self.unanswered.insert(self.next_tag, (id, operation));
-                    sender.push(self.next_tag, &Ask::Operation(operation.request(id)));
+                    sender.push(self.next_tag, &Ask::operation(operation.request(id)));
                     self.next_tag += 1;
                     continue;
                 }
@@ -371,7 +371,8 @@ fn no_kill_loses_an_acknowledgement_or_repeats_a_request() {
     assert_eq!((report.number("acks_missing"), report.number("acks_doubled")), (0, 0));
 
     let (records, _) = log::records(dir.path());
-    let opening = |kind| matches!(kind, OperationKind::OpenAsset | OperationKind::OpenPlayer);
+    let opening =
+        |kind| matches!(kind, OperationKind::OpenAsset | OperationKind::OpenPlayer | OperationKind::SetRule);
     let places = log::places(&records);
     let places: Vec<_> = places.values().filter(|(_, record)| !opening(record.request.kind)).collect();
     assert_eq!(places.len(), by_lsn.len(), "what stands in the log was answered, and nothing else");
@@ -488,7 +489,7 @@ fn a_request_in_flight_at_the_kill_happens_once() {
             let mut wire = harness::wire::Wire::greeted(&ledger, Role::Frontend).await;
             let batch: Vec<_> = (0..500).map(|_| (new_id(), casino.transfer(0, 1, 1))).collect();
             let asks: Vec<_> =
-                batch.iter().map(|(id, transfer)| (0, Ask::Operation(transfer.request(*id)))).collect();
+                batch.iter().map(|(id, transfer)| (0, Ask::operation(transfer.request(*id)))).collect();
             asked.extend(batch);
             wire.ask(&asks).await;
             // As soon as the first replies are here the others are on their way to the disk, or back.

@@ -36,7 +36,7 @@ fn requests_of_one_stream_are_executed_in_their_order() {
         let asks: Vec<_> = (0..5_000_u64)
             .map(|tag| match random.random_range(0..4) {
                 0 => (tag, balances),
-                _ => (tag, Ask::Operation(casino.transfer(0, 1, 1).request(new_id()))),
+                _ => (tag, Ask::operation(casino.transfer(0, 1, 1).request(new_id()))),
             })
             .collect();
         let items: Vec<_> = asks.iter().map(|(tag, ask)| ask.to_bytes(*tag)).collect();
@@ -51,7 +51,7 @@ fn requests_of_one_stream_are_executed_in_their_order() {
         for (reply, (tag, ask)) in all_replies(&mut wire, asks.len()).await.iter().zip(&asks) {
             assert_eq!((reply.tag, reply.result), (*tag, ResultCode::Done));
             match ask {
-                Ask::Operation(_) => {
+                Ask::Operation { .. } => {
                     left -= 1;
                     assert!(reply.lsn.0 > lsn, "records rise");
                     lsn = reply.lsn.0;
@@ -76,9 +76,9 @@ fn a_bet_and_its_settlement_can_travel_together() {
         let mut asks = Vec::new();
         for bet in 0..700_u64 {
             let hold = new_id();
-            asks.push((3 * bet, Ask::Operation(casino.reserve(0, 10, 20).request(hold))));
-            asks.push((3 * bet + 1, Ask::Operation(casino.settle(0, hold, 10, 11).request(new_id()))));
-            asks.push((3 * bet + 2, Ask::Operation(casino.cancel(0, hold).request(new_id()))));
+            asks.push((3 * bet, Ask::operation(casino.reserve(0, 10, 20).request(hold))));
+            asks.push((3 * bet + 1, Ask::operation(casino.settle(0, hold, 10, 11).request(new_id()))));
+            asks.push((3 * bet + 2, Ask::operation(casino.cancel(0, hold).request(new_id()))));
         }
         wire.ask(&asks).await;
         for (place, reply) in (0..).zip(all_replies(&mut wire, asks.len()).await) {

@@ -40,7 +40,7 @@ fn requests_that_break_the_protocol_are_refused_by_number() {
         use ResultCode as Code;
         let cases: &[(&str, usize, &[u8], ResultCode)] = &[
             ("operation 0", 0, &0_u16.to_le_bytes(), Code::OperationUnknown),
-            ("operation 97", 0, &97_u16.to_le_bytes(), Code::OperationUnknown),
+            ("operation 255", 0, &255_u16.to_le_bytes(), Code::OperationUnknown),
             ("operation 0xffff", 0, &[255, 255], Code::OperationUnknown),
             ("no asset", 2, &[0, 0], Code::Malformed),
             ("linked to the next", 4, &[1], Code::Malformed),
@@ -61,7 +61,7 @@ fn requests_that_break_the_protocol_are_refused_by_number() {
             ("no payee", 72, &[0; 8], Code::PlayerMistyped),
             ("unused detail", 80, &[1], Code::Malformed),
             ("the last byte of the detail", 103, &[1], Code::Malformed),
-            ("bytes behind the tag", 112, &[1], Code::Malformed),
+            ("bytes behind the grant", 114, &[1], Code::Malformed),
             ("the last byte", 127, &[128], Code::Malformed),
         ];
         for (what, at, bytes, code) in cases {
@@ -121,7 +121,14 @@ fn what_the_rules_refuse_is_refused_by_number_and_moves_nothing() {
         }
         assert_eq!(games.operate(new_id(), &casino.cancel(0, unheard)).await.result, ResultCode::Tombstoned);
         // A player who holds nearly all that can be counted.
-        let most = Operation::DepositCredit { player, asset: whole, amount: Amount::MAX, chain: 1 };
+        let most = Operation::DepositCredit {
+            player,
+            asset: whole,
+            amount: Amount::MAX,
+            chain: 1,
+            locked: None,
+            turnover: Amount::ZERO,
+        };
         let cashier = of.get_mut("cashier").expect("a wire");
         for _ in 0..3 {
             assert_eq!(cashier.operate(new_id(), &most).await.result, ResultCode::Done);
@@ -141,6 +148,7 @@ fn what_the_rules_refuse_is_refused_by_number_and_moves_nothing() {
             payout_max: Amount(1),
             game: GameId::new(1, 1),
             session: SessionId(1),
+            round: None,
             expiry: Expiry::Release(deadline),
         };
         let person = |caller: u128, brand| Operation::OpenPlayer {
@@ -365,6 +373,7 @@ fn a_hold_expires_by_itself() {
                 payout_max: Amount(300),
                 game: GameId::new(1, 1),
                 session: SessionId::default(),
+                round: None,
                 expiry: Expiry::Release(now().plus_millis(700)),
             };
             let bet = games.submit_with_id(hold, reserve).await.expect("a bet");

@@ -4,7 +4,7 @@
 //! balances of now in place of those of then), an id that can be used for something else.
 
 use cage_client::{Error, Executed};
-use cage_engine::{CallerId, Operation, PlayerClass, RequestId, ResultCode, Role};
+use cage_engine::{Amount, CallerId, Operation, PlayerClass, RequestId, ResultCode, Role};
 use cage_protocol::{Ask, Read, Reply};
 
 use crate::harness::casino::{Casino, client, key, new_id};
@@ -119,7 +119,7 @@ fn a_request_that_is_repeated_before_its_answer_happens_once() {
         let mut wire = Wire::greeted(&ledger, Role::Frontend).await;
         let mut other = Wire::open(&wire.connection).await;
         let (id, transfer) = (new_id(), casino.transfer(0, 1, 700));
-        let ask = |tag| (tag, Ask::Operation(transfer.request(id)));
+        let ask = |tag| (tag, Ask::operation(transfer.request(id)));
         // In one frame, with a read between that sees the first and not a second.
         let balances = Ask::Read(Read::Balances { player: casino.players[0], asset: casino.asset });
         wire.ask(&[ask(1), (2, balances), ask(3), (4, balances), ask(5)]).await;
@@ -195,8 +195,10 @@ fn a_refused_deposit_can_be_credited_later() {
         let deposit = Operation::DepositCredit {
             player,
             asset: casino.asset,
-            amount: cage_engine::Amount(50),
+            amount: Amount(50),
             chain: 1,
+            locked: None,
+            turnover: Amount::ZERO,
         };
         let cashier = client(&ledger, Role::Cashier).await;
         for _ in 0..2 {

@@ -37,7 +37,7 @@ async fn asks_without_end(mut wire: Wire, casino: Casino, begun: tokio::sync::mp
             let batch: Vec<_> = (0..100).map(|place| (ids.len() as u64 + place, new_id())).collect();
             let transfer = casino.transfer(0, 1, 1);
             let asks: Vec<_> =
-                batch.iter().map(|(tag, id)| (*tag, Ask::Operation(transfer.request(*id)))).collect();
+                batch.iter().map(|(tag, id)| (*tag, Ask::operation(transfer.request(*id)))).collect();
             ids.extend(batch.iter().map(|(_, id)| *id));
             wire.ask(&asks).await;
         }

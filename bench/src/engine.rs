@@ -95,15 +95,14 @@ pub fn replay(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> Res
 
 /// One request; 1 if it was not executed.
 fn step(state: &mut State, now: Timestamp, admitted: &Admitted) -> u64 {
-    match decide(state, now, admitted) {
-        Decision::Record(record) => {
-            std::hint::black_box(record.to_bytes());
-            let lsn = state.next_lsn();
-            if let Err(fault) = state.apply(lsn, &record) {
-                panic!("record {lsn} cannot be applied: {fault}");
-            }
-            u64::from(!record.result.is_executed())
+    let decision = decide(state, now, admitted);
+    let Some(head) = decision.records().first() else { return 1 };
+    for record in decision.records() {
+        std::hint::black_box(record.to_bytes());
+        let lsn = state.next_lsn();
+        if let Err(fault) = state.apply(lsn, record) {
+            panic!("record {lsn} cannot be applied: {fault}");
         }
-        Decision::Answer(_) => 1,
     }
+    u64::from(!head.result.is_executed())
 }

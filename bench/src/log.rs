@@ -77,7 +77,7 @@ pub fn run(
 }
 
 const fn ticket(admitted: Admitted) -> Ticket {
-    Ticket { tag: 0, item: Item::Operation(admitted) }
+    Ticket { tag: 0, linked: false, item: Item::Operation(admitted) }
 }
 
 fn step(sequencer: &mut Sequencer, now: Timestamp, batch: &[Ticket]) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use cage_bench::instructions::{self, Story};
 use cage_bench::ladder::Climb;
 use cage_bench::limits::quic::LimitError;
 use clap::{Parser, Subcommand};
@@ -33,11 +34,22 @@ enum What {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Count the engine's instructions per operation, with valgrind
+    Instructions,
+    /// Do one kind of operation so many times, for valgrind to count
+    #[command(hide = true)]
+    Once { story: String, count: u64 },
 }
 
 fn main() -> ExitCode {
-    let What::Ladder { runs, seconds, dir, json } = Cli::parse().command;
-    match ladder(runs, Duration::from_secs(seconds), &dir, json.as_deref()) {
+    let done = match Cli::parse().command {
+        What::Ladder { runs, seconds, dir, json } => {
+            ladder(runs, Duration::from_secs(seconds), &dir, json.as_deref())
+        }
+        What::Instructions => count_instructions(),
+        What::Once { story, count } => once(&story, count),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("cage-bench: {reason}");
@@ -57,6 +69,19 @@ fn ladder(runs: usize, time: Duration, dir: &Path, json: Option<&Path>) -> Resul
     if let Some(path) = json {
         std::fs::write(path, serde_json::to_string_pretty(&rungs)?)?;
     }
+    Ok(())
+}
+
+fn count_instructions() -> Result<(), LimitError> {
+    println!("| operation | instructions |\n|---|---:|");
+    instructions::count(|story, count| println!("| {} | {count} |", story.name()))
+        .map_err(|fault| fault.to_string().into())
+}
+
+fn once(name: &str, count: u64) -> Result<(), LimitError> {
+    let story = Story::ALL.iter().find(|story| story.name() == name);
+    let story = story.ok_or_else(|| format!("there is no {name:?} to count"))?;
+    instructions::once(*story, count);
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use cage_engine::{
     Admitted, Amount, AssetCode, AssetId, CallerId, Expiry, GameId, Operation, PlayerClass, PlayerId,
-    RequestId, Role, SessionId, Settings, Timestamp,
+    RequestId, Role, Rule, SessionId, Settings, Timestamp,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -72,16 +72,21 @@ impl Workload {
             asset: ASSET,
             amount: Amount(1 << 40),
             chain: 1,
+            locked: None,
+            turnover: Amount::ZERO,
         };
+        // Transfers are off until brand and jurisdiction allow them.
+        let transfers = [Rule::TransfersInBrand, Rule::TransfersInJurisdiction];
         let players = self.players;
         let mut next = self.ids;
-        self.ids += u128::from(players) * 2 + 2;
+        self.ids += u128::from(players) * 2 + 4;
         let id = move || {
             next += 1;
             RequestId::from_time(now, next)
         };
-        std::iter::once((Operation::Configure(settings), Role::System))
+        std::iter::once((Operation::Configure { settings }, Role::System))
             .chain(std::iter::once((asset, Role::Operator)))
+            .chain(transfers.map(|rule| (Operation::SetRule { rule, scope: 1, value: 1 }, Role::Operator)))
             .chain((0..players).map(move |index| (open(index), Role::Frontend)))
             .chain((0..players).map(move |index| (fund(index), Role::Cashier)))
             .scan(id, move |id, (operation, role)| Some(admit(operation, role, id(), now)))
@@ -115,7 +120,14 @@ impl Workload {
         let dice = self.random.random_range(0..1000);
         if dice < 30 {
             let player = self.popular();
-            let deposit = Operation::DepositCredit { player, asset: ASSET, amount: Amount(1_000), chain: 1 };
+            let deposit = Operation::DepositCredit {
+                player,
+                asset: ASSET,
+                amount: Amount(1_000),
+                chain: 1,
+                locked: None,
+                turnover: Amount::ZERO,
+            };
             return admit(deposit, Role::Cashier, id, now);
         }
         if self.open.len() < OPEN_BETS || dice < 515 {
@@ -143,6 +155,7 @@ impl Workload {
             payout_max: Amount(stake.0 * 2),
             game: GameId::new(1, 7),
             session: SessionId(0),
+            round: None,
             expiry: Expiry::Never,
         };
         admit(reserve, Role::Games, id, now)
@@ -159,7 +172,7 @@ impl Workload {
 }
 
 const fn now_admitted(request: cage_engine::Request, role: Role, now: Timestamp) -> Admitted {
-    Admitted { request, role, actor: 1, received: now }
+    Admitted { request, role, actor: 1, grant: 0, received: now }
 }
 
 fn admit(operation: Operation, role: Role, id: RequestId, now: Timestamp) -> Admitted {

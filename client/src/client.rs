@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use cage_engine::{
-    Amount, AssetCode, AssetId, Balance, CallerId, Expiry, GameId, Lsn, Operation, PlayerClass, PlayerId,
-    RequestId, SessionId,
-};
-use cage_protocol::{Ask, Read, Watermark, Welcome};
+use bytes::Bytes;
+use cage_engine::decide::GROUP_MAX;
+use cage_engine::{Balance, Lsn, Operation, OperationKind, Request, RequestId, ResultCode};
+use cage_protocol::{Ask, Read, TOKEN_BYTES_MAX, Watermark, Welcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -25,7 +24,9 @@ use crate::lane::{Lane, Submission};
 use crate::link::{Dialer, Link};
 use crate::outcome::{Error, Executed};
 use crate::shared::Shared;
-use crate::window::Entry;
+use crate::window::{Entry, Group, Question, Token};
+
+mod named;
 
 /// A handle to the ledger, for one role. Cheap to clone. When the last clone is dropped, what was submitted is still
 /// answered, then the connections close; [`Client::close`] waits for that.
@@ -33,6 +34,7 @@ use crate::window::Entry;
 pub struct Client {
     handle: Arc<Handle>,
     deadline: Duration,
+    grant: u16,
 }
 
 #[derive(Debug)]
@@ -124,13 +126,21 @@ impl Client {
             tokio::spawn(link.run(connection));
         }
         let handle = Handle { shared, lanes, closing, endpoint };
-        Ok(Self { handle: Arc::new(handle), deadline: config.deadline })
+        Ok(Self { handle: Arc::new(handle), deadline: config.deadline, grant: 0 })
     }
 
     /// The same client with another deadline for what is submitted through it.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { handle: Arc::clone(&self.handle), deadline }
+        Self { deadline, ..self.clone() }
+    }
+
+    /// The same client, acting under the grant of this number: for bridges, whose requests are refused as soon as
+    /// another one was given the grant for the same provider or chain.
+    #[must_use]
+    pub fn with_grant(&self, number: u64) -> Self {
+        // The wire has its lower 16 bits; 65,536 grants apart two of them look alike, and no bridge is that old.
+        Self { grant: number as u16, ..self.clone() }
     }
 
     /// A new request id, by the clock that the server will compare it with.
@@ -147,9 +157,14 @@ impl Client {
     /// Submits an operation under an id of the caller's: to retry one, or with a [permanent
     /// key](crate::permanent_key).
     pub fn submit_with_id(&self, id: RequestId, operation: Operation) -> Submitted {
-        let (entry, submitted) = self.entry(id, Ask::Operation(operation.request(id)));
-        self.hand_over(lane_of(&operation), Submission::One(entry));
+        let request = operation.request(id);
+        let (entry, submitted) = self.entry(id, self.ask(request));
+        self.hand_over(lane_of(&request), Submission::One(entry));
         submitted
+    }
+
+    fn ask(&self, request: Request) -> Ask {
+        Ask::Operation { request, grant: self.grant }
     }
 
     /// Submits operations in one frame, or few, for as far as credit allows. They are executed in their order, each
@@ -169,11 +184,11 @@ impl Client {
         &self,
         operations: Vec<(RequestId, Operation)>,
     ) -> impl Future<Output = Vec<Result<Executed, Error>>> + Send + use<> {
-        let lane = operations.first().map_or(0, |(_, operation)| lane_of(operation));
+        let lane = operations.first().map_or(0, |(id, operation)| lane_of(&operation.request(*id)));
         let mut answers = Vec::with_capacity(operations.len());
         let mut entries = Vec::with_capacity(operations.len());
         for (id, operation) in operations {
-            let (entry, submitted) = self.entry(id, Ask::Operation(operation.request(id)));
+            let (entry, submitted) = self.entry(id, self.ask(operation.request(id)));
             entries.push(entry);
             answers.push(submitted);
         }
@@ -190,11 +205,73 @@ impl Client {
         }
     }
 
+    /// Submits operations that happen together or not at all, each seeing what the ones before it did: up to 64 of
+    /// those that move money, on the lane of the first one's player. There is one outcome for each. A group whose
+    /// outcome is unknown is submitted again as it was, all of it, under the same ids.
+    pub fn group(
+        &self,
+        operations: Vec<(RequestId, Operation)>,
+    ) -> impl Future<Output = Vec<Result<Executed, Error>>> + Send + use<> {
+        let ids: Vec<_> = operations.iter().map(|(id, _)| *id).collect();
+        let (answer, answered) = oneshot::channel();
+        self.hand_over_group(operations, answer);
+        async move {
+            // A lane that is gone without an answer went down with its runtime.
+            answered.await.unwrap_or_else(|_| ids.into_iter().map(|id| Err(Error::Unknown { id })).collect())
+        }
+    }
+
+    fn hand_over_group(
+        &self,
+        operations: Vec<(RequestId, Operation)>,
+        answer: oneshot::Sender<Vec<Result<Executed, Error>>>,
+    ) {
+        let count = operations.len();
+        if count == 0 || count > GROUP_MAX {
+            let code = ResultCode::GroupMalformed;
+            let refused = |(id, _)| Err(Error::Refused { id, code, lsn: Lsn::NONE, repeated: false });
+            let _ = answer.send(operations.into_iter().map(refused).collect());
+            return;
+        }
+        let lane = lane_of(&operations[0].1.request(operations[0].0));
+        let request = |(place, (id, operation)): (usize, (RequestId, Operation))| {
+            let linked = place + 1 < count;
+            (id, self.ask(Request { linked, ..operation.request(id) }))
+        };
+        let members = operations.into_iter().enumerate().map(request).collect();
+        let group = Group { members, replies: vec![None; count], answer };
+        let mut entry = self.entry_of(Question::Group(Box::new(group)));
+        entry.together = count;
+        self.hand_over(lane, Submission::One(entry));
+    }
+
+    /// Submits a token that the casino signed for a session, under a new id. The answer's `player` is the session's
+    /// number.
+    pub fn submit_token(&self, token: &[u8]) -> Submitted {
+        self.submit_token_with_id(self.mint_id(), token)
+    }
+
+    /// [`Self::submit_token`] under an id of the caller's.
+    pub fn submit_token_with_id(&self, id: RequestId, token: &[u8]) -> Submitted {
+        let (answer, answered) = oneshot::channel();
+        let submitted = Submitted { id, answer: answered };
+        if token.len() > TOKEN_BYTES_MAX {
+            let (code, lsn) = (ResultCode::TokenInvalid, Lsn::NONE);
+            let _ = answer.send(Err(Error::Refused { id, code, lsn, repeated: false }));
+            return submitted;
+        }
+        let token = Token(Bytes::copy_from_slice(token));
+        let question = Question::Session { id, grant: self.grant, token, answer };
+        // Whose it is, the server reads in it; nothing for its player can need the session before it is open.
+        self.hand_over(0, Submission::One(self.entry_of(question)));
+        submitted
+    }
+
     /// Reads, behind everything that was submitted for the same player.
     pub fn read(&self, read: Read) -> Submitted {
         let lane = match read {
-            Read::Balances { player, .. } => player.number() / 100,
-            Read::Totals { .. } => 0,
+            Read::Balances { player, .. } | Read::Purse { player, .. } => player.number() / 100,
+            Read::Totals { .. } | Read::Session { .. } => 0,
         };
         let (entry, submitted) = self.entry(RequestId::NONE, Ask::Read(read));
         self.hand_over(lane, Submission::One(entry));
@@ -229,9 +306,12 @@ impl Client {
 
     fn entry(&self, id: RequestId, ask: Ask) -> (Entry, Submitted) {
         let (answer, answered) = oneshot::channel();
+        (self.entry_of(Question::One { id, ask, answer }), Submitted { id, answer: answered })
+    }
+
+    fn entry_of(&self, question: Question) -> Entry {
         let deadline = Instant::now() + self.deadline;
-        let entry = Entry { ask, id, deadline, answer, doubt: false, code: None, together: 1 };
-        (entry, Submitted { id, answer: answered })
+        Entry { question, deadline, doubt: false, code: None, together: 1 }
     }
 
     fn hand_over(&self, number: u64, submission: Submission) {
@@ -243,7 +323,7 @@ impl Client {
             Submission::Together(entries) => entries,
         };
         for entry in entries {
-            let _ = entry.answer.send(Err(Error::NotTaken { id: entry.id, code: None }));
+            entry.answer(|id| Err(Error::NotTaken { id, code: None }));
         }
     }
 }
@@ -270,117 +350,9 @@ fn link(
 }
 
 /// What decides on the lane: the player, or the name of one to be opened.
-fn lane_of(operation: &Operation) -> u64 {
-    match *operation {
-        Operation::OpenPlayer { caller_id, .. } => (caller_id.0 ^ (caller_id.0 >> 64)) as u64,
-        Operation::DepositCredit { player, .. }
-        | Operation::Transfer { from: player, .. }
-        | Operation::Reserve { player, .. }
-        | Operation::Settle { player, .. }
-        | Operation::Cancel { player, .. }
-        | Operation::Expire { player, .. } => player.number() / 100,
-        _ => 0,
-    }
-}
-
-/// The operations by name. All of them submit at once; the answer can be awaited later.
-impl Client {
-    /// Opens an asset, or gives the number of the one of this code. For operators.
-    pub fn open_asset(
-        &self,
-        code: AssetCode,
-        scale: u8,
-        transfers: bool,
-        amount_max: Amount,
-    ) -> impl Future<Output = Result<AssetId, Error>> + Send + use<> {
-        let opened = self.submit(Operation::OpenAsset { code, scale, transfers, amount_max });
-        async { opened.await.map(|executed| executed.asset) }
-    }
-
-    /// Opens a player, or gives the number of the one of this caller id.
-    pub fn open_player(
-        &self,
-        caller_id: CallerId,
-        brand: u16,
-        jurisdiction: u16,
-        class: PlayerClass,
-    ) -> impl Future<Output = Result<PlayerId, Error>> + Send + use<> {
-        let opened = self.submit(Operation::OpenPlayer { caller_id, brand, jurisdiction, class });
-        async {
-            let executed = opened.await?;
-            // A number with wrong check digits cannot have been handed out: then it is not known what was.
-            PlayerId::new(executed.player).map_err(|_| Error::Unknown { id: executed.id })
-        }
-    }
-
-    /// Credits a deposit, once per `key`: the [permanent key](crate::permanent_key) of the outside fact.
-    pub fn deposit(
-        &self,
-        key: RequestId,
-        player: PlayerId,
-        asset: AssetId,
-        amount: Amount,
-        chain: u32,
-    ) -> Submitted {
-        self.submit_with_id(key, Operation::DepositCredit { player, asset, amount, chain })
-    }
-
-    /// Moves money from one player to another.
-    pub fn transfer(&self, from: PlayerId, to: PlayerId, asset: AssetId, amount: Amount) -> Submitted {
-        self.submit(Operation::Transfer { from, to, asset, amount, session: SessionId::default() })
-    }
-
-    /// Sets a stake aside. The answer's id is the hold's name; it never expires by itself.
-    pub fn reserve(
-        &self,
-        player: PlayerId,
-        asset: AssetId,
-        stake: Amount,
-        payout_max: Amount,
-        game: GameId,
-    ) -> Submitted {
-        let (session, expiry) = (SessionId::default(), Expiry::Never);
-        self.submit(Operation::Reserve { player, asset, stake, payout_max, game, session, expiry })
-    }
-
-    /// Takes `stake` from a hold and pays `payout`.
-    pub fn settle(
-        &self,
-        player: PlayerId,
-        asset: AssetId,
-        hold: RequestId,
-        stake: Amount,
-        payout: Amount,
-    ) -> Submitted {
-        self.submit(Operation::Settle { player, asset, hold, stake, payout })
-    }
-
-    /// Gives back what is left of a hold.
-    pub fn cancel(&self, player: PlayerId, asset: AssetId, hold: RequestId) -> Submitted {
-        self.submit(Operation::Cancel { player, asset, hold })
-    }
-
-    /// A player's purses in an asset.
-    pub fn balances(
-        &self,
-        player: PlayerId,
-        asset: AssetId,
-    ) -> impl Future<Output = Result<Balances, Error>> + Send + use<> {
-        let read = self.read(Read::Balances { player, asset });
-        async {
-            let Executed { available, reserved, lsn, .. } = read.await?;
-            let (available, reserved) = (available.unwrap_or_default(), reserved.unwrap_or_default());
-            Ok(Balances { available, reserved, as_of: lsn })
-        }
-    }
-
-    /// What all players, and what the house, hold of an asset.
-    pub fn totals(&self, asset: AssetId) -> impl Future<Output = Result<Totals, Error>> + Send + use<> {
-        let read = self.read(Read::Totals { asset });
-        async {
-            let Executed { available, reserved, lsn, .. } = read.await?;
-            let (players, house) = (available.unwrap_or_default(), reserved.unwrap_or_default());
-            Ok(Totals { players, house, as_of: lsn })
-        }
+const fn lane_of(request: &Request) -> u64 {
+    match request.kind {
+        OperationKind::OpenPlayer => (request.reference ^ (request.reference >> 64)) as u64,
+        _ => request.player.number() / 100,
     }
 }

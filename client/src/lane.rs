@@ -9,8 +9,8 @@ use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use cage_engine::Outcome;
-use cage_protocol::Reply;
+use cage_engine::{Outcome, ResultCode};
+use cage_protocol::{OpenSession, Reply};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
@@ -19,7 +19,7 @@ use crate::limits::{RETRY_PAUSE, SUBMISSIONS_AT_ONCE};
 use crate::outcome::{Error, is_passing, sort, undecided};
 use crate::shared::Shared;
 use crate::stream::{ReplyReceiver, RequestSender, RequestStream};
-use crate::window::{Entry, Window};
+use crate::window::{Entry, Question, Window};
 
 /// What is handed to a lane.
 #[derive(Debug)]
@@ -124,10 +124,10 @@ impl Lane {
     }
 
     async fn next(&mut self, incoming: &mut Vec<Submission>, open: bool) -> Event {
-        let starved = self.window.unsent_max() > 0;
+        let needed = self.window.next_size();
         let (sender, receiver, credit) = match &mut self.stream {
             Some(Attached { sender, receiver, credit, permits, .. }) => {
-                (Some(sender), Some(receiver), starved.then_some((credit, permits)))
+                (Some(sender), Some(receiver), needed.map(|needed| (credit, permits, needed)))
             }
             None => (None, None, None),
         };
@@ -173,13 +173,22 @@ impl Lane {
             taken.forget();
             *permits += wanted;
         }
-        while *permits > 0 {
+        while self.window.next_size().is_some_and(|size| size <= *permits) {
             let Some((tag, entry)) = self.window.send_next() else { break };
             if entry.together > sender.room() {
                 sender.end_frame();
             }
-            sender.push(tag, &entry.ask);
-            *permits -= 1;
+            match &entry.question {
+                Question::One { ask, .. } => sender.push(tag, ask),
+                Question::Session { id, grant, token, .. } => {
+                    sender.push_session(&OpenSession { tag, id: *id, grant: *grant, token: &token.0 });
+                }
+                // There is room for all of them in the frame.
+                Question::Group(group) => {
+                    (tag..).zip(&group.members).for_each(|(tag, (_, ask))| sender.push(tag, ask));
+                }
+            }
+            *permits -= entry.size();
         }
         // What had expired needs none after all.
         credit.add_permits(std::mem::take(permits));
@@ -211,7 +220,7 @@ impl Lane {
             self.shared.saw(lsn);
         }
         for reply in replies.drain(..) {
-            if let Some(entry) = self.window.answered(reply.tag) {
+            if let Some(entry) = self.window.answered(&reply) {
                 self.answer(entry, &reply);
             }
         }
@@ -220,17 +229,24 @@ impl Lane {
 
     /// Passes the answer on; or keeps the request for another try, if that can help before its deadline.
     fn answer(&mut self, mut entry: Entry, reply: &Reply) {
-        if reply.result.outcome() == Outcome::NotTaken && is_passing(reply.result) {
+        if let Some(code) = passing(&entry, reply) {
             let again = Instant::now() + RETRY_PAUSE;
             if again < entry.deadline {
-                entry.code = Some(reply.result);
-                entry.together = 1;
+                entry.code = Some(code);
+                entry.together = entry.size();
+                entry.forget_replies();
                 self.later.push_back((again, entry));
                 return self.wake_at(again);
             }
         }
-        // Whoever asked may have gone away: then nobody wants the answer.
-        let _ = entry.answer.send(sort(entry.id, reply, entry.doubt));
+        let doubt = entry.doubt;
+        if let Question::Group(group) = &mut entry.question {
+            let mut replies = std::mem::take(&mut group.replies).into_iter().flatten();
+            return entry.answer(|id| {
+                replies.next().map_or(Err(Error::Unknown { id }), |reply| sort(id, &reply, doubt))
+            });
+        }
+        entry.answer(|id| sort(id, reply, doubt));
     }
 
     fn look_at_the_clock(&mut self) {
@@ -241,9 +257,8 @@ impl Lane {
             }
         }
         let earliest = self.window.expire(now, |entry, sent| {
-            let Entry { id, code, doubt, .. } = entry;
-            let _ =
-                entry.answer.send(Err(if sent { Error::Unknown { id } } else { undecided(id, code, doubt) }));
+            let Entry { code, doubt, .. } = entry;
+            entry.answer(|id| Err(if sent { Error::Unknown { id } } else { undecided(id, code, doubt) }));
         });
         self.wake = None;
         let again = self.later.front().map(|(at, _)| *at);
@@ -270,14 +285,27 @@ async fn flush(sender: Option<&mut RequestSender>) -> Result<(), ConnectionError
     }
 }
 
-/// Waits for credit for one request.
-async fn take_credit(credit: Option<(&mut Arc<Semaphore>, &mut usize)>) {
-    if let Some((credit, permits)) = credit
-        && let Ok(permit) = credit.acquire().await
+/// Waits for credit for what is sent next: one request, or a group.
+async fn take_credit(credit: Option<(&mut Arc<Semaphore>, &mut usize, usize)>) {
+    if let Some((credit, permits, needed)) = credit
+        && let Ok(count) = u32::try_from(needed)
+        && let Ok(taken) = credit.acquire_many(count).await
     {
-        permit.forget();
-        *permits += 1;
+        taken.forget();
+        *permits += needed;
         return;
     }
     pending().await
+}
+
+/// Why it was not taken, if that passes by itself. Of a group one member has the reason, and the others that.
+fn passing(entry: &Entry, reply: &Reply) -> Option<ResultCode> {
+    let passes = |reply: &Reply| {
+        let code = reply.result;
+        (code.outcome() == Outcome::NotTaken && is_passing(code)).then_some(code)
+    };
+    match &entry.question {
+        Question::One { .. } | Question::Session { .. } => passes(reply),
+        Question::Group(group) => group.replies.iter().flatten().find_map(passes),
+    }
 }

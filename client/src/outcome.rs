@@ -14,9 +14,10 @@ pub struct Executed {
     pub lsn: Lsn,
     /// Whether it had happened before and this is a repetition of the answer.
     pub repeated: bool,
-    /// The asset concerned, or the number handed out.
+    /// The asset concerned, or the asset's number handed out.
     pub asset: AssetId,
-    /// The number of the player concerned, or the one handed out.
+    /// The number that was handed out: a player's, a session's, a grant's, an address's. Otherwise that of the player
+    /// concerned.
     pub player: u64,
     /// What the player has available afterwards, if the record moved it.
     pub available: Option<Balance>,
@@ -97,10 +98,15 @@ pub(crate) fn sort(id: RequestId, reply: &Reply, doubt: bool) -> Result<Executed
             available: reply.available,
             reserved: reply.reserved,
         }),
-        Outcome::Refused if doubt && code == ResultCode::IdTooOld => Err(Error::Unknown { id }),
+        Outcome::Refused if doubt && is_of_its_time(code) => Err(Error::Unknown { id }),
         Outcome::Refused => Err(Error::Refused { id, code, lsn: reply.lsn, repeated: reply.repeated }),
         Outcome::NotTaken => Err(undecided(id, Some(code), doubt)),
     }
+}
+
+/// Whether a refusal says only that it is too late now: an earlier copy may have come in time.
+const fn is_of_its_time(code: ResultCode) -> bool {
+    matches!(code, ResultCode::IdTooOld | ResultCode::TokenInvalid)
 }
 
 /// The answer to a request that is not with the server.

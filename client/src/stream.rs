@@ -8,7 +8,7 @@ use std::slice;
 
 use bytes::{Bytes, BytesMut};
 use cage_protocol::{
-    Ask, CloseCode, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, Frame, FrameFault, FrameKind, Reply,
+    Ask, CloseCode, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, Frame, FrameFault, FrameKind, OpenSession, Reply,
     WIRE_REQUEST_BYTES, Welcome, frame,
 };
 use quinn::{RecvStream, SendStream};
@@ -80,6 +80,15 @@ impl RequestSender {
             self.frames[self.frame_at..self.frame_at + FRAME_HEADER_BYTES].copy_from_slice(&header);
             self.items = 0;
         }
+    }
+
+    /// Adds a request to open a session, in a frame of its own.
+    ///
+    /// # Panics
+    /// If the token fits no frame.
+    pub fn push_session(&mut self, asked: &OpenSession<'_>) {
+        self.end_frame();
+        self.frames.extend_from_slice(&frame::open_session(asked));
     }
 
     /// How many more items the frame that is being filled can hold.

@@ -27,6 +27,24 @@ pub enum Purse {
     DepositClearing = 65,
     /// The house's, per chain: what goes out.
     WithdrawalClearing = 66,
+    /// The house's, per player: below zero by what the player owes.
+    Receivable = 67,
+    /// The house's: what was owed and given up.
+    WriteOffs = 68,
+    /// The house's: what withdrawals cost the players.
+    Fees = 69,
+    /// The house's: prizes at its own expense.
+    BonusExpense = 70,
+    /// The house's, per pool: a jackpot.
+    Jackpot = 71,
+    /// The house's, per pool: what jackpots paid beyond what they held.
+    JackpotShortfall = 72,
+    /// The house's: the other side of exchanges.
+    Fx = 73,
+    /// The house's: corrections.
+    Adjustments = 74,
+    /// The house's: what was taken over from another system.
+    Imports = 75,
 }
 
 impl Purse {
@@ -35,6 +53,28 @@ impl Purse {
     pub const fn is_player(self) -> bool {
         (self as u8) < 64
     }
+
+    /// Every purse, in the order of their numbers.
+    pub const ALL: &[Self] = &[
+        Self::Available,
+        Self::Locked,
+        Self::Reserved,
+        Self::Allowance,
+        Self::Withdrawing,
+        Self::Bonus,
+        Self::ProviderClearing,
+        Self::DepositClearing,
+        Self::WithdrawalClearing,
+        Self::Receivable,
+        Self::WriteOffs,
+        Self::Fees,
+        Self::BonusExpense,
+        Self::Jackpot,
+        Self::JackpotShortfall,
+        Self::Fx,
+        Self::Adjustments,
+        Self::Imports,
+    ];
 
     /// The purse with this number.
     #[must_use]
@@ -49,6 +89,15 @@ impl Purse {
             64 => Self::ProviderClearing,
             65 => Self::DepositClearing,
             66 => Self::WithdrawalClearing,
+            67 => Self::Receivable,
+            68 => Self::WriteOffs,
+            69 => Self::Fees,
+            70 => Self::BonusExpense,
+            71 => Self::Jackpot,
+            72 => Self::JackpotShortfall,
+            73 => Self::Fx,
+            74 => Self::Adjustments,
+            75 => Self::Imports,
             _ => return None,
         })
     }
@@ -66,6 +115,15 @@ impl Purse {
             Self::ProviderClearing => "provider_clearing",
             Self::DepositClearing => "deposit_clearing",
             Self::WithdrawalClearing => "withdrawal_clearing",
+            Self::Receivable => "receivable",
+            Self::WriteOffs => "write_offs",
+            Self::Fees => "fees",
+            Self::BonusExpense => "bonus_expense",
+            Self::Jackpot => "jackpot",
+            Self::JackpotShortfall => "jackpot_shortfall",
+            Self::Fx => "fx",
+            Self::Adjustments => "adjustments",
+            Self::Imports => "imports",
         }
     }
 }
@@ -93,6 +151,12 @@ impl AccountId {
         Self::new(asset, purse, counterpart as u64)
     }
 
+    /// What `player` owes the house.
+    #[must_use]
+    pub const fn receivable(asset: AssetId, player: PlayerId) -> Self {
+        Self::new(asset, Purse::Receivable, player.number())
+    }
+
     const fn new(asset: AssetId, purse: Purse, owner: u64) -> Self {
         Self(((asset.0 as u64) << 48) | ((purse as u64) << OWNER_BITS) | (owner & OWNER_MASK))
     }
@@ -106,7 +170,24 @@ impl AccountId {
     /// What the money is for; `None` if the number names no purse.
     #[must_use]
     pub const fn purse(self) -> Option<Purse> {
-        Purse::from_number((self.0 >> OWNER_BITS) as u8)
+        Purse::from_number(self.purse_number())
+    }
+
+    const fn purse_number(self) -> u8 {
+        (self.0 >> OWNER_BITS) as u8
+    }
+
+    /// Whether the money is for this.
+    #[must_use]
+    pub const fn is_of(self, purse: Purse) -> bool {
+        self.purse_number() == purse as u8
+    }
+
+    /// Whether it is a purse of a player.
+    #[must_use]
+    pub const fn is_players(self) -> bool {
+        let number = self.purse_number();
+        number != 0 && number <= Purse::Bonus as u8
     }
 
     /// The owner's number.
@@ -118,7 +199,7 @@ impl AccountId {
     /// The owner, if the purse is a player's.
     #[must_use]
     pub fn player(self) -> Option<PlayerId> {
-        self.purse().filter(|purse| purse.is_player()).map(|_| PlayerId::trusted(self.owner()))
+        self.is_players().then(|| PlayerId::trusted(self.owner()))
     }
 }
 

@@ -44,6 +44,18 @@ codes! {
     Existing = 1, "existing";
     /// Executed: nothing was there to cancel; should the bet arrive later, it will be refused.
     Tombstoned = 2, "tombstoned";
+    /// Executed: nine tenths or more of one of the player's limits are used up.
+    LimitNear = 3, "limit_near";
+    /// Executed: the funds did not cover it; the rest is owed to the house or paid by it.
+    Shortfall = 4, "shortfall";
+    /// Executed: it was cancelled before, or never debited; nothing moves.
+    AlreadyCancelled = 5, "already_cancelled";
+    /// Executed: the round was closed before; nothing changes.
+    AlreadyClosed = 6, "already_closed";
+    /// Executed: the looser limit comes into force after the time for reconsideration.
+    Later = 7, "later";
+    /// Executed: the withdrawal needs the approval of a second identity.
+    OneMore = 8, "one_more";
     /// The asset is not open in this ledger.
     AssetUnknown = 100, "asset_unknown";
     /// An asset of this code is open with another scale or other rules.
@@ -60,6 +72,10 @@ codes! {
     AmountOverBound = 120, "amount_over_bound";
     /// Transfers between players are switched off for this asset.
     TransferNotAllowed = 130, "transfer_not_allowed";
+    /// Transfers are switched off for the brand of one of the players.
+    TransferBrand = 131, "transfer_brand";
+    /// Transfers are switched off in the jurisdiction of one of the players.
+    TransferJurisdiction = 132, "transfer_jurisdiction";
     /// There is no hold of this id, nor is one remembered.
     HoldUnknown = 140, "hold_unknown";
     /// The hold belongs to another player or is in another asset.
@@ -82,10 +98,138 @@ codes! {
     DeadlinePassed = 149, "deadline_passed";
     /// The player has less than that available.
     InsufficientFunds = 150, "insufficient_funds";
+    /// The bet was refused: there is nothing to pay for.
+    BetRefused = 151, "bet_refused";
+    /// What is referred to is no longer remembered: answer from the history, or send a late correction.
+    ReferenceTooOld = 152, "reference_too_old";
+    /// What is referred to is no bet of a provider.
+    NotABet = 153, "not_a_bet";
     /// A balance would grow beyond what can be counted.
     BalanceOverflow = 160, "balance_overflow";
     /// The settings do not fit each other or what is stored already.
     SettingsUnfit = 170, "settings_unfit";
+    /// The rule's scope or value is out of its range.
+    RuleUnfit = 171, "rule_unfit";
+    /// The limit cannot be counted: it is too great, or there is no reference asset.
+    LimitUnfit = 172, "limit_unfit";
+    /// There is no published rate for the asset.
+    RateMissing = 173, "rate_missing";
+    /// At the rate in force this gives less than was asked for.
+    RateMoved = 174, "rate_moved";
+    /// The stake is over the player's limit for one bet.
+    LimitBet = 200, "limit_bet";
+    /// The stake is over what the player may still lose in a day, week or month.
+    LimitLoss = 201, "limit_loss";
+    /// The stake is over what the player may still wager in a day, week or month.
+    LimitWager = 202, "limit_wager";
+    /// The deposit is over what the player may still deposit in a day, week or month.
+    LimitDeposit = 203, "limit_deposit";
+    /// The deposit is over what the player may still deposit, less withdrawals, in a day, week or month.
+    LimitDepositNet = 204, "limit_deposit_net";
+    /// The player is blocked from wagering.
+    WagerBlocked = 210, "wager_blocked";
+    /// The player is excluded at the player's own wish.
+    SelfExcluded = 211, "self_excluded";
+    /// The player is frozen.
+    PlayerFrozen = 212, "player_frozen";
+    /// The player's account is closed.
+    PlayerClosed = 214, "player_closed";
+    /// A session is required.
+    SessionRequired = 220, "session_required";
+    /// There never was a session of this number.
+    SessionUnknown = 221, "session_unknown";
+    /// The session has ended.
+    SessionEnded = 222, "session_ended";
+    /// The session is another player's, for another game, or in another asset.
+    SessionDiffers = 223, "session_differs";
+    /// The session has expired.
+    SessionExpired = 224, "session_expired";
+    /// All gaming is disabled.
+    GamingDisabled = 230, "gaming_disabled";
+    /// The game is disabled.
+    GameDisabled = 231, "game_disabled";
+    /// What the house could have to pay on this game is over its bound.
+    ExposureExceeded = 235, "exposure_exceeded";
+    /// There is no round of this key, nor is one remembered.
+    RoundUnknown = 240, "round_unknown";
+    /// The round is another player's, in another asset, or of another provider.
+    RoundDiffers = 241, "round_differs";
+    /// The round is closed.
+    RoundClosed = 242, "round_closed";
+    /// The round was cancelled.
+    RoundCancelled = 243, "round_cancelled";
+    /// The round has holds that are not decided yet.
+    RoundHasHolds = 244, "round_has_holds";
+    /// There is no order to void of this id.
+    OrderUnknown = 245, "order_unknown";
+    /// The order to void does not cover this.
+    OrderDiffers = 246, "order_differs";
+    /// The order to void is used up.
+    OrderExceeded = 247, "order_exceeded";
+    /// The positions in the log are not those of past records.
+    PeriodUnfit = 248, "period_unfit";
+    /// There is no deposit of this key.
+    DepositUnknown = 250, "deposit_unknown";
+    /// The deposit is another player's, in another asset, or came over another chain.
+    DepositDiffers = 251, "deposit_differs";
+    /// More than the deposit has left to reverse.
+    DepositExceeded = 252, "deposit_exceeded";
+    /// The player owes nothing.
+    NothingOwed = 253, "nothing_owed";
+    /// More than the player owes.
+    OwedExceeded = 254, "owed_exceeded";
+    /// More than is locked for this reason.
+    LockExceeded = 255, "lock_exceeded";
+    /// The player has to wager more before a withdrawal.
+    TurnoverLeft = 260, "turnover_left";
+    /// The fee is as great as the withdrawal.
+    FeeExceeds = 261, "fee_exceeds";
+    /// There is no withdrawal of this id, nor is one remembered.
+    WithdrawalUnknown = 262, "withdrawal_unknown";
+    /// The withdrawal is approved already.
+    WithdrawalApproved = 263, "withdrawal_approved";
+    /// The withdrawal was signed and may be on its way.
+    WithdrawalSigned = 264, "withdrawal_signed";
+    /// A second, different identity has to do this.
+    SameIdentity = 265, "same_identity";
+    /// The withdrawal is another player's, in another asset, or goes over another chain.
+    WithdrawalDiffers = 266, "withdrawal_differs";
+    /// The withdrawal was paid.
+    WithdrawalSettled = 267, "withdrawal_settled";
+    /// The withdrawal was cancelled.
+    WithdrawalCancelled = 268, "withdrawal_cancelled";
+    /// The withdrawal is not approved.
+    WithdrawalNotApproved = 269, "withdrawal_not_approved";
+    /// The withdrawal is bound to another slot of the paying account.
+    SlotDiffers = 270, "slot_differs";
+    /// The withdrawal was not signed.
+    WithdrawalNotSigned = 271, "withdrawal_not_signed";
+    /// The transaction is none that was signed for this withdrawal.
+    TransactionUnknown = 272, "transaction_unknown";
+    /// Imports are switched off.
+    NotImporting = 280, "not_importing";
+    /// What is to be imported is known already.
+    AlreadyKnown = 281, "already_known";
+    /// There are no free rounds of this id, nor are they remembered.
+    FreeroundUnknown = 290, "freeround_unknown";
+    /// The free rounds are another player's or for another game.
+    FreeroundDiffers = 291, "freeround_differs";
+    /// The free rounds have expired.
+    FreeroundExpired = 292, "freeround_expired";
+    /// More free rounds than are left.
+    FreeroundExceeded = 293, "freeround_exceeded";
+    /// The free rounds are used up.
+    FreeroundUsed = 294, "freeround_used";
+    /// There is no adjustment of this key that waits for approval.
+    AdjustmentUnknown = 300, "adjustment_unknown";
+    /// The adjustment was approved before.
+    AdjustmentDone = 301, "adjustment_done";
+    /// The adjustment was rejected.
+    AdjustmentRejected = 302, "adjustment_rejected";
+    /// The adjustment is for another player or in another asset.
+    AdjustmentDiffers = 303, "adjustment_differs";
+    /// Another request of the group was refused, and so none of it happened.
+    GroupRefused = 320, "group_refused";
     /// The request's bytes break the protocol: a field that must be zero is not, or the reverse.
     Malformed = 700, "malformed";
     /// There is no operation of this number.
@@ -100,10 +244,22 @@ codes! {
     AmountZero = 705, "amount_zero";
     /// The amount is greater than any ledger can count.
     AmountOverLimit = 706, "amount_over_limit";
+    /// The caller is not the one that may act for this provider.
+    CallerNotPermitted = 708, "caller_not_permitted";
+    /// The amount is greater than the caller's role may move.
+    AmountOverRole = 709, "amount_over_role";
+    /// The group is not one: an id twice, too many requests, or an operation that cannot be part of one.
+    GroupMalformed = 710, "group_malformed";
+    /// A session is opened with a signed token only.
+    TokenMissing = 711, "token_missing";
+    /// The token is not valid: its signature, its key, its time or its contents.
+    TokenInvalid = 712, "token_invalid";
     /// The id was used for a request of other content.
     IdConflict = 800, "id_conflict";
     /// The id's own time is older than what is remembered: it is never executed; look it up in the history.
     IdTooOld = 801, "id_too_old";
+    /// Some requests of the group were answered before in another grouping.
+    GroupDiffers = 802, "group_differs";
     /// The id's own time is too far ahead: correct the caller's clock.
     IdFromFuture = 900, "id_from_future";
     /// No more ids can be remembered without forgetting young ones: retry later, or raise the capacity.
@@ -118,6 +274,8 @@ codes! {
     KeyTableFull = 905, "key_table_full";
     /// The ledger has no settings yet.
     NotConfigured = 906, "not_configured";
+    /// No more sessions can be open: end some, or raise the capacity.
+    SessionTableFull = 907, "session_table_full";
     /// The server is shutting down: retry at the next one.
     Draining = 910, "draining";
     /// The server's queue is full: retry after a pause.
@@ -126,6 +284,10 @@ codes! {
     ClockJumped = 912, "clock_jumped";
     /// The log is near the end of its disk: wagers wait until there is space.
     DiskNearlyFull = 913, "disk_nearly_full";
+    /// Another request of the group was not taken, and so none of it was.
+    GroupNotTaken = 915, "group_not_taken";
+    /// A later grant was given for this bridge's scope: it must stop.
+    Fenced = 920, "fenced";
 }
 
 /// What became of a request, in the four kinds a caller must tell apart (the fourth, *unknown*, is what a client

@@ -64,6 +64,17 @@ impl fmt::Display for RequestId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallerId(pub u128);
 
+/// The key of something outside, never zero: a digest of a provider and its own number for a transaction or a round,
+/// or of a text. It has no time in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference(pub u128);
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// A player: a dense number that the ledger hands out, times 100, plus two check digits.
 ///
 /// The digits are ISO/IEC 7064 MOD 97-10, as in an IBAN: they catch every single mistyped decimal digit and
@@ -158,6 +169,11 @@ impl GameId {
     }
 }
 
-/// A player's session; 0 means "none".
+/// A player's session: a number that the ledger hands out, from 1. 0 means "none".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u32);
+
+impl SessionId {
+    /// No session.
+    pub const NONE: Self = Self(0);
+}

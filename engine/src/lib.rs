@@ -29,8 +29,10 @@ pub mod amount;
 pub mod apply;
 pub mod code;
 pub mod decide;
+pub mod field;
 pub mod id;
 pub mod layout;
+pub mod limits;
 pub mod operation;
 pub mod record;
 pub mod request;
@@ -38,19 +40,20 @@ pub mod role;
 pub mod state;
 pub mod table;
 pub mod time;
+pub mod wide;
 
 pub use account::{AccountId, Purse};
 pub use amount::{Amount, Balance};
 pub use apply::ApplyFault;
 pub use code::{Outcome, ResultCode};
-pub use decide::{Admitted, Answer, Decision, decide};
-pub use id::{AssetId, CallerId, GameId, Lsn, PlayerId, RequestId, SessionId};
-pub use operation::{AssetCode, Expiry, Operation, PlayerClass, Settings};
+pub use decide::{Admitted, Answer, Decision, decide, decide_group};
+pub use field::{LimitKind, LockReason, Period, PlayerClass, Rule, Status};
+pub use id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
+pub use operation::{AssetCode, Expiry, Operation, OperationKind, Settings};
 pub use record::{Leg, RECORD_BYTES, Record};
 pub use request::{Malformed, Request};
 pub use role::{Role, RoleSet};
 pub use state::State;
-pub use table::OperationKind;
 pub use time::Timestamp;
 
 /// The rules that this build decides by. Every log frame names the rules of its records, so that a log of

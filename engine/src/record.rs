@@ -8,11 +8,13 @@ use rkyv::{Archive, Serialize};
 use crate::account::AccountId;
 use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
+use crate::field::LockReason;
 use crate::id::{AssetId, GameId, Lsn, PlayerId, RequestId, SessionId};
 use crate::layout;
+use crate::operation::OperationKind;
 use crate::request::{COUNTERPARTY_PREVIOUS_AT, DETAIL_BYTES, Detail, Request};
 use crate::role::Role;
-use crate::table::{HandsOut, OperationKind};
+use crate::table::{Effect, HandsOut};
 use crate::time::Timestamp;
 
 /// The bytes of a record in the log.
@@ -46,12 +48,16 @@ pub struct Record {
     pub role: Role,
     /// A digest of the identity that asked.
     pub actor: u32,
-    /// How long before the decision the request was received, in microseconds; stops at its greatest value.
-    pub received_age_micros: u32,
+    /// The grant under which it was asked; 0 = none.
+    pub grant: u16,
+    /// How long before the decision the request was received.
+    pub received_age: Age,
     /// When it was decided.
     pub decided: Timestamp,
     /// The player's record before this one.
     pub previous: Lsn,
+    /// Whether the next record of the log belongs to this one: to the same group, or as its continuation.
+    pub linked: bool,
     legs: [Leg; RECORD_LEGS_MAX],
     leg_count: u8,
 }
@@ -80,7 +86,8 @@ struct RecordLayout {
     game: u32,
     detail: [u8; DETAIL_BYTES],
     actor: u32,
-    received_age_micros: u32,
+    grant: u16,
+    received_age: u16,
     decided: u64,
     previous: u64,
     legs: [LegLayout; RECORD_LEGS_MAX],
@@ -88,11 +95,43 @@ struct RecordLayout {
 
 const _: () = assert!(size_of::<ArchivedRecordLayout>() == RECORD_BYTES);
 
+/// Where the ledger fills in why a deposit is locked.
+const LOCK_REASON_AT: usize = 1;
+/// Where the ledger fills in a number in the detail of a grant or an address.
+const NUMBER_AT: usize = 8;
 /// Where the time of the decision stands in a record's bytes.
 const DECIDED_AT: usize = 112;
 const FLAGS_AT: usize = 7;
 const FLAG_LEGS_MASK: u8 = 0b11;
+const FLAG_ENDS_ROUND: u8 = 0b100;
+const FLAG_ASKED_LINKED: u8 = 0b1000;
 const FLAG_LINKED: u8 = 0x10;
+const FLAGS: u8 = FLAG_LEGS_MASK | FLAG_ENDS_ROUND | FLAG_ASKED_LINKED | FLAG_LINKED;
+
+/// A time span in 16 bits: 12 bits of microseconds, shifted by the 4 bits above them. At most two minutes, and
+/// exact to one part in two thousand, rounded down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Age(u16);
+
+impl Age {
+    const MANTISSA_BITS: u32 = 12;
+    const MICROS_MAX: u64 = ((1 << Self::MANTISSA_BITS) - 1) << 15;
+
+    /// The greatest span that is not greater than this.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        let micros = if micros > Self::MICROS_MAX { Self::MICROS_MAX } else { micros };
+        let shift = (u64::BITS - micros.leading_zeros()).saturating_sub(Self::MANTISSA_BITS);
+        Self((micros >> shift) as u16 | (shift as u16) << Self::MANTISSA_BITS)
+    }
+
+    /// The span in microseconds.
+    #[must_use]
+    pub const fn micros(self) -> u64 {
+        let mantissa = self.0 & ((1 << Self::MANTISSA_BITS) - 1);
+        (mantissa as u64) << (self.0 >> Self::MANTISSA_BITS)
+    }
+}
 
 impl Record {
     /// A record of `request` in which no money moves.
@@ -103,9 +142,11 @@ impl Record {
             result,
             role,
             actor,
-            received_age_micros: 0,
+            grant: 0,
+            received_age: Age(0),
             decided,
             previous: Lsn::NONE,
+            linked: false,
             legs: [Leg::default(); RECORD_LEGS_MAX],
             leg_count: 0,
         }
@@ -117,10 +158,16 @@ impl Record {
         &self.legs[..usize::from(self.leg_count)]
     }
 
+    /// Whether there is room for another movement.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        (self.leg_count as usize) < RECORD_LEGS_MAX
+    }
+
     /// Adds a movement.
     ///
     /// # Panics
-    /// If there are [`RECORD_LEGS_MAX`] already: the operation table has no row with more.
+    /// If there are [`RECORD_LEGS_MAX`] already: further ones belong into a continuation.
     pub fn push_leg(&mut self, leg: Leg) {
         self.legs[usize::from(self.leg_count)] = leg;
         self.leg_count += 1;
@@ -135,11 +182,53 @@ impl Record {
             HandsOut::Nothing => {}
             HandsOut::Asset => request.asset = AssetId::NONE,
             HandsOut::Player => request.player = PlayerId::NONE,
+            HandsOut::Session => request.session = SessionId::NONE,
+            HandsOut::Grant | HandsOut::Address => request.detail = request.detail.with(NUMBER_AT, &[0; 8]),
         }
         if spec.counterparty {
             request.detail = request.detail.with(COUNTERPARTY_PREVIOUS_AT, &[0; 8]);
         }
+        if matches!(spec.effect, Effect::Deposited | Effect::BalanceImported) {
+            request.detail = request.detail.with(LOCK_REASON_AT, &[0]);
+        }
         request
+    }
+
+    /// Why what was credited is locked, if it is: the caller's reason or the ledger's own.
+    #[must_use]
+    pub fn lock_reason(&self) -> Option<LockReason> {
+        match self.request.kind.spec().effect {
+            Effect::Deposited | Effect::BalanceImported => {
+                LockReason::from_number(self.request.detail.0[LOCK_REASON_AT])
+            }
+            _ => None,
+        }
+    }
+
+    /// The reason that a caller names who locks or unlocks.
+    pub(crate) fn asked_lock_reason(&self) -> Option<LockReason> {
+        match self.request.kind.spec().effect {
+            Effect::Locked | Effect::Unlocked => LockReason::from_number(self.request.detail.0[0]),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_lock_reason(&mut self, reason: LockReason) {
+        self.request.detail = self.request.detail.with(LOCK_REASON_AT, &[reason as u8]);
+    }
+
+    /// The number that the ledger handed out, if the operation is one that gets one and it was executed.
+    #[must_use]
+    pub fn handed_out(&self) -> Option<u64> {
+        let request = &self.request;
+        let number = match request.kind.spec().hands_out {
+            HandsOut::Nothing => return None,
+            HandsOut::Asset => u64::from(request.asset.0),
+            HandsOut::Player => request.player.number(),
+            HandsOut::Session => u64::from(request.session.0),
+            HandsOut::Grant | HandsOut::Address => request.detail.u64_at(NUMBER_AT),
+        };
+        self.result.is_executed().then_some(number)
     }
 
     /// The record before this one of the player at the other end; none if there is no such player.
@@ -154,6 +243,10 @@ impl Record {
 
     pub(crate) fn set_counterparty_previous(&mut self, lsn: Lsn) {
         self.request.detail = self.request.detail.with(COUNTERPARTY_PREVIOUS_AT, &lsn.0.to_le_bytes());
+    }
+
+    pub(crate) fn set_number(&mut self, number: u64) {
+        self.request.detail = self.request.detail.with(NUMBER_AT, &number.to_le_bytes());
     }
 
     /// What `account` holds after this record, if it moved.
@@ -186,7 +279,10 @@ impl Record {
             result: self.result.number(),
             asset: request.asset.0,
             role: self.role as u8,
-            flags: self.leg_count | if request.linked { FLAG_LINKED } else { 0 },
+            flags: self.leg_count
+                | if request.ends_round { FLAG_ENDS_ROUND } else { 0 }
+                | if request.linked { FLAG_ASKED_LINKED } else { 0 }
+                | if self.linked { FLAG_LINKED } else { 0 },
             id: request.id.0,
             reference: request.reference,
             amount: request.amount.0,
@@ -195,7 +291,8 @@ impl Record {
             game: request.game.0,
             detail: request.detail.0,
             actor: self.actor,
-            received_age_micros: self.received_age_micros,
+            grant: self.grant,
+            received_age: self.received_age.0,
             decided: self.decided.0,
             previous: self.previous.0,
             legs: [leg(&self.legs[0]), leg(&self.legs[1])],
@@ -212,7 +309,7 @@ impl Record {
         let result = ResultCode::from_number(layout.result.to_native()).ok_or(RecordFault("result"))?;
         let role = Role::from_number(layout.role).ok_or(RecordFault("role"))?;
         let leg_count = layout.flags & FLAG_LEGS_MASK;
-        if layout.flags & !(FLAG_LEGS_MASK | FLAG_LINKED) != 0 || usize::from(leg_count) > RECORD_LEGS_MAX {
+        if layout.flags & !FLAGS != 0 || usize::from(leg_count) > RECORD_LEGS_MAX {
             return Err(RecordFault("flags"));
         }
         if !result.is_recorded() {
@@ -232,7 +329,8 @@ impl Record {
             request: Request {
                 kind,
                 asset: AssetId(layout.asset.to_native()),
-                linked: layout.flags & FLAG_LINKED != 0,
+                linked: layout.flags & FLAG_ASKED_LINKED != 0,
+                ends_round: layout.flags & FLAG_ENDS_ROUND != 0,
                 id: RequestId(layout.id.to_native()),
                 reference: layout.reference.to_native(),
                 amount: Amount(layout.amount.to_native()),
@@ -244,9 +342,11 @@ impl Record {
             result,
             role,
             actor: layout.actor.to_native(),
-            received_age_micros: layout.received_age_micros.to_native(),
+            grant: layout.grant.to_native(),
+            received_age: Age(layout.received_age.to_native()),
             decided: Timestamp(layout.decided.to_native()),
             previous: Lsn(layout.previous.to_native()),
+            linked: layout.flags & FLAG_LINKED != 0,
             legs,
             leg_count,
         })

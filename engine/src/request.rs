@@ -7,10 +7,12 @@ use rkyv::{Archive, Serialize};
 
 use crate::amount::Amount;
 use crate::code::ResultCode;
+use crate::field::Shape;
 use crate::id::{AssetId, GameId, PlayerId, RequestId, SessionId};
 use crate::layout;
+use crate::operation::{self, OperationKind};
 use crate::state::fold;
-use crate::table::{AmountRule, HandsOut, IdRule, OperationKind, Spec};
+use crate::table::{AmountRule, IdRule, Spec};
 use crate::time::Timestamp;
 
 /// The bytes of a request's content, as wire and digest see it.
@@ -27,6 +29,8 @@ pub struct Request {
     pub asset: AssetId,
     /// Whether the next request of the frame belongs to the same group.
     pub linked: bool,
+    /// Whether the round ends with it.
+    pub ends_round: bool,
     /// The caller's name for this request, or its permanent key.
     pub id: RequestId,
     /// What it refers to: a hold, a caller's own id, an outside fact.
@@ -37,7 +41,7 @@ pub struct Request {
     pub player: PlayerId,
     /// In which of the player's sessions.
     pub session: SessionId,
-    /// In which game.
+    /// In which game; for what concerns a chain, its number.
     pub game: GameId,
     /// The rest, by operation.
     pub detail: Detail,
@@ -113,6 +117,8 @@ struct RequestLayout {
 const _: () = assert!(size_of::<ArchivedRequestLayout>() == REQUEST_BYTES);
 
 const FLAG_LINKED: u16 = 1;
+const FLAG_ENDS_ROUND: u16 = 2;
+const FLAGS: u16 = FLAG_LINKED | FLAG_ENDS_ROUND;
 
 impl Request {
     /// The request in bytes.
@@ -121,7 +127,7 @@ impl Request {
         layout::write(&RequestLayout {
             kind: self.kind.number(),
             asset: self.asset.0,
-            flags: if self.linked { FLAG_LINKED } else { 0 },
+            flags: self.flags(),
             reserved: 0,
             id: self.id.0,
             reference: self.reference,
@@ -131,6 +137,10 @@ impl Request {
             game: self.game.0,
             detail: self.detail.0,
         })
+    }
+
+    const fn flags(&self) -> u16 {
+        (if self.linked { FLAG_LINKED } else { 0 }) | (if self.ends_round { FLAG_ENDS_ROUND } else { 0 })
     }
 
     /// Reads a caller's request and checks all that needs no ledger: the operation exists and may be asked for
@@ -151,13 +161,14 @@ impl Request {
             }
         };
         let flags = layout.flags.to_native();
-        if flags & !FLAG_LINKED != 0 || layout.reserved.to_native() != 0 {
+        if flags & !FLAGS != 0 || layout.reserved.to_native() != 0 {
             return Err(Malformed::new(ResultCode::Malformed, "flags"));
         }
         let request = Self {
             kind,
             asset: AssetId(layout.asset.to_native()),
             linked: flags & FLAG_LINKED != 0,
+            ends_round: flags & FLAG_ENDS_ROUND != 0,
             id: RequestId(layout.id.to_native()),
             reference: layout.reference.to_native(),
             amount: Amount(layout.amount.to_native()),
@@ -178,45 +189,45 @@ impl Request {
         let spec = self.kind.spec();
         match spec.id {
             IdRule::Internal => return Err(Malformed::new(ResultCode::OperationUnknown, "kind")),
-            IdRule::Request | IdRule::Permanent if self.id == RequestId::NONE => {
-                return Err(Malformed::new(ResultCode::IdZero, "id"));
-            }
-            IdRule::Request | IdRule::Permanent => {}
+            _ if self.id == RequestId::NONE => return Err(Malformed::new(ResultCode::IdZero, "id")),
+            IdRule::Request | IdRule::Permanent | IdRule::Reference => {}
         }
-        self.check_amounts(spec)?;
-        self.check_unused(spec)
+        let shape = self.kind.shape();
+        self.check_amounts(spec, shape)?;
+        self.check_places(shape)?;
+        operation::check_detail(self)?;
+        (spec.check)(self).map_err(|field| Malformed::new(ResultCode::Malformed, field))
     }
 
-    fn check_amounts(&self, spec: &Spec) -> Result<(), Malformed> {
-        let payout = if spec.payout { Amount(self.detail.u128_at(PAYOUT_AT)) } else { Amount::ZERO };
-        if self.amount > Amount::MAX || payout > Amount::MAX {
+    fn check_amounts(&self, spec: &Spec, shape: &Shape) -> Result<(), Malformed> {
+        let mut over = self.amount > Amount::MAX;
+        let mut amounts = shape.detail_amounts;
+        while amounts != 0 {
+            over |= Amount(self.detail.u128_at(amounts.trailing_zeros() as usize)) > Amount::MAX;
+            amounts &= amounts - 1;
+        }
+        if over {
             return Err(Malformed::new(ResultCode::AmountOverLimit, "amount"));
         }
         let missing = match spec.amount {
-            AmountRule::None => return zero(self.amount.is_zero(), "amount"),
+            AmountRule::Any => return zero(shape.amount || self.amount.is_zero(), "amount"),
             AmountRule::Positive => self.amount.is_zero(),
-            AmountRule::PositiveOrPayout => self.amount.is_zero() && payout.is_zero(),
+            AmountRule::PositiveOrPayout => self.amount.is_zero() && self.payout().is_zero(),
         };
         if missing { Err(Malformed::new(ResultCode::AmountZero, "amount")) } else { Ok(()) }
     }
 
-    fn check_unused(&self, spec: &Spec) -> Result<(), Malformed> {
-        zero(!self.linked, "linked")?;
-        zero(spec.reference || self.reference == 0, "reference")?;
-        zero(!spec.reference || self.reference != 0, "reference")?;
-        let asset_given = spec.asset && !matches!(spec.hands_out, HandsOut::Asset);
-        zero(asset_given == (self.asset != AssetId::NONE), "asset")?;
-        let player_given = spec.player && !matches!(spec.hands_out, HandsOut::Player);
-        zero(player_given == (self.player != PlayerId::NONE), "player")?;
-        zero(spec.game || self.game == GameId::default(), "game")?;
-        zero(spec.session || self.session == SessionId::default(), "session")?;
-        let used = spec.detail_bytes;
-        zero(self.detail.0[used..].iter().all(|byte| *byte == 0), "detail")?;
-        if spec.counterparty {
-            PlayerId::new(self.detail.u64_at(COUNTERPARTY_AT))
-                .map_err(|_| Malformed::new(ResultCode::PlayerMistyped, "counterparty"))?;
-        }
-        (spec.check_detail)(&self.detail).map_err(|field| Malformed::new(ResultCode::Malformed, field))
+    /// What an operation has no field for is zero, what it needs is not.
+    fn check_places(&self, shape: &Shape) -> Result<(), Malformed> {
+        zero(shape.reference.is_met(self.reference == 0), "reference")?;
+        zero(shape.asset.is_met(self.asset == AssetId::NONE), "asset")?;
+        zero(shape.player.is_met(self.player == PlayerId::NONE), "player")?;
+        zero(shape.game || self.game == GameId::default(), "game")?;
+        zero(shape.session || self.session == SessionId::NONE, "session")?;
+        zero(shape.ends_round || !self.ends_round, "ends_round")?;
+        let used = shape.detail;
+        let unused = |(at, byte): (usize, &u8)| used >> at & 1 == 1 || *byte == 0;
+        zero(self.detail.0.iter().enumerate().all(unused), "detail")
     }
 
     /// A fingerprint of the content: a retry under the same id must have the same. Stable across builds. Folded from
@@ -224,7 +235,7 @@ impl Request {
     #[must_use]
     pub fn digest(&self) -> u64 {
         let head =
-            u64::from(self.kind.number()) | u64::from(self.asset.0) << 16 | u64::from(self.linked) << 32;
+            u64::from(self.kind.number()) | u64::from(self.asset.0) << 16 | u64::from(self.flags()) << 32;
         let place = u64::from(self.session.0) << 32 | u64::from(self.game.0);
         let wide =
             [self.id.0, self.reference, self.amount.0, self.detail.u128_at(0), self.detail.u128_at(16)];
@@ -235,15 +246,21 @@ impl Request {
         fold(folded ^ place, DIGEST_ODD)
     }
 
-    /// The greatest payout of a reserve, the payout of a settle.
+    /// The digest without the id: two reports of one outside fact under different ids have the same.
     #[must_use]
-    pub fn payout(&self) -> Amount {
+    pub fn content_digest(&self) -> u64 {
+        Self { id: RequestId::NONE, ..*self }.digest()
+    }
+
+    /// The greatest payout of a wager, the payout of what ends one.
+    #[must_use]
+    pub const fn payout(&self) -> Amount {
         Amount(self.detail.u128_at(PAYOUT_AT))
     }
 
     /// When a hold may be released by time; `None` = never.
     #[must_use]
-    pub fn deadline(&self) -> Option<Timestamp> {
+    pub const fn deadline(&self) -> Option<Timestamp> {
         match self.detail.u64_at(DEADLINE_AT) {
             0 => None,
             time => Some(Timestamp(time)),
@@ -252,24 +269,31 @@ impl Request {
 
     /// The player at the other end of a transfer.
     #[must_use]
-    pub fn counterparty(&self) -> PlayerId {
+    pub const fn counterparty(&self) -> PlayerId {
         PlayerId::trusted(self.detail.u64_at(COUNTERPARTY_AT))
     }
 
-    /// The chain that a deposit came over.
+    /// The chain that an operation of the cashier is about.
     #[must_use]
-    pub fn chain(&self) -> u32 {
-        self.detail.u32_at(CHAIN_AT)
+    pub const fn chain(&self) -> u32 {
+        self.game.0
+    }
+
+    /// The reference, as the id of a request.
+    #[must_use]
+    pub const fn target(&self) -> RequestId {
+        RequestId(self.reference)
     }
 }
 
-/// Where fields stand in the detail.
+/// Where fields stand in the detail that are looked at on the way of every wager. The list of all fields is in
+/// [`operation`](crate::operation); that these agree with it is checked below.
 pub(crate) const PAYOUT_AT: usize = 0;
 pub(crate) const DEADLINE_AT: usize = 16;
+pub(crate) const ROUND_AT: usize = 16;
 pub(crate) const COUNTERPARTY_AT: usize = 0;
 /// Filled by the ledger in the record, zero in the request.
 pub(crate) const COUNTERPARTY_PREVIOUS_AT: usize = 8;
-pub(crate) const CHAIN_AT: usize = 0;
 
 /// Digits of pi: numbers with nothing up their sleeve.
 const DIGEST_SEED: u64 = 0x243f_6a88_85a3_08d3;

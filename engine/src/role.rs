@@ -91,6 +91,12 @@ impl RoleSet {
         Self(bits)
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether `role` is one of them.
     #[must_use]
     pub const fn contains(self, role: Role) -> bool {

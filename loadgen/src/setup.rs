@@ -11,7 +11,9 @@ use std::time::Duration;
 use cage_client::{
     Client, Config, ConnectionError, Credentials, CredentialsError, Error, Executed, permanent_key,
 };
-use cage_engine::{Amount, AssetCode, AssetId, CallerId, Operation, PlayerClass, PlayerId, RequestId, Role};
+use cage_engine::{
+    Amount, AssetCode, AssetId, CallerId, Operation, PlayerClass, PlayerId, RequestId, Role, Rule,
+};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -29,6 +31,10 @@ const SCALE: u8 = 2;
 const AMOUNT_MAX: Amount = Amount(1 << 60);
 /// What each player gets per seed: more than any run loses.
 const FUNDS: Amount = Amount(1 << 40);
+/// The players' brand.
+const BRAND: u16 = 1;
+/// The players' jurisdiction.
+const JURISDICTION: u16 = 1;
 /// The chain that the money comes over.
 const CHAIN: u32 = 1;
 /// What caller ids begin with: `loadgen` and a zero, then the index.
@@ -81,8 +87,8 @@ pub(crate) async fn set_stage(
             None,
             Operation::OpenPlayer {
                 caller_id: CallerId(CALLER_TAG | u128::from(index)),
-                brand: 1,
-                jurisdiction: 1,
+                brand: BRAND,
+                jurisdiction: JURISDICTION,
                 class: PlayerClass::Test,
             },
         )
@@ -97,7 +103,17 @@ pub(crate) async fn set_stage(
     let fund = |index: u32| {
         let key = permanent_key(&[b"loadgen funds", &options.seed.to_le_bytes(), &index.to_le_bytes()]);
         let player = players[index as usize];
-        (Some(key), Operation::DepositCredit { player, asset, amount: FUNDS, chain: CHAIN })
+        (
+            Some(key),
+            Operation::DepositCredit {
+                player,
+                asset,
+                amount: FUNDS,
+                chain: CHAIN,
+                locked: None,
+                turnover: Amount::ZERO,
+            },
+        )
     };
     each(&client(Role::Cashier).await?, "deposit", options.players, fund, acks, progress).await?;
     players.shuffle(&mut SmallRng::seed_from_u64(options.seed));
@@ -122,10 +138,24 @@ pub(crate) fn credentials(certs: &Path, role: Role) -> Result<Credentials, Crede
 async fn open_asset(client: &Client, acks: &mut Acks) -> Result<AssetId, SetupError> {
     let code = AssetCode::new(ASSET).unwrap_or_else(|| unreachable!("a valid code"));
     let operation = Operation::OpenAsset { code, scale: SCALE, transfers: true, amount_max: AMOUNT_MAX };
-    let opened = client.submit(operation).await;
-    let opened = opened.map_err(|error| SetupError::Request { what: "open the asset", error })?;
-    acks.add(opened.id, opened.lsn, opened.code);
+    let opened = one(client, "open the asset", operation, acks).await?;
+    // Transfers are off until brand and jurisdiction allow them. To say so again changes nothing.
+    for (rule, scope) in [(Rule::TransfersInBrand, BRAND), (Rule::TransfersInJurisdiction, JURISDICTION)] {
+        let operation = Operation::SetRule { rule, scope: scope.into(), value: 1 };
+        one(client, "allow transfers", operation, acks).await?;
+    }
     Ok(opened.asset)
+}
+
+async fn one(
+    client: &Client,
+    what: &'static str,
+    operation: Operation,
+    acks: &mut Acks,
+) -> Result<Executed, SetupError> {
+    let done = client.submit(operation).await.map_err(|error| SetupError::Request { what, error })?;
+    acks.add(done.id, done.lsn, done.code);
+    Ok(done)
 }
 
 /// Submits one operation per player, in batches, some of them ahead; under a key or a new id.

@@ -174,7 +174,7 @@ impl Loop {
             let Next { channel, id, operation, player, stake } = self.worker.generator.next();
             let tag = self.slots.put(Sent { at, id, player, stake });
             let sender = &mut self.worker.channels[channel].sender;
-            sender.push(tag, &Ask::Operation(operation.request(id)));
+            sender.push(tag, &Ask::operation(operation.request(id)));
             if index % batch == 0 {
                 sender.end_frame();
             }

@@ -140,7 +140,14 @@ impl Generator {
     fn deposit(&mut self) -> Next {
         let (player, asset) = (self.zipf(), self.stage.asset);
         let fact: [u8; 32] = self.ids.random();
-        let operation = Operation::DepositCredit { player, asset, amount: DEPOSIT, chain: CHAIN };
+        let operation = Operation::DepositCredit {
+            player,
+            asset,
+            amount: DEPOSIT,
+            chain: CHAIN,
+            locked: None,
+            turnover: Amount::ZERO,
+        };
         Next { channel: 1, id: permanent_key(&[b"loadgen deposit", &fact]), operation, player, stake: 0 }
     }
 
@@ -153,6 +160,7 @@ impl Generator {
             payout_max: Amount(u128::from(stake) * 2),
             game: GAME,
             session: SessionId::default(),
+            round: None,
             expiry: Expiry::Never,
         };
         Next { channel: 0, id, operation, player, stake }

@@ -8,10 +8,11 @@ import json
 import pathlib
 import sys
 
-# (field, bytes, kind): kind u = unsigned, i = signed, both little-endian; x = bytes as hex; 0 = zero.
+# (field, bytes, kind): kind u = unsigned, i = signed, both little-endian; x = bytes as hex; 0 = zero. The bytes None
+# are all that follow.
 REQUEST = [("kind", 2, "u"), ("asset", 2, "u"), ("flags", 2, "u"), (None, 2, "0"), ("id", 16, "u"),
            ("reference", 16, "u"), ("amount", 16, "u"), ("player", 8, "u"), ("session", 4, "u"),
-           ("game", 4, "u"), ("detail", 32, "x"), ("tag", 8, "u"), (None, 16, "0")]
+           ("game", 4, "u"), ("detail", 32, "x"), ("tag", 8, "u"), ("grant", 2, "u"), (None, 14, "0")]
 REPLY = [("tag", 8, "u"), ("lsn", 8, "u"), ("player", 8, "u"), ("result", 2, "u"), ("asset", 2, "u"),
          ("flags", 2, "u"), (None, 2, "0"), ("available", 16, "i"), ("reserved", 16, "i")]
 WATERMARK = [("log_id", 16, "u"), ("lsn", 8, "u"), ("chain_lsn", 8, "u"), ("chain_head", 32, "x")]
@@ -21,13 +22,15 @@ WELCOME = [MAGIC, ("version", 2, "u"), ("role", 1, "u"), (None, 1, "0"), ("frame
            (None, 2, "0"), ("in_flight_max", 4, "u"), ("epoch", 8, "u"), ("now", 8, "u"),
            ("id_horizon", 8, "u"), (None, 24, "0")] + WATERMARK
 FRAME = [("length", 4, "u"), ("kind", 1, "u"), (None, 1, "0"), ("count", 2, "u")]
+OPEN_SESSION = [("tag", 8, "u"), ("id", 16, "u"), ("grant", 2, "u"), ("token", None, "x")]
 LAYOUTS = {"request": (REQUEST, 128), "reply": (REPLY, 64), "hello": (HELLO, 96), "welcome": (WELCOME, 128),
-           "frame": (FRAME, 8)}
+           "frame": (FRAME, 8), "open_session": (OPEN_SESSION, None)}
 
 
 def read(layout, data):
     fields, at = {}, 0
     for name, size, kind in layout:
+        size = len(data) - at if size is None else size
         part, at = data[at:at + size], at + size
         if kind == "0":
             assert part == bytes(size), f"bytes {at - size}..{at} must be zero"
@@ -54,7 +57,7 @@ def check(vector):
     layout, size = LAYOUTS[vector["kind"]]
     data = bytes.fromhex(vector["bytes"])
     head = data[:size] if vector["kind"] == "frame" else data
-    assert len(head) == size, f"expected {size} bytes, found {len(head)}"
+    assert size is None or len(head) == size, f"expected {size} bytes, found {len(head)}"
     fields = read(layout, head)
     for name, value in vector["fields"].items():
         assert fields[name] == value, f"{name} is {fields[name]}, expected {value}"

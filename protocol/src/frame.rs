@@ -1,4 +1,4 @@
-//! Frames: a length, a kind, a number of items of fixed size.
+//! Frames: a length, a kind, a number of items of one size.
 //!
 //! In: the unread bytes of a stream. Out: the first whole frame of them, by reference, and how many bytes it took.
 
@@ -8,6 +8,7 @@ use crate::fault::CloseCode;
 use crate::hello::{HELLO_BYTES, WELCOME_BYTES};
 use crate::reply::REPLY_BYTES;
 use crate::request::WIRE_REQUEST_BYTES;
+use crate::session::{OPEN_SESSION_BYTES_MIN, OpenSession};
 use crate::{FRAME_ITEMS_MAX, Hello, Welcome};
 
 /// The bytes in front of a frame's items.
@@ -32,6 +33,8 @@ pub enum FrameKind {
     Replies = 4,
     /// Server to client, before it closes.
     Goodbye = 5,
+    /// Client to server: a signed token. The one kind whose item has no fixed size.
+    OpenSession = 6,
 }
 
 impl FrameKind {
@@ -42,11 +45,12 @@ impl FrameKind {
             3 => Self::Requests,
             4 => Self::Replies,
             5 => Self::Goodbye,
+            6 => Self::OpenSession,
             _ => return None,
         })
     }
 
-    /// The bytes of one item.
+    /// The bytes of one item; of what has no fixed size, the least.
     #[must_use]
     pub const fn item_bytes(self) -> usize {
         match self {
@@ -55,13 +59,23 @@ impl FrameKind {
             Self::Requests => WIRE_REQUEST_BYTES,
             Self::Replies => REPLY_BYTES,
             Self::Goodbye => GOODBYE_BYTES,
+            Self::OpenSession => OPEN_SESSION_BYTES_MIN,
         }
     }
 
     const fn items_max(self) -> usize {
         match self {
-            Self::Hello | Self::Welcome | Self::Goodbye => 1,
+            Self::Hello | Self::Welcome | Self::Goodbye | Self::OpenSession => 1,
             Self::Requests | Self::Replies => FRAME_ITEMS_MAX,
+        }
+    }
+
+    /// Whether `count` items can take `length` bytes.
+    const fn fits(self, count: usize, length: usize) -> bool {
+        let least = count * self.item_bytes();
+        match self {
+            Self::OpenSession => least <= length,
+            _ => least == length,
         }
     }
 }
@@ -106,7 +120,7 @@ impl<'a> Frame<'a> {
             return fault(CloseCode::FrameMalformed, 5);
         }
         let count = usize::from(u16::from_le_bytes([c0, c1]));
-        if count == 0 || count > kind.items_max() || count * kind.item_bytes() != length {
+        if count == 0 || count > kind.items_max() || !kind.fits(count, length) {
             return fault(CloseCode::FrameMalformed, 6);
         }
         Ok(rest.get(..length).map(|items| (Self { kind, items }, FRAME_HEADER_BYTES + length)))
@@ -114,7 +128,11 @@ impl<'a> Frame<'a> {
 
     /// The items, one by one.
     pub fn items(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
-        self.items.chunks_exact(self.kind.item_bytes())
+        let size = match self.kind {
+            FrameKind::OpenSession => self.items.len().max(1),
+            kind => kind.item_bytes(),
+        };
+        self.items.chunks_exact(size)
     }
 }
 
@@ -125,9 +143,24 @@ impl<'a> Frame<'a> {
 #[must_use]
 pub fn header(kind: FrameKind, count: usize) -> [u8; FRAME_HEADER_BYTES] {
     assert!((1..=kind.items_max()).contains(&count), "a frame holds 1 to {} items", kind.items_max());
-    let [l0, l1, l2, l3] = ((count * kind.item_bytes()) as u32).to_le_bytes();
+    header_of(kind, count, count * kind.item_bytes())
+}
+
+const fn header_of(kind: FrameKind, count: usize, length: usize) -> [u8; FRAME_HEADER_BYTES] {
+    let [l0, l1, l2, l3] = (length as u32).to_le_bytes();
     let [c0, c1] = (count as u16).to_le_bytes();
     [l0, l1, l2, l3, kind as u8, 0, c0, c1]
+}
+
+/// A request to open a session, in its frame.
+///
+/// # Panics
+/// If the token is longer than any frame: nobody accepts one of a tenth of that.
+#[must_use]
+pub fn open_session(asked: &OpenSession<'_>) -> Vec<u8> {
+    let item = asked.to_bytes();
+    assert!(item.len() <= FRAME_BYTES_MAX - FRAME_HEADER_BYTES, "a token fits a frame");
+    [header_of(FrameKind::OpenSession, 1, item.len()).as_slice(), &item].concat()
 }
 
 /// A hello in its frame.

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! stream = hello frames*        frame = length:u32 kind:u8 zero:u8 count:u16 items
-//! client: Hello, then Requests (each 1..=1024 items of 128 bytes)
+//! client: Hello, then Requests (each 1..=1024 items of 128 bytes) and OpenSession (a token)
 //! server: Welcome, then Replies (items of 64 bytes), at the end perhaps Goodbye
 //! ```
 
@@ -19,12 +19,14 @@ pub mod frame;
 pub mod hello;
 pub mod reply;
 pub mod request;
+pub mod session;
 
 pub use fault::CloseCode;
 pub use frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameFault, FrameKind};
 pub use hello::{Hello, Watermark, Welcome};
 pub use reply::{REPLY_BYTES, Reply};
 pub use request::{Ask, Asked, Read, WIRE_REQUEST_BYTES};
+pub use session::{OpenSession, TOKEN_BYTES_MAX};
 
 /// The protocol's name in the TLS handshake (ALPN).
 pub const ALPN: &[u8] = b"cage/1";

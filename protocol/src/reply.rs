@@ -1,5 +1,6 @@
 //! The answer to one item, in 64 bytes.
 
+use cage_engine::table::HandsOut;
 use cage_engine::{AccountId, AssetId, Balance, Lsn, Purse, Record, ResultCode, layout};
 use rkyv::{Archive, Serialize};
 
@@ -19,10 +20,11 @@ pub struct Reply {
     pub lsn: Lsn,
     /// The asset concerned; for `open_asset` the number handed out.
     pub asset: AssetId,
-    /// The player's number; for `open_player` the one handed out.
+    /// The number that the ledger handed out, if the operation is one that gets one: a player's, a session's, a
+    /// grant's, an address's. Otherwise the player's.
     pub player: u64,
     /// The player's `available` purse after the record, if the record moved it, or at the time of a read. For a
-    /// read of totals: what all players hold.
+    /// read of totals: what all players hold; of a purse: what it holds; of a session: what its meter holds.
     pub available: Option<Balance>,
     /// The player's `reserved` purse likewise. For a read of totals: what the house holds.
     pub reserved: Option<Balance>,
@@ -68,6 +70,8 @@ impl Reply {
     #[must_use]
     pub fn of_record(tag: u64, lsn: Lsn, record: &Record, repeated: bool) -> Self {
         let request = &record.request;
+        // An asset's number stands in the place for assets.
+        let of_its_own = !matches!(request.kind.spec().hands_out, HandsOut::Asset);
         let after = |purse| record.balance_after(AccountId::of_player(request.asset, purse, request.player));
         Self {
             tag,
@@ -75,7 +79,7 @@ impl Reply {
             repeated,
             lsn,
             asset: request.asset,
-            player: request.player.number(),
+            player: record.handed_out().filter(|_| of_its_own).unwrap_or(request.player.number()),
             available: after(Purse::Available),
             reserved: after(Purse::Reserved),
         }

@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 
 use cage_engine::{
     Amount, AssetCode, AssetId, Balance, CallerId, Expiry, GameId, Lsn, Operation, PlayerClass, PlayerId,
-    RequestId, ResultCode, SessionId, Timestamp,
+    Purse, Reference, Request, RequestId, ResultCode, SessionId, Timestamp,
 };
-use cage_protocol::{Ask, Asked, CloseCode, Frame, Hello, Read, Reply, Watermark, Welcome, frame};
+use cage_protocol::{
+    Ask, Asked, CloseCode, Frame, Hello, OpenSession, Read, Reply, Watermark, Welcome, frame,
+};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/vectors.json");
 
@@ -33,7 +35,14 @@ fn operations() -> Vec<Operation> {
             jurisdiction: 49,
             class: PlayerClass::Test,
         },
-        Operation::DepositCredit { player, asset, amount: Amount(10_u128.pow(20)), chain: 1 },
+        Operation::DepositCredit {
+            player,
+            asset,
+            amount: Amount(10_u128.pow(20)),
+            chain: 1,
+            locked: None,
+            turnover: Amount::ZERO,
+        },
         Operation::Transfer { from: player, to: other, asset, amount: Amount(5), session: SessionId(9) },
         Operation::Reserve {
             player,
@@ -42,11 +51,35 @@ fn operations() -> Vec<Operation> {
             payout_max: Amount(3_600),
             game: GameId::new(3, 44),
             session: SessionId(9),
+            round: None,
             expiry: Expiry::Release(Timestamp::from_millis(1_700_000_060_000)),
         },
         Operation::Settle { player, asset, hold: id(5), stake: Amount(100), payout: Amount(250) },
         Operation::Cancel { player, asset, hold: id(5) },
+        Operation::Bet {
+            player,
+            asset,
+            stake: Amount(100),
+            bet: Reference(0xbe7),
+            game: GameId::new(3, 44),
+            session: SessionId(9),
+            payout_max: Amount(3_600),
+            round: Reference(0x0f_f1ce),
+            ends_round: true,
+        },
     ]
+}
+
+/// What each of them is sent as: the second one opens a group, the last one's caller acts under a grant.
+fn asks() -> Vec<Ask> {
+    let operations = operations();
+    let count = operations.len();
+    let ask = |(number, operation): (usize, Operation)| {
+        let linked = number == 1;
+        let request = Request { linked, ..operation.request(id(number as u128 + 1)) };
+        Ask::Operation { request, grant: if number + 1 == count { 0xcafe } else { 0 } }
+    };
+    operations.into_iter().enumerate().map(ask).collect()
 }
 
 /// A kind, a name, the bytes, and the fields that a reader must find in them, in the order of the bytes.
@@ -54,14 +87,14 @@ type Vector = (&'static str, String, Vec<u8>, Vec<(&'static str, String)>);
 
 fn vectors() -> Vec<Vector> {
     let mut vectors = Vec::new();
-    for (number, operation) in operations().into_iter().enumerate() {
-        let request = operation.request(id(number as u128 + 1));
+    for (number, ask) in asks().into_iter().enumerate() {
+        let Ask::Operation { request, grant } = ask else { panic!("an operation") };
         let tag = 0x1000 + number as u64;
-        let bytes = Ask::Operation(request).to_bytes(tag).to_vec();
+        let bytes = ask.to_bytes(tag).to_vec();
         let fields = vec![
             ("kind", request.kind.number().to_string()),
             ("asset", request.asset.0.to_string()),
-            ("flags", u16::from(request.linked).to_string()),
+            ("flags", (u16::from(request.linked) | u16::from(request.ends_round) << 1).to_string()),
             ("id", request.id.0.to_string()),
             ("reference", request.reference.to_string()),
             ("amount", request.amount.0.to_string()),
@@ -70,6 +103,7 @@ fn vectors() -> Vec<Vector> {
             ("game", request.game.0.to_string()),
             ("detail", hex(&request.detail.0)),
             ("tag", tag.to_string()),
+            ("grant", grant.to_string()),
         ];
         vectors.push(("request", request.kind.name().to_owned(), bytes, fields));
     }
@@ -77,6 +111,23 @@ fn vectors() -> Vec<Vector> {
     let fields = [("kind", 0x2001), ("asset", 1), ("player", PlayerId::from_index(0).number()), ("tag", 77)];
     let fields = fields.map(|(name, value): (_, u64)| (name, value.to_string())).to_vec();
     vectors.push(("request", "read_balances".to_owned(), Ask::Read(read).to_bytes(77).to_vec(), fields));
+    let read = Read::Purse { player: PlayerId::from_index(0), asset: AssetId(1), purse: Purse::Allowance };
+    let player = PlayerId::from_index(0).number();
+    let fields = [("kind", 0x2003), ("asset", 1), ("player", player), ("session", 4), ("tag", 78)];
+    let fields = fields.map(|(name, value): (_, u64)| (name, value.to_string())).to_vec();
+    vectors.push(("request", "read_purse".to_owned(), Ask::Read(read).to_bytes(78).to_vec(), fields));
+    let read = Read::Session { session: SessionId(9) };
+    let fields = [("kind", 0x2004), ("session", 9), ("tag", 79)];
+    let fields = fields.map(|(name, value): (_, u64)| (name, value.to_string())).to_vec();
+    vectors.push(("request", "read_session".to_owned(), Ask::Read(read).to_bytes(79).to_vec(), fields));
+    let (kind, name) = ("open_session", "open_session".to_owned());
+    let fields = vec![
+        ("tag", "80".to_owned()),
+        ("id", id(10).0.to_string()),
+        ("grant", "51966".to_owned()),
+        ("token", hex(TOKEN)),
+    ];
+    vectors.push((kind, name, open_session().to_bytes(), fields));
     for (name, reply) in replies() {
         let flags = u8::from(reply.available.is_some())
             | u8::from(reply.reserved.is_some()) << 1
@@ -124,7 +175,17 @@ fn vectors() -> Vec<Vector> {
     let goodbye = frame::goodbye(CloseCode::Draining, "see you");
     let fields = vec![("length", "128".to_owned()), ("kind", "5".to_owned()), ("count", "1".to_owned())];
     vectors.push(("frame", "goodbye".to_owned(), goodbye, fields));
+    let length = (26 + TOKEN.len()).to_string();
+    let fields = vec![("length", length), ("kind", "6".to_owned()), ("count", "1".to_owned())];
+    vectors.push(("frame", "open_session".to_owned(), frame::open_session(&open_session()), fields));
     vectors
+}
+
+/// Nothing that anybody would accept.
+const TOKEN: &[u8] = b"v4.public.AAAA.AAAA";
+
+fn open_session() -> OpenSession<'static> {
+    OpenSession { tag: 80, id: id(10), grant: 0xcafe, token: TOKEN }
 }
 
 fn replies() -> Vec<(&'static str, Reply)> {
@@ -194,22 +255,26 @@ fn the_golden_vectors_are_what_this_build_writes() {
 
 #[test]
 fn what_is_written_is_read_back() {
-    for (number, operation) in operations().into_iter().enumerate() {
-        let ask = Ask::Operation(operation.request(id(number as u128 + 1)));
+    for (ask, operation) in asks().into_iter().zip(operations()) {
         let asked = Asked::from_bytes(&ask.to_bytes(u64::MAX - 3));
-        assert_eq!(asked, Asked { tag: u64::MAX - 3, ask: Ok(ask) });
-        let Ok(Ask::Operation(request)) = asked.ask else { panic!("an operation") };
+        let Ask::Operation { request, .. } = ask else { panic!("an operation") };
+        assert_eq!(asked, Asked { tag: u64::MAX - 3, linked: request.linked, ask: Ok(ask) });
         assert_eq!(Operation::try_from(&request), Ok(operation));
     }
+    let (player, asset) = (PlayerId::from_index(3), AssetId(2));
     for read in [
-        Read::Balances { player: PlayerId::from_index(3), asset: AssetId(2) },
-        Read::Totals { asset: AssetId(2) },
+        Read::Balances { player, asset },
+        Read::Totals { asset },
+        Read::Purse { player, asset, purse: Purse::Withdrawing },
+        Read::Session { session: SessionId(u32::MAX) },
     ] {
-        assert_eq!(
-            Asked::from_bytes(&Ask::Read(read).to_bytes(1)),
-            Asked { tag: 1, ask: Ok(Ask::Read(read)) }
-        );
+        let expected = Asked { tag: 1, linked: false, ask: Ok(Ask::Read(read)) };
+        assert_eq!(Asked::from_bytes(&Ask::Read(read).to_bytes(1)), expected);
     }
+    let framed = frame::open_session(&open_session());
+    let (read, _) = Frame::split(&framed).unwrap().unwrap();
+    assert_eq!(read.items().len(), 1);
+    assert_eq!(OpenSession::from_bytes(read.items), Some(open_session()));
     for (_, reply) in replies() {
         assert_eq!(Reply::from_bytes(&reply.to_bytes()), Some(reply));
     }

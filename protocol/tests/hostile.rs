@@ -1,7 +1,9 @@
 //! Bytes from outside never make the decoder panic, and what it accepts means exactly one thing.
 
-use cage_engine::{Amount, AssetId, Malformed, Operation, PlayerId, RequestId, ResultCode, SessionId};
-use cage_protocol::{Ask, Asked, CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, Hello, Reply, Welcome, frame};
+use cage_engine::{Amount, AssetId, Malformed, Operation, PlayerId, Purse, RequestId, ResultCode, SessionId};
+use cage_protocol::{
+    Ask, Asked, CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, Hello, OpenSession, Read, Reply, Welcome, frame,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -19,7 +21,7 @@ fn transfer() -> [u8; 128] {
         amount: Amount(5),
         session: SessionId(0),
     };
-    Ask::Operation(transfer.request(RequestId(7))).to_bytes(11)
+    Ask::operation(transfer.request(RequestId(7))).to_bytes(11)
 }
 
 #[test]
@@ -43,6 +45,7 @@ fn no_bytes_make_the_decoder_panic_and_what_it_accepts_is_written_the_same() {
         let _ = Welcome::from_bytes(&bytes);
         let _ = Frame::split(&bytes);
         let _ = frame::read_goodbye(&bytes[..random.random_range(0..=128)]);
+        let _ = OpenSession::from_bytes(&bytes[..random.random_range(0..=128)]);
     }
     assert!(accepted > 1_000, "mutations that change an amount or a tag are still requests: {accepted}");
 }
@@ -72,7 +75,12 @@ fn a_frame_that_cannot_be_is_refused_from_its_header_on() {
     assert_eq!(header(FRAME_BYTES_MAX as u32, 3, 0, 1024), Err(CloseCode::FrameTooLong));
     assert_eq!(header(u32::MAX, 3, 0, 1), Err(CloseCode::FrameTooLong));
     assert_eq!(header(128, 0, 0, 1), Err(CloseCode::FrameUnknown));
-    assert_eq!(header(128, 6, 0, 1), Err(CloseCode::FrameUnknown));
+    assert_eq!(header(128, 7, 0, 1), Err(CloseCode::FrameUnknown));
+    assert_eq!(header(26, 6, 0, 1), Ok(false), "a token of no bytes is refused as a token");
+    assert_eq!(header(FRAME_BYTES_MAX as u32 - 8, 6, 0, 1), Ok(false), "and so is one that is too long");
+    assert_eq!(header(25, 6, 0, 1), Err(CloseCode::FrameMalformed));
+    assert_eq!(header(300, 6, 0, 2), Err(CloseCode::FrameMalformed), "one token is enough");
+    assert_eq!(header(300, 6, 0, 0), Err(CloseCode::FrameMalformed));
     assert_eq!(header(128, 3, 1, 1), Err(CloseCode::FrameMalformed));
     assert_eq!(header(0, 3, 0, 0), Err(CloseCode::FrameMalformed));
     assert_eq!(header(127, 3, 0, 1), Err(CloseCode::FrameMalformed));
@@ -95,7 +103,9 @@ fn each_wrong_field_gets_its_own_number() {
     assert_eq!(code(0, &131_u16.to_le_bytes()), ResultCode::OperationUnknown, "expire is the ledger's own");
     assert_eq!(code(0, &0x2fff_u16.to_le_bytes()), ResultCode::OperationUnknown);
     assert_eq!(code(2, &[0; 2]), ResultCode::Malformed, "no asset");
-    assert_eq!(code(4, &[2]), ResultCode::Malformed, "unknown flag");
+    assert_eq!(code(4, &[1]), ResultCode::Done, "linked to the next");
+    assert_eq!(code(4, &[2]), ResultCode::Malformed, "a transfer ends no round");
+    assert_eq!(code(4, &[4]), ResultCode::Malformed, "unknown flag");
     assert_eq!(code(6, &[1]), ResultCode::Malformed, "reserved");
     assert_eq!(code(8, &[0; 16]), ResultCode::IdZero);
     assert_eq!(code(24, &[1]), ResultCode::Malformed, "a transfer refers to nothing");
@@ -106,5 +116,59 @@ fn each_wrong_field_gets_its_own_number() {
     assert_eq!(code(68, &[1]), ResultCode::Malformed, "a transfer is in no game");
     assert_eq!(code(72, &199_u64.to_le_bytes()), ResultCode::PlayerMistyped, "the receiver");
     assert_eq!(code(80, &[1]), ResultCode::Malformed, "the ledger's own bytes");
-    assert_eq!(code(112, &[1]), ResultCode::Malformed, "reserved at the end");
+    assert_eq!(code(112, &[1, 2]), ResultCode::Done, "a grant");
+    assert_eq!(code(114, &[1]), ResultCode::Malformed, "reserved at the end");
+    assert_eq!(code(127, &[1]), ResultCode::Malformed, "up to the last byte");
+}
+
+#[test]
+fn a_read_uses_its_own_places_and_no_others() {
+    let (player, asset) = (PlayerId::from_index(0), AssetId(1));
+    let code = |read: Read, at: usize, value: &[u8]| {
+        let mut bytes = Ask::Read(read).to_bytes(5);
+        bytes[at..at + value.len()].copy_from_slice(value);
+        Asked::from_bytes(&bytes).ask.map_or_else(|malformed| malformed.code, |_| ResultCode::Done)
+    };
+    let purse = Read::Purse { player, asset, purse: Purse::Locked };
+    assert_eq!(code(purse, 64, &[6]), ResultCode::Done);
+    for unknown in [0_u32, 7, 64, 75, 256, 257, u32::MAX] {
+        assert_eq!(code(purse, 64, &unknown.to_le_bytes()), ResultCode::Malformed, "purse {unknown}");
+    }
+    assert_eq!(code(purse, 56, &[0; 8]), ResultCode::PlayerMistyped);
+    let session = Read::Session { session: SessionId(7) };
+    assert_eq!(code(session, 64, &u32::MAX.to_le_bytes()), ResultCode::Done);
+    assert_eq!(code(session, 56, &195_u64.to_le_bytes()), ResultCode::Malformed, "whose it is is the answer");
+    assert_eq!(code(session, 2, &[1]), ResultCode::Malformed);
+    for read in [purse, session, Read::Balances { player, asset }, Read::Totals { asset }] {
+        assert_eq!(code(read, 4, &[1]), ResultCode::Malformed, "no read is part of a group");
+        assert_eq!(code(read, 8, &[1]), ResultCode::Malformed, "no read has an id");
+        assert_eq!(code(read, 112, &[1]), ResultCode::Malformed, "no read needs a grant");
+        assert_eq!(code(read, 0, &0x2005_u16.to_le_bytes()), ResultCode::OperationUnknown);
+    }
+}
+
+#[test]
+fn what_is_linked_is_known_of_an_item_that_is_otherwise_wrong() {
+    let mut bytes = transfer();
+    (bytes[4], bytes[127]) = (1, 9);
+    let asked = Asked::from_bytes(&bytes);
+    assert!(asked.linked && asked.ask.is_err());
+    assert!(!Asked::from_bytes(&bytes[..127]).linked, "what is cut off is nothing");
+}
+
+#[test]
+fn an_opening_of_a_session_is_read_as_it_was_written_and_never_shows_its_token() {
+    for length in [0, 1, 300, 2048, 100_000] {
+        let token = vec![b'x'; length];
+        let asked = OpenSession { tag: 3, id: RequestId(4), grant: 5, token: &token };
+        let bytes = frame::open_session(&asked);
+        for cut in [0, 7, 8, bytes.len() / 2, bytes.len() - 1] {
+            assert_eq!(Frame::split(&bytes[..cut]), Ok(None));
+        }
+        let (read, taken) = Frame::split(&bytes).unwrap().unwrap();
+        assert_eq!((read.kind, taken), (FrameKind::OpenSession, bytes.len()));
+        assert_eq!(OpenSession::from_bytes(read.items), Some(asked));
+        assert!(!format!("{asked:?}").contains("xx"));
+    }
+    assert_eq!(OpenSession::from_bytes(&[0; 25]), None);
 }

@@ -1,10 +1,12 @@
 //! `cage log`: prints records of a log, one a line.
 
+mod fields;
+
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cage_engine::{Leg, Lsn, Operation, OperationKind, PlayerId, Record, RequestId};
+use cage_engine::{Leg, Lsn, OperationKind, PlayerId, Record, RequestId};
 use cage_wal::{FrameView, Limits, RecoveryError};
 use clap::Args;
 use serde::Serialize;
@@ -80,7 +82,7 @@ struct JsonRecord {
     lsn: u64,
     segment: u64,
     decided_nanos: u64,
-    received_age_micros: u32,
+    received_age_micros: u64,
     operation: &'static str,
     result: &'static str,
     result_number: u16,
@@ -88,11 +90,14 @@ struct JsonRecord {
     reference: String,
     role: &'static str,
     actor: u32,
+    grant: u16,
     player: u64,
     previous: u64,
     asset: u16,
     amount: String,
-    facts: String,
+    /// Whether the next record belongs to this one.
+    linked: bool,
+    fields: serde_json::Map<String, serde_json::Value>,
     legs: Vec<JsonLeg>,
 }
 
@@ -106,18 +111,13 @@ fn json_leg(leg: &Leg) -> JsonLeg {
     }
 }
 
-fn facts(record: &Record) -> String {
-    Operation::try_from(&record.request)
-        .map_or_else(|_| "unreadable".to_owned(), |facts| format!("{facts:?}"))
-}
-
 fn json_record(lsn: Lsn, segment: u64, record: &Record) -> JsonRecord {
     let request = &record.request;
     JsonRecord {
         lsn: lsn.0,
         segment,
         decided_nanos: record.decided.0,
-        received_age_micros: record.received_age_micros,
+        received_age_micros: record.received_age.micros(),
         operation: request.kind.name(),
         result: record.result.name(),
         result_number: record.result.number(),
@@ -125,11 +125,13 @@ fn json_record(lsn: Lsn, segment: u64, record: &Record) -> JsonRecord {
         reference: format!("{:032x}", request.reference),
         role: record.role.name(),
         actor: record.actor,
+        grant: record.grant,
         player: request.player.number(),
         previous: record.previous.0,
         asset: request.asset.0,
         amount: request.amount.to_string(),
-        facts: facts(record),
+        linked: record.linked,
+        fields: fields::of(request).map(|(name, value)| (name.to_owned(), value.into())).collect(),
         legs: record.legs().iter().map(json_leg).collect(),
     }
 }
@@ -147,6 +149,9 @@ fn write_text(out: &mut impl Write, lsn: Lsn, record: &Record) -> std::io::Resul
         record.role.name(),
         record.actor
     )?;
+    if record.grant != 0 {
+        write!(out, " grant={}", record.grant)?;
+    }
     if request.player != PlayerId::NONE {
         write!(out, " player={} previous={}", request.player, record.previous)?;
     }
@@ -154,7 +159,11 @@ fn write_text(out: &mut impl Write, lsn: Lsn, record: &Record) -> std::io::Resul
         let Leg { debit, credit, amount, debit_after, credit_after } = leg;
         write!(out, " [{amount}: {debit}={debit_after} -> {credit}={credit_after}]")?;
     }
-    writeln!(out, " {}", facts(record))
+    // The player stands in front already.
+    for (name, value) in fields::of(request).filter(|(name, _)| *name != "player") {
+        write!(out, " {name}={value}")?;
+    }
+    writeln!(out, "{}", if record.linked { " linked" } else { "" })
 }
 
 /// Why printing ended early.

@@ -1,20 +1,26 @@
 //! The single writer: owns the ledger, decides one request after the other, appends each decision to the log.
 //!
 //! In: batches of admitted requests and a time. Out: for each batch its replies, held back until the log says that
-//! what they tell is durable. Never here: waiting, sockets, a look at the clock.
+//! what they tell is durable. What belongs together, a group or a record with its continuations, reaches the log in
+//! one piece. Never here: waiting, sockets, a look at the clock.
 
 pub mod inbox;
 
+use std::slice;
+
+use cage_engine::record::RECORD_LEGS_MAX;
 use cage_engine::{
-    Admitted, Answer, Decision, Lsn, Operation, Record, RequestId, ResultCode, Role, Settings, State,
-    Timestamp, decide,
+    Admitted, Answer, Decision, Lsn, Operation, OperationKind, RECORD_BYTES, RequestId, ResultCode, Role,
+    Settings, State, Timestamp, decide, decide_group,
 };
-use cage_protocol::{Read, Reply};
-use cage_wal::{Appended, LogFault, Writer};
+use cage_protocol::Reply;
+use cage_wal::{Appended, LINKED_RECORDS_MAX, LogFault, Writer};
 
 use crate::admission::{Item, Ticket};
-use crate::limits::{EXPIRIES_PER_STEP_MAX, TOUCH_ITEMS};
+use crate::limits::{DUE_PER_STEP_MAX, TOUCH_ITEMS};
 use crate::reply::Replies;
+
+mod read;
 
 /// The log has no room for a batch: the disk is behind. Nothing of the batch was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub struct Sequencer {
     writer: Writer,
     counts: Counts,
     held_back: Option<ResultCode>,
+    /// The bytes of the run that is being appended.
+    run: Vec<[u8; RECORD_BYTES]>,
 }
 
 /// What the sequencer has done, counted by itself.
@@ -54,7 +62,7 @@ impl Sequencer {
     #[must_use]
     pub fn new(state: State, writer: Writer) -> Self {
         assert_eq!(state.next_lsn().0, writer.next_lsn().0, "the state is that of the log's end");
-        Self { state, writer, counts: Counts::default(), held_back: None }
+        Self { state, writer, counts: Counts::default(), held_back: None, run: Vec::new() }
     }
 
     /// The ledger, to look at.
@@ -83,7 +91,7 @@ impl Sequencer {
             return Ok(());
         }
         tracing::info!(?settings, before = ?self.state.settings(), "settings");
-        match self.internal(now, Operation::Configure(settings)) {
+        match self.internal(now, Operation::Configure { settings }) {
             ResultCode::Done => Ok(()),
             code => Err(code),
         }
@@ -94,19 +102,23 @@ impl Sequencer {
     /// # Errors
     /// [`LogFull`] if the log cannot take it all; nothing was done then.
     pub fn step(&mut self, now: Timestamp, batch: &[Ticket]) -> Result<Appended<Replies>, LogFull> {
-        if self.room() < batch.len() {
+        if self.room() < batch.iter().map(records_max).sum() {
             return Err(LogFull);
         }
         let mut replies = Replies::with_capacity(batch.len());
         let mut needed = Lsn::NONE;
-        for some in batch.chunks(TOUCH_ITEMS) {
-            self.state.touch(some.iter().filter_map(|ticket| match &ticket.item {
-                Item::Operation(admitted) => Some(&admitted.request),
-                Item::Read(_) | Item::Refused(_) => None,
-            }));
-            for ticket in some {
-                needed = needed.max(self.take(now, ticket, &mut replies));
+        let (mut begun, mut touched) = (0, 0);
+        for run in batch.chunk_by(|ticket, _| ticket.linked) {
+            begun += run.len();
+            while touched < begun {
+                let until = batch.len().min(touched + TOUCH_ITEMS);
+                self.state.touch(batch[touched..until].iter().filter_map(operation));
+                touched = until;
             }
+            needed = needed.max(match run {
+                [ticket] => self.take(now, ticket, &mut replies),
+                group => self.take_group(now, group, &mut replies),
+            });
         }
         self.counts.batches += 1;
         Ok(Appended::new(cage_wal::Lsn(needed.0), replies))
@@ -114,93 +126,97 @@ impl Sequencer {
 
     /// Does one item; gives the record that must be durable before its reply may be seen.
     fn take(&mut self, now: Timestamp, ticket: &Ticket, replies: &mut Replies) -> Lsn {
-        let tag = ticket.tag;
-        let without_record = |code| Reply::without_record(tag, code);
         match &ticket.item {
             Item::Refused(code) => {
                 self.counts.unrecorded += 1;
-                replies.push(&without_record(*code));
+                replies.push(&Reply::without_record(ticket.tag, *code));
                 Lsn::NONE
             }
             Item::Read(read) => {
                 self.counts.reads += 1;
-                let reply = self.read(tag, *read);
+                let reply = read::read(&self.state, ticket.tag, *read);
                 replies.push(&reply);
                 reply.lsn
             }
-            Item::Operation(admitted) => match (decide(&self.state, now, admitted), self.held_back) {
-                // What was decided before is told all the same; only new decisions wait.
-                (Decision::Record(_), Some(reason)) => {
-                    self.counts.unrecorded += 1;
-                    replies.push(&without_record(reason));
-                    Lsn::NONE
-                }
-                (Decision::Record(record), None) => {
-                    let lsn = self.append(&record);
-                    replies.push(&Reply::of_record(tag, lsn, &record, false));
-                    lsn
-                }
-                (Decision::Answer(Answer::Same(lsn)), _) => {
-                    self.counts.repeated += 1;
-                    replies.push_repeat(tag, lsn);
-                    lsn
-                }
-                (Decision::Answer(Answer::Conflict(lsn)), _) => {
-                    self.counts.unrecorded += 1;
-                    replies.push(&Reply { lsn, ..without_record(ResultCode::IdConflict) });
-                    lsn
-                }
-                (Decision::Answer(Answer::Not(code)), _) => {
-                    self.counts.unrecorded += 1;
-                    replies.push(&without_record(code));
-                    Lsn::NONE
-                }
-            },
-        }
-    }
-
-    fn read(&self, tag: u64, read: Read) -> Reply {
-        let lsn = Lsn(self.state.next_lsn().0 - 1);
-        let answer = |code| Reply { lsn, ..Reply::without_record(tag, code) };
-        match read {
-            Read::Balances { player, asset } => {
-                if self.state.asset(asset).is_none() {
-                    return answer(ResultCode::AssetUnknown);
-                }
-                if self.state.player(player).is_none() {
-                    return answer(ResultCode::PlayerUnknown);
-                }
-                let balances = self.state.balances(player, asset);
-                Reply {
-                    asset,
-                    player: player.number(),
-                    available: Some(balances.available),
-                    reserved: Some(balances.reserved),
-                    ..answer(ResultCode::Done)
-                }
+            Item::Operation(admitted) => {
+                let decision = decide(&self.state, now, admitted);
+                self.carry_out(slice::from_ref(ticket), slice::from_ref(&decision), replies)
             }
-            Read::Totals { asset } => match self.state.asset(asset) {
-                None => answer(ResultCode::AssetUnknown),
-                Some(totals) => Reply {
-                    asset,
-                    available: Some(totals.players_total),
-                    reserved: Some(totals.house_total),
-                    ..answer(ResultCode::Done)
-                },
-            },
         }
     }
 
-    /// Lets holds expire that are due at `now`, the longest due first; says whether more are due.
-    pub fn expire(&mut self, now: Timestamp) -> bool {
-        for _ in 0..EXPIRIES_PER_STEP_MAX {
-            let Some(hold) = self.state.due(now) else { return false };
-            if self.room() == 0 {
+    /// Does a group, all of it or nothing.
+    fn take_group(&mut self, now: Timestamp, group: &[Ticket], replies: &mut Replies) -> Lsn {
+        let members: Vec<_> = group
+            .iter()
+            .map(|ticket| match ticket.item {
+                Item::Operation(admitted) => admitted,
+                Item::Read(_) | Item::Refused(_) => {
+                    unreachable!("a group that was admitted is of operations")
+                }
+            })
+            .collect();
+        let decisions = decide_group(&mut self.state, now, &members);
+        self.carry_out(group, &decisions, replies)
+    }
+
+    /// Appends what was decided for tickets that belong together, and answers them.
+    fn carry_out(&mut self, tickets: &[Ticket], decisions: &[Decision], replies: &mut Replies) -> Lsn {
+        let records: usize = decisions.iter().map(|decision| decision.records().len()).sum();
+        // What was decided before is told all the same; only new decisions wait.
+        let held_back =
+            self.held_back.or((records > LINKED_RECORDS_MAX).then_some(ResultCode::GroupMalformed));
+        if let Some(reason) = held_back.filter(|_| records > 0) {
+            self.counts.unrecorded += tickets.len() as u64;
+            tickets.iter().for_each(|ticket| replies.push(&Reply::without_record(ticket.tag, reason)));
+            return Lsn::NONE;
+        }
+        let mut lsn = self.state.next_lsn();
+        // Whoever hears of a member hears of a run that is durable to its end.
+        let mut needed = if records > 0 { self.append(decisions) } else { Lsn::NONE };
+        for (ticket, decision) in tickets.iter().zip(decisions) {
+            let records = decision.records();
+            if let Some(head) = records.first() {
+                replies.push(&Reply::of_record(ticket.tag, lsn, head, false));
+                lsn = Lsn(lsn.0 + records.len() as u64);
+            }
+            if let Decision::Answer(answer) = decision {
+                needed = needed.max(self.answer(ticket.tag, *answer, replies));
+            }
+        }
+        needed
+    }
+
+    /// Answers without a record of its own.
+    fn answer(&mut self, tag: u64, answer: Answer, replies: &mut Replies) -> Lsn {
+        match answer {
+            Answer::Same(lsn) => {
+                self.counts.repeated += 1;
+                replies.push_repeat(tag, lsn);
+                lsn
+            }
+            Answer::Conflict(lsn) => {
+                self.counts.unrecorded += 1;
+                replies.push(&Reply { lsn, ..Reply::without_record(tag, ResultCode::IdConflict) });
+                lsn
+            }
+            Answer::Not(code) => {
+                self.counts.unrecorded += 1;
+                replies.push(&Reply::without_record(tag, code));
+                Lsn::NONE
+            }
+        }
+    }
+
+    /// Does what is due at `now` without anybody asking, the longest due first; says whether more is due.
+    pub fn do_due(&mut self, now: Timestamp) -> bool {
+        for _ in 0..DUE_PER_STEP_MAX {
+            let Some(operation) = self.state.due(now) else { return false };
+            if self.room() < records_max_of(operation.kind()) {
                 return true;
             }
-            let (player, asset, hold) = (hold.player, hold.asset, hold.id);
-            let code = self.internal(now, Operation::Expire { player, asset, hold });
-            assert_eq!(code, ResultCode::Done, "a hold that is due can expire");
+            let code = self.internal(now, operation);
+            assert!(code.is_executed(), "{operation:?} is due and was refused: {}", code.name());
         }
         self.state.due(now).is_some()
     }
@@ -231,33 +247,60 @@ impl Sequencer {
     /// Does something of the ledger's own; nobody waits for a reply.
     fn internal(&mut self, now: Timestamp, operation: Operation) -> ResultCode {
         let request = operation.request(RequestId::NONE);
-        let admitted = Admitted { request, role: Role::System, actor: 0, received: now };
-        match decide(&self.state, now, &admitted) {
-            Decision::Record(record) => {
-                self.append(&record);
-                record.result
-            }
-            Decision::Answer(_) => unreachable!("what the ledger does itself has no id and needs no room"),
-        }
+        let admitted = Admitted { request, role: Role::System, actor: 0, grant: 0, received: now };
+        let decision = decide(&self.state, now, &admitted);
+        let head = decision.records().first();
+        let code = head.map_or_else(
+            || unreachable!("what the ledger does itself has no id and needs no room"),
+            |head| head.result,
+        );
+        self.append(slice::from_ref(&decision));
+        code
     }
 
-    fn append(&mut self, record: &Record) -> Lsn {
-        let lsn = self.state.next_lsn();
-        // Applied first: a record that the ledger itself refuses must never reach the log, which could not be
-        // replayed any more. Nobody sees the books before the log is durable.
-        if let Err(fault) = self.state.apply(lsn, record) {
-            panic!("the ledger refused its own record {lsn}: {fault}");
+    /// Applies and appends the records of decisions that belong together, as one run; gives the last of them.
+    fn append(&mut self, decisions: &[Decision]) -> Lsn {
+        let first = self.state.next_lsn();
+        let mut last = Lsn::NONE;
+        self.run.clear();
+        for record in decisions.iter().flat_map(Decision::records) {
+            last = self.state.next_lsn();
+            // Applied first: a record that the ledger itself refuses must never reach the log, which could not be
+            // replayed any more. Nobody sees the books before the log is durable.
+            if let Err(fault) = self.state.apply(last, record) {
+                panic!("the ledger refused its own record {last}: {fault}");
+            }
+            self.run.push(record.to_bytes());
+            self.counts.records += 1;
+            self.counts.refused += u64::from(!record.result.is_executed());
         }
-        let appended = self.writer.append(&record.to_bytes());
+        let appended = self.writer.append_linked(&self.run);
         assert_eq!(
             appended.map(|lsn| lsn.0),
-            Ok(lsn.0),
+            Ok(first.0),
             "room was looked at before, and positions go together"
         );
-        self.counts.records += 1;
-        self.counts.refused += u64::from(!record.result.is_executed());
-        lsn
+        last
     }
+}
+
+/// What a ticket asks of the ledger, if anything.
+const fn operation(ticket: &Ticket) -> Option<&cage_engine::Request> {
+    match &ticket.item {
+        Item::Operation(admitted) => Some(&admitted.request),
+        Item::Read(_) | Item::Refused(_) => None,
+    }
+}
+
+/// How many records a ticket can become.
+fn records_max(ticket: &Ticket) -> usize {
+    operation(ticket).map_or(0, |request| records_max_of(request.kind))
+}
+
+/// How many records an operation of this kind can become: the movements that one has no room for stand in others.
+const fn records_max_of(kind: OperationKind) -> usize {
+    let records = kind.spec().legs.len().div_ceil(RECORD_LEGS_MAX);
+    if records == 0 { 1 } else { records }
 }
 
 /// How a log ended.
@@ -269,4 +312,16 @@ pub struct Closed {
     pub last: Lsn,
     /// What was done since the start.
     pub counts: Counts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::RECORDS_PER_ITEM_MAX;
+
+    #[test]
+    fn no_operation_becomes_more_records_than_a_batch_leaves_room_for() {
+        let most = OperationKind::ALL.iter().map(|kind| records_max_of(*kind)).max();
+        assert_eq!(most, Some(RECORDS_PER_ITEM_MAX));
+    }
 }

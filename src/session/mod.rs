@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::certs::Identity;
 use crate::limits::{HELLO_TIME_MAX, IN_FLIGHT_PER_CONNECTION_MAX};
 use crate::sequencer::inbox::Inbox;
+use crate::tokens::Tokens;
 
 pub use hello::Greeting;
 pub use stream::StreamEnd;
@@ -27,6 +28,8 @@ pub trait Host {
     fn inbox(&self) -> &Inbox;
     /// The time at which bytes arrive.
     fn now(&self) -> Timestamp;
+    /// What session tokens are checked with.
+    fn tokens(&self) -> &Tokens;
     /// What a client is told first, or why it is turned away.
     ///
     /// # Errors

@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use cage_protocol::{CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, frame};
+use cage_protocol::{CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, OpenSession, frame};
 use quinn::{RecvStream, SendStream};
 use tokio::sync::Notify;
 
 use super::{Ended, Host, Session};
-use crate::admission::{Ticket, admit};
+use crate::admission::{Ticket, admit, admit_session};
 use crate::limits::READ_BYTES;
 use crate::sequencer::inbox::Batch;
 
@@ -149,9 +149,14 @@ impl Unread {
                 Err(fault) => break Some(Ended::at(fault)),
             };
             match frame.kind {
-                FrameKind::Requests => {
-                    tickets.extend(frame.items().map(|item| admit(item, &session.identity, received)));
-                }
+                FrameKind::Requests => admit(&frame, &session.identity, received, &mut tickets),
+                FrameKind::OpenSession => match OpenSession::from_bytes(frame.items) {
+                    Some(asked) => {
+                        let ticket = admit_session(&asked, &session.identity, host.tokens(), received);
+                        tickets.push(ticket);
+                    }
+                    None => break Some(Ended::new(CloseCode::FrameMalformed, "this opens no session")),
+                },
                 FrameKind::Hello => {
                     break Some(Ended::new(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning()));
                 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use cage_client::{Client, Config, Credentials, permanent_key};
 use cage_engine::{
     Amount, AssetCode, AssetId, CallerId, Expiry, GameId, Operation, PlayerClass, PlayerId, RequestId, Role,
-    SessionId, Timestamp,
+    Rule, SessionId, Timestamp,
 };
 
 use super::{Ledger, SOON};
@@ -26,6 +26,10 @@ impl Casino {
         let operator = client(ledger, Role::Operator).await;
         let code = AssetCode::new("CHIP").expect("a code");
         let asset = operator.open_asset(code, 2, true, BOUND).await.expect("an asset");
+        for rule in [Rule::TransfersInBrand, Rule::TransfersInJurisdiction] {
+            let allowed = operator.submit(Operation::SetRule { rule, scope: 1, value: 1 }).await;
+            allowed.expect("transfers are allowed");
+        }
         let opened: Vec<_> = (0..players)
             .map(|number| operator.open_player(CallerId(u128::from(number) + 1), 1, 1, PlayerClass::Real))
             .collect();
@@ -61,6 +65,8 @@ impl Casino {
             asset: self.asset,
             amount: Amount(amount),
             chain: 1,
+            locked: None,
+            turnover: Amount::ZERO,
         }
     }
 
@@ -82,6 +88,7 @@ impl Casino {
             payout_max: Amount(payout_max),
             game: GameId::new(7, 1),
             session: SessionId::default(),
+            round: None,
             expiry: Expiry::Never,
         }
     }

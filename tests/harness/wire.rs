@@ -185,7 +185,7 @@ pub(crate) fn requests(items: &[[u8; WIRE_REQUEST_BYTES]]) -> Vec<u8> {
 
 /// The item of an operation.
 pub(crate) fn operation_item(tag: u64, id: RequestId, operation: &Operation) -> [u8; WIRE_REQUEST_BYTES] {
-    Ask::Operation(operation.request(id)).to_bytes(tag)
+    Ask::operation(operation.request(id)).to_bytes(tag)
 }
 
 /// The item of a read.

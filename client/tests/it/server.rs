@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cage_client::engine::{
     Admitted, Amount, Answer, AssetCode, AssetId, CallerId, Decision, Lsn, Operation, PlayerClass, PlayerId,
-    Record, RequestId, ResultCode, Role, Settings, State, Timestamp, decide,
+    Record, RequestId, ResultCode, Role, Rule, Settings, State, Timestamp, decide, decide_group,
 };
 use cage_client::protocol::{
     Ask, Asked, CloseCode, Frame, FrameKind, Hello, Read, Reply, VERSION, Watermark, Welcome, frame,
@@ -77,7 +77,7 @@ impl Ledger {
             connections_lost: 0,
         };
         let settings = Settings { ids_capacity: 1 << 16, ids_retention_millis: 0, ..Settings::DEFAULT };
-        ledger.decide(Role::System, Operation::Configure(settings), RequestId::NONE);
+        ledger.decide(Role::System, Operation::Configure { settings }, RequestId::NONE);
         ledger
     }
 
@@ -87,13 +87,23 @@ impl Ledger {
         let code = AssetCode::new("EUR").unwrap();
         let asset = Operation::OpenAsset { code, scale: 2, transfers: true, amount_max: Amount(1 << 60) };
         ledger.decide(Role::Operator, asset, ledger.id());
+        for rule in [Rule::TransfersInBrand, Rule::TransfersInJurisdiction] {
+            ledger.decide(Role::Operator, Operation::SetRule { rule, scope: 1, value: 1 }, ledger.id());
+        }
         for index in 0..count {
             let caller_id = CallerId(u128::from(index) + 1);
             let open =
                 Operation::OpenPlayer { caller_id, brand: 1, jurisdiction: 1, class: PlayerClass::Real };
             ledger.decide(Role::Frontend, open, ledger.id());
             let player = PlayerId::from_index(index);
-            let deposit = Operation::DepositCredit { player, asset: ASSET, amount: FUNDS, chain: 1 };
+            let deposit = Operation::DepositCredit {
+                player,
+                asset: ASSET,
+                amount: FUNDS,
+                chain: 1,
+                locked: None,
+                turnover: Amount::ZERO,
+            };
             ledger.decide(Role::Cashier, deposit, ledger.id());
         }
         ledger
@@ -121,31 +131,54 @@ impl Ledger {
     }
 
     fn decide(&mut self, role: Role, operation: Operation, id: RequestId) {
-        let reply = self.answer(0, &Ask::Operation(operation.request(id)), role);
+        let reply = self.answer(0, &Ask::operation(operation.request(id)), role);
         assert_eq!(reply.result, ResultCode::Done, "{operation:?}");
     }
 
     fn answer(&mut self, tag: u64, ask: &Ask, role: Role) -> Reply {
         let now = now().max(self.state.clock());
-        let request = match *ask {
-            Ask::Operation(request) => request,
+        let (request, grant) = match *ask {
+            Ask::Operation { request, grant } => (request, grant),
             Ask::Read(read) => return self.read(tag, read),
         };
         if !request.kind.spec().roles.contains(role) {
             return Reply::without_record(tag, ResultCode::RoleNotAllowed);
         }
-        match decide(&self.state, now, &Admitted { request, role, actor: 0, received: now }) {
-            Decision::Record(record) => {
-                let lsn = self.state.next_lsn();
-                self.state.apply(lsn, &record).unwrap();
-                self.records.push(record);
-                Reply::of_record(tag, lsn, &record, false)
-            }
+        let admitted = Admitted { request, role, actor: 0, grant, received: now };
+        let decision = decide(&self.state, now, &admitted);
+        self.carry_out(tag, &decision)
+    }
+
+    /// The answers to a group: all of it or nothing.
+    fn answer_group(&mut self, group: &[Asked], role: Role) -> Vec<Reply> {
+        let now = now().max(self.state.clock());
+        let members: Vec<_> = group
+            .iter()
+            .map(|asked| match asked.ask {
+                Ok(Ask::Operation { request, grant }) => {
+                    Admitted { request, role, actor: 0, grant, received: now }
+                }
+                other => panic!("{other:?} in a group"),
+            })
+            .collect();
+        let decisions = decide_group(&mut self.state, now, &members);
+        group.iter().zip(&decisions).map(|(asked, decision)| self.carry_out(asked.tag, decision)).collect()
+    }
+
+    fn carry_out(&mut self, tag: u64, decision: &Decision) -> Reply {
+        let lsn = self.state.next_lsn();
+        for record in decision.records() {
+            self.state.apply(self.state.next_lsn(), record).unwrap();
+            self.records.push(*record);
+        }
+        match decision {
+            Decision::Record(record) => Reply::of_record(tag, lsn, record, false),
+            Decision::Records(records) => Reply::of_record(tag, lsn, &records[0], false),
             Decision::Answer(Answer::Same(lsn)) => {
-                Reply::of_record(tag, lsn, &self.records[lsn.0 as usize - 1], true)
+                Reply::of_record(tag, *lsn, &self.records[lsn.0 as usize - 1], true)
             }
             Decision::Answer(Answer::Conflict(_)) => Reply::without_record(tag, ResultCode::IdConflict),
-            Decision::Answer(Answer::Not(code)) => Reply::without_record(tag, code),
+            Decision::Answer(Answer::Not(code)) => Reply::without_record(tag, *code),
         }
     }
 
@@ -159,6 +192,7 @@ impl Ledger {
                 let sums = self.state.asset(asset).unwrap();
                 (0, asset, sums.players_total, sums.house_total)
             }
+            Read::Purse { .. } | Read::Session { .. } => panic!("nobody reads that here"),
         };
         let reply = Reply::without_record(tag, ResultCode::Done);
         let (available, reserved) = (Some(available), Some(reserved));
@@ -351,19 +385,24 @@ fn treat(ledger: &mut Ledger, frame: &Frame<'_>, role: Role, unanswered: &Mutex<
     *unanswered += count;
     ledger.unanswered_max = ledger.unanswered_max.max(*unanswered);
     let mut replies = Vec::new();
-    for item in frame.items() {
-        let asked = Asked::from_bytes(item);
-        let treatment = (ledger.script)(&asked);
-        let ask = asked.ask.unwrap();
-        match treatment {
-            Treatment::Answer => replies.push(ledger.answer(asked.tag, &ask, role)),
+    let asked: Vec<_> = frame.items().map(Asked::from_bytes).collect();
+    for run in asked.chunk_by(|asked, _| asked.linked) {
+        let decide = |ledger: &mut Ledger| match run {
+            [asked] => vec![ledger.answer(asked.tag, &asked.ask.unwrap(), role)],
+            group => ledger.answer_group(group, role),
+        };
+        // A group is treated as its first request is.
+        match (ledger.script)(&run[0]) {
+            Treatment::Answer => replies.extend(decide(ledger)),
             Treatment::DecideAndDie => {
-                ledger.answer(asked.tag, &ask, role);
+                decide(ledger);
                 return None;
             }
             Treatment::Die => return None,
             Treatment::Swallow => {}
-            Treatment::Say(code) => replies.push(Reply::without_record(asked.tag, code)),
+            Treatment::Say(code) => {
+                replies.extend(run.iter().map(|asked| Reply::without_record(asked.tag, code)));
+            }
         }
     }
     *unanswered -= replies.len();

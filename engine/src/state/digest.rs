@@ -7,24 +7,100 @@ use alloc::vec::Vec;
 
 use super::State;
 use super::players::PURSES;
+use super::rows::Stage;
 use crate::account::AccountId;
+use crate::amount::Amount;
+use crate::field::{LockReason, Rule};
+use crate::id::{AssetId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
 use crate::operation::Settings;
+use crate::role::Role;
+use crate::time::Timestamp;
 
-struct Hasher(blake3::Hasher);
+/// The digest in the making.
+#[derive(Debug)]
+pub(crate) struct Hasher(blake3::Hasher);
 
 impl Hasher {
-    fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.0.update(&value.to_le_bytes());
     }
 
-    fn u128(&mut self, value: u128) {
+    pub(crate) fn u128(&mut self, value: u128) {
         self.0.update(&value.to_le_bytes());
     }
 
     /// Tables are told apart by name and length, so that no two states share their bytes.
-    fn table(&mut self, name: &str, len: u64) {
+    pub(crate) fn table(&mut self, name: &str, len: u64) {
         self.0.update(name.as_bytes());
         self.u64(len);
+    }
+}
+
+/// What a digest can take in.
+pub(crate) trait Fed {
+    fn feed(&self, hasher: &mut Hasher);
+}
+
+macro_rules! fed {
+    ($(|$value:ident: $type:ty| $number:expr;)+) => {$(
+        impl Fed for $type {
+            fn feed(&self, hasher: &mut Hasher) {
+                let $value = self;
+                hasher.u64(u64::from($number));
+            }
+        }
+    )+};
+}
+
+fed! {
+    |value: bool| *value;
+    |value: u32| *value;
+    |value: u64| *value;
+    |value: Lsn| value.0;
+    |value: PlayerId| value.number();
+    |value: AssetId| value.0;
+    |value: GameId| value.0;
+    |value: SessionId| value.0;
+    |value: Timestamp| value.0;
+    |value: LockReason| *value as u8;
+    |value: Rule| *value as u16;
+    |value: Role| *value as u8;
+    |value: Stage| *value as u8;
+}
+
+macro_rules! fed_wide {
+    ($(|$value:ident: $type:ty| $number:expr;)+) => {$(
+        impl Fed for $type {
+            fn feed(&self, hasher: &mut Hasher) {
+                let $value = self;
+                hasher.u128($number);
+            }
+        }
+    )+};
+}
+
+fed_wide! {
+    |value: u128| *value;
+    |value: RequestId| value.0;
+    |value: Reference| value.0;
+    |value: Amount| value.0;
+}
+
+impl Fed for Option<Timestamp> {
+    fn feed(&self, hasher: &mut Hasher) {
+        hasher.u64(self.map_or(0, |at| at.0));
+    }
+}
+
+impl Fed for [u8; 32] {
+    fn feed(&self, hasher: &mut Hasher) {
+        hasher.0.update(self);
+    }
+}
+
+impl<const N: usize> Fed for [u128; N] {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.iter().for_each(|word| hasher.u128(*word));
     }
 }
 
@@ -39,7 +115,9 @@ impl State {
         self.digest_assets(&mut hasher);
         self.digest_players(&mut hasher);
         self.digest_house(&mut hasher);
-        self.digest_holds(&mut hasher);
+        self.rows.digest(&mut hasher);
+        hasher.u64(u64::from(self.last_session.0));
+        hasher.u64(self.last_grant);
         self.digest_ids(&mut hasher);
         *hasher.0.finalize().as_bytes()
     }
@@ -70,6 +148,7 @@ impl State {
             hasher.u128(player.caller_id.0);
             let facts = u64::from(player.brand) << 32 | u64::from(player.jurisdiction) << 8;
             hasher.u64(facts | player.class as u64);
+            hasher.u64(u64::from(player.reason) << 8 | player.status as u64);
             hasher.u64(self.players.latest(id).0);
             holdings.clear();
             holdings.extend(self.players.holdings(id));
@@ -90,22 +169,6 @@ impl State {
         for (account, held) in accounts {
             hasher.u64(account.0);
             hasher.0.update(&held.0.to_le_bytes());
-        }
-    }
-
-    fn digest_holds(&self, hasher: &mut Hasher) {
-        let mut holds: Vec<_> = self.holds.iter().collect();
-        holds.sort_unstable_by_key(|hold| hold.id);
-        hasher.table("holds", holds.len() as u64);
-        for hold in holds {
-            hasher.u128(hold.id.0);
-            hasher.u64(hold.opened.0);
-            hasher.u64(hold.player.number());
-            hasher.u64(u64::from(hold.asset.0) << 32 | u64::from(hold.game.0));
-            hasher.u64(hold.deadline.map_or(0, |deadline| deadline.0));
-            hasher.u128(hold.remaining.0);
-            hasher.u128(hold.payout_left.0);
-            hasher.u64(u64::from(hold.settled_in_part));
         }
     }
 

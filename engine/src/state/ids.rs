@@ -7,21 +7,62 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::index::{Index, hash};
-use crate::id::{Lsn, RequestId};
+use super::index::{Index, fold, hash};
+use crate::id::{AssetId, GameId, Lsn, PlayerId, RequestId};
 use crate::time::Timestamp;
 
-/// How a hold ended.
+/// How something came to its end: a hold, a bet, a round, a withdrawal, free rounds, a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All of its stake was taken.
+    /// It took its course: all stake was taken, the round was closed, it was paid.
     Settled = 1,
-    /// It was cancelled.
+    /// It was cancelled, rolled back or voided.
     Cancelled = 2,
     /// Its deadline passed.
     Expired = 3,
     /// It was cancelled before it was opened.
     Tombstone = 4,
+    /// The bet was refused.
+    Refused = 5,
+}
+
+impl Ending {
+    const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Settled,
+            2 => Self::Cancelled,
+            3 => Self::Expired,
+            4 => Self::Tombstone,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// What is remembered of something that ended: how, and as much of a bet as tells a repeat from a conflict, and a
+/// late win of its own from a stranger's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) how: Ending,
+    pub(crate) traces: Traces,
+    pub(crate) lsn: Lsn,
+}
+
+/// A few bits of a bet. Mistaking two for one another would take a digest's luck, and moves no stranger's money: a
+/// repeat is only answered, and a late win names its player itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traces {
+    /// Of the digest of what was asked, without the id.
+    pub(crate) content: u32,
+    /// Of player, asset and provider; 24 bits.
+    pub(crate) owner: u32,
+}
+
+impl Traces {
+    pub(crate) const fn of(content: u64, player: PlayerId, asset: AssetId, game: GameId) -> Self {
+        let place = (asset.0 as u64) << 16 | game.provider() as u64;
+        let owner = fold(player.number() ^ 0x452_821e_638d_0137, place ^ 0xbe54_66cf_34e9_0c6c);
+        Self { content: content as u32, owner: owner as u32 & 0xff_ffff }
+    }
 }
 
 /// What is remembered of a request.
@@ -31,15 +72,32 @@ pub(crate) struct Remembered {
     pub(crate) lsn: Lsn,
 }
 
-/// A request and the ending of a hold may be remembered under the same id, as two different facts.
+/// What a fact is about. Different things may have the same key, and are remembered side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Space {
+pub(crate) enum Space {
+    /// How a request was answered.
     Request = 0,
-    Ending = 1,
+    /// How a hold ended.
+    Hold = 1,
+    /// How a withdrawal ended.
+    Withdrawal = 2,
+    /// How free rounds ended.
+    Freeround = 3,
+    /// How a round ended.
+    Round = 4,
+    /// How a provider's transaction was answered.
+    Reference = 5,
+    /// How a provider's bet or win ended.
+    Wager = 6,
+    /// How a proposal ended.
+    Adjustment = 7,
 }
 
+/// The spaces up to this one have request ids as keys, with a time in them; the others digests, with none.
+const LAST_TIMED: u64 = Space::Freeround as u64;
+
 /// 32 bytes: id (two words), digest or ending, then the LSN with the space in its upper bits.
-type Entry = [u64; 4];
+pub(crate) type Entry = [u64; 4];
 
 const SPACE_SHIFT: u32 = 56;
 const LSN_MASK: u64 = (1 << SPACE_SHIFT) - 1;
@@ -109,28 +167,12 @@ impl Ids {
         ((position / self.block_len) % self.block_times.len() as u64) as usize
     }
 
-    /// How a request of this id was answered.
-    pub(crate) fn request(&self, id: RequestId) -> Option<Remembered> {
-        let entry = self.find(id, Space::Request)?;
-        Some(Remembered { digest: entry[2], lsn: Lsn(entry[3] & LSN_MASK) })
-    }
-
-    /// How the hold of this id ended.
-    pub(crate) fn ending(&self, hold: RequestId) -> Option<Ending> {
-        match self.find(hold, Space::Ending)?[2] {
-            1 => Some(Ending::Settled),
-            2 => Some(Ending::Cancelled),
-            3 => Some(Ending::Expired),
-            _ => Some(Ending::Tombstone),
-        }
-    }
-
-    pub(crate) fn remember_request(&mut self, id: RequestId, digest: u64, lsn: Lsn, now: Timestamp) {
-        self.push(entry(id, Space::Request, digest, lsn), now);
-    }
-
-    pub(crate) fn remember_ending(&mut self, hold: RequestId, ending: Ending, lsn: Lsn, now: Timestamp) {
-        self.push(entry(hold, Space::Ending, ending as u64, lsn), now);
+    pub(crate) fn find(&self, id: RequestId, space: Space) -> Option<&Entry> {
+        let row = self.index.find(self.hash(id), |row| {
+            let entry = &self.entries[row as usize];
+            entry_id(entry) == id && entry_space(entry) == space as u64
+        })?;
+        self.entries.get(row as usize)
     }
 
     /// Whether `needed` more facts can be remembered at `now` without forgetting a young one.
@@ -164,15 +206,7 @@ impl Ids {
         (block_start < self.head).then(|| Timestamp(self.block_times[self.block_place(block_start)]))
     }
 
-    fn find(&self, id: RequestId, space: Space) -> Option<&Entry> {
-        let row = self.index.find(self.hash(id), |row| {
-            let entry = &self.entries[row as usize];
-            entry_id(entry) == id && entry_space(entry) == space
-        })?;
-        self.entries.get(row as usize)
-    }
-
-    fn push(&mut self, entry: Entry, now: Timestamp) {
+    pub(crate) fn push(&mut self, entry: Entry, now: Timestamp) {
         if self.head - self.tail == self.capacity() {
             self.forget_oldest();
         }
@@ -193,7 +227,9 @@ impl Ids {
         let there = self.index.remove(self.hash(id), place as u32);
         debug_assert!(there, "every remembered fact is in the index");
         // A forgotten tombstone counts too: the bet that it forbids may still be under way.
-        self.horizon = self.horizon.max(id.time());
+        if entry_space(&entry) <= LAST_TIMED {
+            self.horizon = self.horizon.max(id.time());
+        }
         self.tail += 1;
     }
 
@@ -228,14 +264,38 @@ impl Ids {
     }
 }
 
+pub(crate) const fn answered_entry(id: RequestId, space: Space, digest: u64, lsn: Lsn) -> Entry {
+    entry(id, space, digest, lsn)
+}
+
+pub(crate) const fn ending_entry(id: RequestId, space: Space, ended: &Ended) -> Entry {
+    let Traces { content, owner } = ended.traces;
+    let fact = ended.how as u64 | (owner as u64) << 8 | (content as u64) << 32;
+    entry(id, space, fact, ended.lsn)
+}
+
 const fn entry(id: RequestId, space: Space, fact: u64, lsn: Lsn) -> Entry {
     [id.0 as u64, (id.0 >> 64) as u64, fact, (lsn.0 & LSN_MASK) | ((space as u64) << SPACE_SHIFT)]
 }
 
-const fn entry_id(entry: &Entry) -> RequestId {
+pub(crate) const fn entry_id(entry: &Entry) -> RequestId {
     RequestId(entry[0] as u128 | (entry[1] as u128) << 64)
 }
 
-const fn entry_space(entry: &Entry) -> Space {
-    if entry[3] >> SPACE_SHIFT == 0 { Space::Request } else { Space::Ending }
+pub(crate) const fn entry_space(entry: &Entry) -> u64 {
+    entry[3] >> SPACE_SHIFT
+}
+
+/// What an entry says of a request.
+pub(crate) const fn remembered(entry: &Entry) -> Remembered {
+    Remembered { digest: entry[2], lsn: Lsn(entry[3] & LSN_MASK) }
+}
+
+/// What an entry says of something that ended.
+pub(crate) const fn ended(entry: &Entry) -> Ended {
+    Ended {
+        how: Ending::from_number(entry[2] as u8),
+        traces: Traces { content: (entry[2] >> 32) as u32, owner: (entry[2] >> 8) as u32 & 0xff_ffff },
+        lsn: Lsn(entry[3] & LSN_MASK),
+    }
 }

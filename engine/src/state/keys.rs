@@ -6,7 +6,7 @@ use super::index::{Growing, hash};
 use crate::id::{Lsn, RequestId};
 
 /// How many keys can be kept: the number of rows that an index can name.
-pub(crate) const KEYS_MAX: usize = 1 << 28;
+pub(crate) const KEYS_MAX: usize = 1 << 27;
 
 #[derive(Debug)]
 pub(crate) struct Keys {

@@ -2,31 +2,47 @@
 
 mod chunked;
 mod digest;
-mod holds;
 mod house;
 mod ids;
 mod index;
 mod keys;
 mod players;
+mod rows;
+mod store;
+mod switches;
+mod table;
 
 use alloc::vec::Vec;
 
-pub(crate) use holds::Holds;
+pub(crate) use digest::{Fed, Hasher};
 pub(crate) use house::House;
-pub(crate) use ids::{Ids, Remembered};
+pub(crate) use ids::{Ended, Ids, Remembered, Space, Traces};
 pub(crate) use index::fold;
 pub(crate) use keys::Keys;
-pub(crate) use players::Players;
+pub(crate) use players::{Gates, Players};
+pub(crate) use rows::{
+    TRANSACTIONS_KEPT, address_key, chain_key, disabled_key, exposure_key, grant_key, locked_key,
+    player_asset, rule_key,
+};
+pub(crate) use store::{Rows, Scratch};
+pub(crate) use switches::Switches;
+pub(crate) use table::{Row, Sort};
 
-pub use holds::Hold;
 pub use ids::Ending;
 pub use players::Player;
+pub use rows::{
+    Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
+    Locked, Pool, Rate, Round, RuleRow, Session, Stage, Token, Turnover, VoidOrder, Wager, Withdrawal,
+};
 
 use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
-use crate::id::{AssetId, CallerId, Lsn, PlayerId, RequestId};
-use crate::operation::{AssetCode, Settings};
+use crate::field::{LockReason, Rule};
+use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
+use crate::limits::{LIMIT_MAX, Starts};
+use crate::operation::{AssetCode, Operation, Settings};
 use crate::request::Request;
+use crate::role::Role;
 use crate::time::Timestamp;
 
 /// The greatest number of assets in one ledger.
@@ -58,6 +74,14 @@ pub struct Balances {
     pub reserved: Balance,
 }
 
+/// The state that a round, a session and a limit take when no rule says otherwise.
+const ROUND_AGE_MILLIS: u64 = 48 * 3_600 * 1_000;
+const SESSIONS_MAX: u64 = 1 << 20;
+const RECONSIDER_MILLIS: u64 = 24 * 3_600 * 1_000;
+
+/// What a price counts: billionths of the reference asset's smallest unit.
+const PRICE_UNIT: u128 = 1_000_000_000;
+
 /// The ledger.
 #[derive(Debug)]
 pub struct State {
@@ -67,9 +91,14 @@ pub struct State {
     pub(crate) assets: Vec<Asset>,
     pub(crate) players: Players,
     pub(crate) house: House,
-    pub(crate) holds: Holds,
+    pub(crate) rows: Rows,
+    pub(crate) switches: Switches,
     pub(crate) ids: Option<Ids>,
     pub(crate) keys: Keys,
+    pub(crate) last_session: SessionId,
+    pub(crate) last_grant: u64,
+    /// While a group is tried: how to take it back.
+    pub(crate) scratch: Option<Scratch>,
     pub(crate) seed: u64,
 }
 
@@ -85,9 +114,13 @@ impl State {
             assets: Vec::new(),
             players: Players::new(seed),
             house: House::new(),
-            holds: Holds::new(seed),
+            rows: Rows::new(seed),
+            switches: Switches::new(),
             ids: None,
             keys: Keys::new(seed),
+            last_session: SessionId::NONE,
+            last_grant: 0,
+            scratch: None,
             seed,
         }
     }
@@ -153,36 +186,303 @@ impl State {
     /// An open hold.
     #[must_use]
     pub fn hold(&self, id: RequestId) -> Option<&Hold> {
-        self.holds.get(id)
+        self.row(id.0)
     }
 
     /// All open holds, in no particular order.
     pub fn holds(&self) -> impl Iterator<Item = &Hold> {
-        self.holds.iter()
+        self.rows.holds.iter()
     }
 
     /// How many holds are open.
     #[must_use]
     pub const fn hold_count(&self) -> usize {
-        self.holds.len()
+        self.rows.holds.len()
+    }
+
+    /// A provider's bet or win in an open round.
+    #[must_use]
+    pub fn wager(&self, key: Reference) -> Option<&Wager> {
+        self.row(key.0)
+    }
+
+    /// All of them, in no particular order.
+    pub fn wagers(&self) -> impl Iterator<Item = &Wager> {
+        self.rows.wagers.iter()
+    }
+
+    /// An open round.
+    #[must_use]
+    pub fn round(&self, key: Reference) -> Option<&Round> {
+        self.row(key.0)
+    }
+
+    /// All open rounds, in no particular order.
+    pub fn rounds(&self) -> impl Iterator<Item = &Round> {
+        self.rows.rounds.iter()
+    }
+
+    /// A session whose time has not come.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<&Session> {
+        self.row(u128::from(session.0))
+    }
+
+    /// Whether a session was opened and neither revoked nor ended by time.
+    #[must_use]
+    pub fn is_session_open(&self, session: SessionId) -> bool {
+        self.session(session).is_some_and(|session| !session.revoked)
+    }
+
+    /// All open sessions and those that were revoked before their time, in no particular order.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.rows.sessions.iter()
+    }
+
+    /// The session that was opened for a token, while it is open.
+    #[must_use]
+    pub fn session_of(&self, token: Reference) -> Option<SessionId> {
+        self.row::<Token>(token.0).map(|row| row.session)
+    }
+
+    /// A player's limits; none if the player never had any.
+    #[must_use]
+    pub fn limits(&self, player: PlayerId) -> Option<&Limits> {
+        self.row(u128::from(player.number()))
+    }
+
+    /// How much a player has to wager before a withdrawal.
+    #[must_use]
+    pub fn turnover(&self, player: PlayerId, asset: AssetId) -> Amount {
+        self.row::<Turnover>(player_asset(player, asset)).map_or(Amount::ZERO, |row| row.left)
+    }
+
+    /// How much of a player's money is locked for a reason.
+    #[must_use]
+    pub fn locked(&self, player: PlayerId, asset: AssetId, reason: LockReason) -> Amount {
+        self.row::<Locked>(locked_key(player, asset, reason)).map_or(Amount::ZERO, |row| row.amount)
+    }
+
+    /// A withdrawal under way.
+    #[must_use]
+    pub fn withdrawal(&self, id: RequestId) -> Option<&Withdrawal> {
+        self.row(id.0)
+    }
+
+    /// All withdrawals under way, in no particular order.
+    pub fn withdrawals(&self) -> impl Iterator<Item = &Withdrawal> {
+        self.rows.withdrawals.iter()
+    }
+
+    /// A correction that waits for approval.
+    #[must_use]
+    pub fn adjustment(&self, id: RequestId) -> Option<&Adjustment> {
+        self.row(id.0)
+    }
+
+    /// Free rounds that a player has.
+    #[must_use]
+    pub fn freeround(&self, id: RequestId) -> Option<&Freeround> {
+        self.row(id.0)
+    }
+
+    /// An order to void.
+    #[must_use]
+    pub fn void_order(&self, id: RequestId) -> Option<&VoidOrder> {
+        self.row(id.0)
+    }
+
+    /// What a deposit was, and how much of it was taken back.
+    #[must_use]
+    pub fn deposit(&self, key: RequestId) -> Option<&Deposit> {
+        self.row(key.0)
+    }
+
+    /// What the open bets on a game can pay together.
+    #[must_use]
+    pub fn exposure(&self, game: GameId, asset: AssetId) -> Amount {
+        self.row::<Exposure>(exposure_key(game, asset)).map_or(Amount::ZERO, |row| row.open)
+    }
+
+    /// What a rule says; none if it is not set.
+    #[must_use]
+    pub fn rule(&self, rule: Rule, scope: u64) -> Option<u128> {
+        if !self.switches.any(rule) {
+            return None;
+        }
+        self.row::<RuleRow>(rule_key(rule, scope)).map(|row| row.value)
+    }
+
+    /// The number of the latest grant for a provider or a chain; 0 = there never was one.
+    #[must_use]
+    pub fn granted(&self, role: Role, venue: u32) -> u64 {
+        self.row::<Granted>(grant_key(role, venue)).map_or(0, |row| row.number)
+    }
+
+    /// Whether new wagers on a game are stopped; the game 0 stands for all.
+    #[must_use]
+    pub fn is_disabled(&self, game: GameId) -> bool {
+        self.rows.disabled.len() > 0 && self.row::<DisabledGame>(disabled_key(game)).is_some()
+    }
+
+    /// A player's current address on a chain, by its number.
+    #[must_use]
+    pub fn address(&self, player: PlayerId, chain: u32) -> Option<u32> {
+        self.row::<Address>(address_key(player, chain)).map(|row| row.index)
+    }
+
+    /// What a jackpot has collected in less than a smallest unit, in millionths of it.
+    #[must_use]
+    pub fn pool_remainder(&self, pool: u32, asset: AssetId) -> u32 {
+        let key = Pool { pool, asset, remainder: 0 }.key();
+        self.row::<Pool>(key).map_or(0, |row| row.remainder)
+    }
+
+    /// What one whole unit of an asset is worth, in billionths of the reference asset's smallest unit, as published.
+    #[must_use]
+    pub fn price(&self, asset: AssetId) -> Option<Amount> {
+        self.row::<Rate>(u128::from(asset.0)).map(|row| row.price)
+    }
+
+    /// How many of an asset's smallest units make a whole one.
+    fn whole(&self, asset: AssetId) -> u128 {
+        let scale = self.asset(asset).map_or(0, |asset| u32::from(asset.scale));
+        10_u128.saturating_pow(scale)
+    }
+
+    /// What an amount is worth, in billionths of the reference asset's smallest unit, rounded down. The outer nothing:
+    /// there is no price; the inner one: it cannot be counted.
+    pub(crate) fn worth(&self, asset: AssetId, amount: Amount) -> Option<Option<u128>> {
+        if self.reference_asset() == Some(asset) {
+            return Some(amount.0.checked_mul(PRICE_UNIT));
+        }
+        let price = self.price(asset)?;
+        Some(crate::wide::mul_div(amount.0, price.0, self.whole(asset)))
+    }
+
+    /// How much of an asset is worth so many billionths of the reference asset's smallest unit, rounded down.
+    pub(crate) fn bought(&self, asset: AssetId, worth: u128) -> Option<Option<u128>> {
+        if self.reference_asset() == Some(asset) {
+            return Some(Some(worth / PRICE_UNIT));
+        }
+        let price = self.price(asset)?;
+        Some(crate::wide::mul_div(worth, self.whole(asset), price.0))
+    }
+
+    /// The asset that limits count in.
+    #[must_use]
+    pub fn reference_asset(&self) -> Option<AssetId> {
+        self.rule(Rule::ReferenceAsset, 0).map(|number| AssetId(number as u16))
+    }
+
+    /// What an amount is worth in the reference asset, rounded up; nothing if there is no price. What is more than can
+    /// be counted is over every limit.
+    pub(crate) fn value(&self, asset: AssetId, amount: Amount) -> Option<u64> {
+        let value = if self.reference_asset() == Some(asset) {
+            Some(amount.0)
+        } else {
+            // Rounding up twice is rounding up once.
+            let price = self.price(asset)?;
+            let billionths = crate::wide::mul_div_up(amount.0, price.0, self.whole(asset));
+            billionths.map(|billionths| billionths.div_ceil(PRICE_UNIT))
+        };
+        let counted = value.and_then(|value| u64::try_from(value).ok());
+        Some(counted.filter(|value| *value <= LIMIT_MAX).unwrap_or(u64::MAX))
+    }
+
+    /// The days, weeks and months of a player's brand that `time` lies in.
+    pub(crate) fn starts(&self, player: PlayerId, time: Timestamp) -> Starts {
+        let brand = self.players.gates(player).map_or(0, |gates| gates.brand);
+        let begins = self.rule(Rule::DayBegins, u64::from(brand)).unwrap_or(0);
+        Starts::of(time, begins as u16)
+    }
+
+    pub(crate) fn round_age_millis(&self) -> u64 {
+        self.rule(Rule::RoundAgeMax, 0).map_or(ROUND_AGE_MILLIS, |value| value as u64)
+    }
+
+    pub(crate) fn sessions_max(&self) -> u64 {
+        self.rule(Rule::SessionsMax, 0).map_or(SESSIONS_MAX, |value| value as u64)
+    }
+
+    pub(crate) fn reconsider_millis(&self) -> u64 {
+        self.rule(Rule::Reconsider, 0).map_or(RECONSIDER_MILLIS, |value| value as u64)
+    }
+
+    /// What a player owes the house.
+    #[must_use]
+    pub fn owed(&self, player: PlayerId, asset: AssetId) -> Amount {
+        let held = self.house.balance(AccountId::receivable(asset, player));
+        Amount(u128::try_from(-held.0).unwrap_or(0))
     }
 
     /// How a hold ended, as long as that is remembered.
     #[must_use]
     pub fn ending(&self, hold: RequestId) -> Option<Ending> {
-        self.ids.as_ref()?.ending(hold)
+        self.ended(hold, Space::Hold).map(|ended| ended.how)
     }
 
-    /// The hold that has been due the longest at `now`.
+    /// How a provider's bet or win ended, as long as that is remembered.
     #[must_use]
-    pub fn due(&self, now: Timestamp) -> Option<&Hold> {
-        self.holds.due(now)
+    pub fn wager_ending(&self, key: Reference) -> Option<Ending> {
+        self.ended(RequestId(key.0), Space::Wager).map(|ended| ended.how)
     }
 
-    /// When the next hold falls due.
+    /// The number of the session that was opened last.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.holds.next_deadline()
+    pub const fn last_session(&self) -> SessionId {
+        self.last_session
+    }
+
+    /// How a round ended, as long as that is remembered.
+    #[must_use]
+    pub fn round_ending(&self, key: Reference) -> Option<Ending> {
+        self.ended(RequestId(key.0), Space::Round).map(|ended| ended.how)
+    }
+
+    /// What the ledger has to do by itself at `now`: the longest due first.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Option<Operation> {
+        let (at, sort, key) = self.rows.due.first().copied()?;
+        if at > now {
+            return None;
+        }
+        Some(match sort {
+            Sort::Hold => {
+                let hold: &Hold = self.row(key)?;
+                Operation::Expire { player: hold.player, asset: hold.asset, hold: hold.id }
+            }
+            Sort::Round => {
+                let round: &Round = self.row(key)?;
+                Operation::CloseRound { player: round.player, asset: round.asset, round: round.key }
+            }
+            Sort::Session => {
+                let session: &Session = self.row(key)?;
+                Operation::ExpireSession { player: session.player, session: session.number }
+            }
+            Sort::Collect => Operation::AutoCollect {
+                player: PlayerId::trusted((key >> 16) as u64),
+                asset: AssetId(key as u16),
+            },
+            Sort::Freeround => {
+                let freeround: &Freeround = self.row(key)?;
+                Operation::FreeroundLapse { player: freeround.player, grant: freeround.id }
+            }
+        })
+    }
+
+    /// When there is next something to do.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.rows.due.first().map(|(at, _, _)| *at)
+    }
+
+    /// How many facts must find room, so that everything open can be ended.
+    pub(crate) const fn facts_owed(&self) -> u64 {
+        let rows = &self.rows;
+        2 * rows.holds.len() as u64
+            + (rows.wagers.len() + rows.rounds.len()) as u64
+            + (rows.withdrawals.len() + rows.adjustments.len() + rows.freerounds.len()) as u64
     }
 
     /// Ids at or before this time are refused: what was forgotten may have been among them.
@@ -200,9 +500,12 @@ impl State {
     /// What an account holds; zero if it was never touched.
     #[must_use]
     pub fn balance(&self, account: AccountId) -> Balance {
-        match (account.purse(), account.player()) {
-            (Some(purse), Some(player)) => self.players.balance(player, account.asset(), purse),
-            _ => self.house.balance(account),
+        match account.player() {
+            Some(player) => {
+                let purse = account.purse().unwrap_or(Purse::Available);
+                self.players.balance(player, account.asset(), purse)
+            }
+            None => self.house.balance(account),
         }
     }
 
@@ -238,24 +541,20 @@ impl State {
         let Some(ids) = &self.ids else { return };
         let mut seen = 0;
         for (ahead, request) in (0..).zip(requests) {
-            let spec = request.kind.spec();
-            seen ^= ids.touch(request.id) ^ ids.touch_oldest(ahead);
-            if spec.player {
-                seen ^= self.players.touch(request.player);
-            }
-            if spec.counterparty {
+            seen ^= ids.touch(request.id) ^ ids.touch_oldest(ahead) ^ self.players.touch(request.player);
+            if request.kind.spec().counterparty {
                 seen ^= self.players.touch(request.counterparty());
             }
-            if spec.reference {
-                let target = RequestId(request.reference);
-                seen ^= ids.touch(target) ^ self.holds.touch(target);
+            if request.reference != 0 {
+                let target = request.target();
+                seen ^= ids.touch(target) ^ self.rows.holds.touch(target.0);
             }
         }
         core::hint::black_box(seen);
     }
 
-    /// How a request of this id was answered, if that is remembered where its operation's ids are.
-    pub(crate) fn remembered(&self, id: RequestId) -> Option<Remembered> {
-        self.ids.as_ref()?.request(id)
+    /// Whether `needed` more facts can be remembered without forgetting a young one.
+    pub(crate) fn has_room(&self, needed: u64, now: Timestamp) -> bool {
+        self.ids.as_ref().is_some_and(|ids| ids.has_room(needed + self.facts_tried(), now))
     }
 }

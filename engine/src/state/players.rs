@@ -4,8 +4,8 @@ use super::chunked::Chunked;
 use super::index::{Growing, hash};
 use crate::account::Purse;
 use crate::amount::Balance;
+use crate::field::{PlayerClass, Status};
 use crate::id::{AssetId, CallerId, Lsn, PlayerId};
-use crate::operation::PlayerClass;
 
 /// The purses of one player in one asset. The line that plays touch holds what plays need.
 #[derive(Debug)]
@@ -13,18 +13,39 @@ use crate::operation::PlayerClass;
 struct Cell {
     available: u128,
     reserved: u128,
-    locked: u128,
     /// In a player's first cell: the player's latest record.
     latest: u64,
     /// One more than the place of the player's cell for another asset; 0 = there is none.
     next: u32,
     asset: u16,
+    /// Whether the player owes the house something in this asset.
+    owes: bool,
+    /// In a player's first cell: what every wager looks at.
+    gates: Gates,
+    locked: u128,
     allowance: u128,
     withdrawing: u128,
     bonus: u128,
 }
 
 const _: () = assert!(size_of::<Cell>() == 128, "two cache lines for a player and an asset");
+
+/// What every wager of a player looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gates {
+    pub(crate) brand: u16,
+    pub(crate) jurisdiction: u16,
+    pub(crate) status: Status,
+    /// Whether there is a row of limits.
+    pub(crate) limited: bool,
+    /// Whether there is, or was, a row of turnover in any asset.
+    pub(crate) turning: bool,
+}
+
+impl Gates {
+    const NONE: Self =
+        Self { brand: 0, jurisdiction: 0, status: Status::Active, limited: false, turning: false };
+}
 
 impl Cell {
     const fn new(asset: AssetId) -> Self {
@@ -35,6 +56,8 @@ impl Cell {
             latest: 0,
             next: 0,
             asset: asset.0,
+            owes: false,
+            gates: Gates::NONE,
             allowance: 0,
             withdrawing: 0,
             bonus: 0,
@@ -77,6 +100,10 @@ pub struct Player {
     pub jurisdiction: u16,
     /// Whether the money is real.
     pub class: PlayerClass,
+    /// What the player may do.
+    pub status: Status,
+    /// Why, as the house numbers its reasons.
+    pub reason: u16,
 }
 
 #[derive(Debug)]
@@ -115,7 +142,7 @@ impl Players {
     }
 
     pub(crate) fn contains(&self, player: PlayerId) -> bool {
-        player != PlayerId::NONE && player.index() < self.facts.len()
+        player.index() < self.facts.len()
     }
 
     pub(crate) fn get(&self, player: PlayerId) -> Option<&Player> {
@@ -136,7 +163,9 @@ impl Players {
 
     pub(crate) fn open(&mut self, player: Player) -> PlayerId {
         let row = self.facts.push(player) as u32;
-        self.first.push(Cell::new(AssetId::NONE));
+        let Player { brand, jurisdiction, status, .. } = player;
+        let gates = Gates { brand, jurisdiction, status, ..Gates::NONE };
+        self.first.push(Cell { gates, ..Cell::new(AssetId::NONE) });
         self.by_caller_id.insert(hash(player.caller_id.0, self.seed), row);
         PlayerId::from_index(row)
     }
@@ -147,16 +176,44 @@ impl Players {
         Balance(i128::try_from(held).unwrap_or(i128::MAX))
     }
 
-    /// Sets a purse; `None` if there is no such player or purse.
+    /// Sets a purse; says whether the player owes the house something. `None` if there is no such player or purse.
     pub(crate) fn set_balance(
         &mut self,
         player: PlayerId,
         asset: AssetId,
         purse: Purse,
         held: u128,
-    ) -> Option<()> {
-        *self.cell_or_new(player, asset)?.purse_mut(purse)? = held;
+    ) -> Option<bool> {
+        let cell = self.cell_or_new(player, asset)?;
+        *cell.purse_mut(purse)? = held;
+        Some(cell.owes)
+    }
+
+    /// What every wager looks at; `None` if there is no such player.
+    pub(crate) fn gates(&self, player: PlayerId) -> Option<Gates> {
+        self.first.get(player.index()).map(|cell| cell.gates)
+    }
+
+    pub(crate) fn gates_mut(&mut self, player: PlayerId) -> Option<&mut Gates> {
+        self.first.get_mut(player.index()).map(|cell| &mut cell.gates)
+    }
+
+    pub(crate) fn set_status(&mut self, player: PlayerId, status: Status, reason: u16) -> Option<()> {
+        let facts = self.facts.get_mut(player.index())?;
+        (facts.status, facts.reason) = (status, reason);
+        self.gates_mut(player)?.status = status;
         Some(())
+    }
+
+    /// Whether the player owes the house something.
+    pub(crate) fn owes(&self, player: PlayerId, asset: AssetId) -> bool {
+        self.cell(player, asset).is_some_and(|cell| cell.owes)
+    }
+
+    pub(crate) fn set_owes(&mut self, player: PlayerId, asset: AssetId, owes: bool) {
+        if let Some(cell) = self.cell_or_new(player, asset) {
+            cell.owes = owes;
+        }
     }
 
     /// The player's latest record.

@@ -55,8 +55,8 @@ fn what_is_reported_is_in_the_ledger_and_a_second_run_finds_its_players() {
     adds_up(&first);
     assert!(first.executed > 100 && first.unknown == 0, "{first}");
     assert_eq!(server.ledger().ids_of(OperationKind::Transfer).len() as u64, first.executed);
-    // The asset, the players and their money are acknowledged as well.
-    assert_eq!(acknowledged(&acks, &server.ledger()) as u64, 1 + 50 + 50 + first.executed);
+    // The asset, its two rules, the players and their money are acknowledged as well.
+    assert_eq!(acknowledged(&acks, &server.ledger()) as u64, 1 + 2 + 50 + 50 + first.executed);
     let second = run(&Options { batch: Some(25), seed: 2, ..options }).unwrap();
     adds_up(&second);
     assert_eq!(second.executed, second.requests, "{second}");
@@ -104,7 +104,7 @@ fn a_killed_server_ends_the_run_with_all_acknowledgements_written() {
     assert_eq!(report.unknown, 100, "{report}");
     assert_eq!(report.seconds, 2.0, "waiting for nobody is no part of the load");
     let lines = acknowledged(&acks, &killed.ledger.lock().unwrap());
-    assert_eq!(lines as u64, 1 + 50 + 50 + report.executed + report.refused);
+    assert_eq!(lines as u64, 1 + 2 + 50 + 50 + report.executed + report.refused);
 }
 
 #[test]

@@ -93,6 +93,7 @@ impl Player {
             payout_max,
             game: DICE,
             session: SessionId::default(),
+            round: None,
             expiry: Expiry::Never,
         };
         let Some(bet) = table.note(&certain(games, reserve).await) else { return };

@@ -41,7 +41,7 @@ pub const FRAME_BYTES_MAX: usize = FRAME_BLOCKS_MAX * BLOCK_BYTES;
 /// The most records in one frame.
 pub const FRAME_RECORDS_MAX: usize = (FRAME_BYTES_MAX - HEADER_BYTES) / RECORD_BYTES;
 /// The most records that may be linked to each other.
-pub const LINKED_RECORDS_MAX: usize = 64;
+pub const LINKED_RECORDS_MAX: usize = 192;
 /// Bytes of a frame header, a segment header and a control slot.
 pub(crate) const HEADER_BYTES: usize = 256;
 /// The smallest segment, in bytes.

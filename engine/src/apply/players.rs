@@ -1,0 +1,272 @@
+//! Settings, rules, assets, players, sessions, limits.
+
+use super::{Applied, ApplyFault};
+use crate::amount::{Amount, Balance};
+use crate::decide::settings_of;
+use crate::field::{LimitKind, Period, PlayerClass, Rule, Status};
+use crate::id::{AssetId, CallerId, PlayerId, Reference};
+use crate::limits::{LIMIT_MAX, OF_WAGERS, Usage};
+use crate::operation::{AssetCode, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, OperationKind, Settings};
+use crate::record::Record;
+use crate::request::Request;
+use crate::role::Role;
+use crate::state::{
+    Asset, DisabledGame, Granted, Ids, Limits, Player, Rate, RuleRow, Session, State, Token, disabled_key,
+    grant_key, rule_key,
+};
+use crate::time::Timestamp;
+
+impl State {
+    pub(super) fn apply_settings(&mut self, record: &Record) -> Applied {
+        let settings = settings_of(&record.request);
+        let Settings { ids_capacity, ids_retention_millis, .. } = settings;
+        // Checked here as well: a damaged log must not make a replay reserve all memory.
+        if !(IDS_CAPACITY_MIN..=IDS_CAPACITY_MAX).contains(&ids_capacity) {
+            return Err(ApplyFault::Missing("the ids' capacity"));
+        }
+        self.ids = Some(match &self.ids {
+            Some(ids) if ids.len() > ids_capacity => return Err(ApplyFault::Missing("the ids' capacity")),
+            Some(ids) => ids.resized(ids_capacity, ids_retention_millis, record.decided),
+            None => Ids::new(ids_capacity, ids_retention_millis, self.seed),
+        });
+        self.settings = Some(settings);
+        Ok(())
+    }
+
+    pub(super) fn apply_rule(&mut self, record: &Record) -> Applied {
+        let detail = &record.request.detail;
+        let rule = Rule::from_number(detail.u16_at(0)).ok_or(ApplyFault::Missing("a rule"))?;
+        let (scope, value) = (detail.u64_at(8), detail.u128_at(16));
+        let key = rule_key(rule, scope);
+        let was_on = self.row::<RuleRow>(key).is_some();
+        self.switches.changed(rule, scope, value != 0, was_on);
+        if value == 0 {
+            self.remove::<RuleRow>(key);
+        } else if self.update(key, |row: &mut RuleRow| row.value = value).is_none() {
+            self.insert(RuleRow { rule, scope, value });
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply_price(&mut self, record: &Record) -> Applied {
+        let Request { asset, amount: price, .. } = record.request;
+        if self.update(u128::from(asset.0), |row: &mut Rate| row.price = price).is_none() {
+            self.insert(Rate { asset, price });
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply_grant(&mut self, record: &Record) -> Applied {
+        let number = record.handed_out().unwrap_or(0);
+        let (role, venue) = (record.role, record.request.game.0);
+        if number <= self.last_grant {
+            return Err(ApplyFault::Missing("a grant's number"));
+        }
+        self.last_grant = number;
+        if self.update(grant_key(role, venue), |row: &mut Granted| row.number = number).is_none() {
+            self.insert(Granted { role, venue, number });
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply_asset(&mut self, record: &Record) -> Applied {
+        let detail = &record.request.detail;
+        let code = AssetCode::from_bytes(detail.u128_at(0).to_le_bytes());
+        if usize::from(record.request.asset.0) != self.assets.len() + 1 {
+            return Err(ApplyFault::Missing("an asset's number"));
+        }
+        self.assets.push(Asset {
+            code: code.ok_or(ApplyFault::Missing("an asset's code"))?,
+            scale: detail.0[16],
+            transfers: detail.0[17] == 1,
+            amount_max: record.request.amount,
+            players_total: Balance::ZERO,
+            house_total: Balance::ZERO,
+        });
+        Ok(())
+    }
+
+    pub(super) fn apply_player(&mut self, record: &Record) -> Applied {
+        let detail = &record.request.detail;
+        let class = PlayerClass::from_number(detail.0[4]).ok_or(ApplyFault::Missing("a class"))?;
+        let caller_id = CallerId(record.request.reference);
+        if record.request.player != self.players.next_id() || self.players.find(caller_id).is_some() {
+            return Err(ApplyFault::Missing("a player's number"));
+        }
+        self.players.open(Player {
+            caller_id,
+            brand: detail.u16_at(0),
+            jurisdiction: detail.u16_at(2),
+            class,
+            status: Status::Active,
+            reason: 0,
+        });
+        Ok(())
+    }
+
+    pub(super) fn apply_status(&mut self, record: &Record) -> Applied {
+        let detail = &record.request.detail;
+        let status = Status::from_number(detail.0[0]).ok_or(ApplyFault::Missing("a status"))?;
+        self.set_status(record.request.player, status, detail.u16_at(2))
+            .ok_or(ApplyFault::Missing("a player"))
+    }
+
+    pub(super) fn apply_session(&mut self, record: &Record) -> Applied {
+        let request = &record.request;
+        if request.session.0 != self.last_session.0.wrapping_add(1) {
+            return Err(ApplyFault::Missing("a session's number"));
+        }
+        self.last_session = request.session;
+        let token = Reference(request.reference);
+        self.insert(Session {
+            number: request.session,
+            player: request.player,
+            token,
+            asset: request.asset,
+            game: request.game,
+            expires: Timestamp(request.detail.u64_at(0)),
+            remainder: Amount::ZERO,
+            topup_left: request.amount,
+            topup_max: request.amount,
+            revoked: false,
+        });
+        self.insert(Token { token, session: request.session });
+        Ok(())
+    }
+
+    /// What the meter held was returned by the leg before. A session that is revoked stays known until its time has
+    /// come, so that its token opens no other one.
+    pub(super) fn apply_session_end(&mut self, record: &Record) -> Applied {
+        let key = u128::from(record.request.session.0);
+        if record.request.kind == OperationKind::RevokeSession {
+            let revoked = self.update(key, |row: &mut Session| row.revoked = true);
+            return revoked.map(|_| ()).ok_or(ApplyFault::Missing("a session"));
+        }
+        let session = self.remove::<Session>(key).ok_or(ApplyFault::Missing("a session"))?;
+        self.remove::<Token>(session.token.0).map(|_| ()).ok_or(ApplyFault::Missing("a token"))
+    }
+
+    pub(super) fn apply_game(&mut self, record: &Record) -> Applied {
+        let game = record.request.game;
+        let disabled = record.request.detail.0[0] == 1;
+        let key = disabled_key(game);
+        match (disabled, self.row::<DisabledGame>(key).is_some()) {
+            (true, false) => self.insert(DisabledGame { game }),
+            (false, true) => {
+                self.remove::<DisabledGame>(key);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The player's limits, from now on counted.
+    fn usage(&mut self, player: PlayerId) -> Usage {
+        if let Some(row) = self.limits(player) {
+            return row.usage;
+        }
+        self.insert(Limits { player, usage: Usage::NEW });
+        self.set_gates(player, |gates| gates.limited = true);
+        Usage::NEW
+    }
+
+    fn set_usage(&mut self, player: PlayerId, usage: Usage) {
+        self.update(u128::from(player.number()), |row: &mut Limits| row.usage = usage);
+    }
+
+    pub(super) fn apply_limit(&mut self, record: &Record) -> Applied {
+        let player = record.request.player;
+        let mut usage = self.usage(player);
+        set_limit(&mut usage, self, record.role, record.decided, &record.request);
+        self.set_usage(player, usage);
+        Ok(())
+    }
+
+    pub(super) fn apply_usage(&mut self, record: &Record) -> Applied {
+        let player = record.request.player;
+        let mut usage = self.usage(player);
+        let (Some(kind), Some(period)) = kind_and_period(&record.request) else {
+            return Err(ApplyFault::Missing("a limit"));
+        };
+        let starts = self.starts(player, record.decided);
+        usage.import(starts, kind, period, signed(record.request.amount.0));
+        self.set_usage(player, usage);
+        Ok(())
+    }
+
+    /// Counts for some kinds of a player's limits, if the player has any; gives what was counted.
+    pub(super) fn count(
+        &mut self,
+        player: PlayerId,
+        asset: AssetId,
+        amount: Amount,
+        now: Timestamp,
+        kinds: &[(LimitKind, i64)],
+    ) -> u64 {
+        if amount.is_zero() || !self.players.gates(player).is_some_and(|gates| gates.limited) {
+            return 0;
+        }
+        let value = self.value(asset, amount).unwrap_or(0).min(LIMIT_MAX);
+        let starts = self.starts(player, now);
+        self.update(u128::from(player.number()), |row: &mut Limits| {
+            for (kind, sign) in kinds {
+                row.usage.count(starts, *kind, (value as i64).saturating_mul(*sign));
+            }
+        });
+        value
+    }
+
+    /// A stake counts as lost until it wins.
+    pub(super) fn count_stake(
+        &mut self,
+        player: PlayerId,
+        asset: AssetId,
+        stake: Amount,
+        now: Timestamp,
+    ) -> u64 {
+        self.count(player, asset, stake, now, &[(LimitKind::Loss, 1), (LimitKind::Wager, 1)])
+    }
+
+    pub(super) fn count_payout(&mut self, player: PlayerId, asset: AssetId, payout: Amount, now: Timestamp) {
+        self.count(player, asset, payout, now, &[(LimitKind::Loss, -1)]);
+    }
+
+    /// Takes back what was counted for a stake, in the times that still last.
+    pub(super) fn restore(&mut self, player: PlayerId, counted: u64, at: Timestamp, now: Timestamp) {
+        if counted == 0 {
+            return;
+        }
+        let (starts, then) = (self.starts(player, now), self.starts(player, at));
+        self.update(u128::from(player.number()), |row: &mut Limits| {
+            for kind in OF_WAGERS.iter().filter(|kind| !matches!(kind, LimitKind::Bet)) {
+                row.usage.restore(starts, then, *kind, counted as i64);
+            }
+        });
+    }
+}
+
+fn signed(value: u128) -> i64 {
+    i64::try_from(value).unwrap_or(LIMIT_MAX as i64)
+}
+
+fn kind_and_period(request: &Request) -> (Option<LimitKind>, Option<Period>) {
+    (LimitKind::from_number(request.detail.0[0]), Period::from_number(request.detail.0[1]))
+}
+
+/// Sets the limit that the request names, the player's own or the house's by the role; says whether it waits.
+pub(crate) fn set_limit(
+    usage: &mut Usage,
+    state: &State,
+    role: Role,
+    now: Timestamp,
+    request: &Request,
+) -> bool {
+    let (Some(kind), Some(period)) = kind_and_period(request) else { return false };
+    let removed = request.detail.0[2] == 1;
+    let limit = if removed { None } else { u64::try_from(request.amount.0).ok() };
+    if matches!(role, Role::Risk) {
+        usage.set_house(kind, period, limit);
+        return false;
+    }
+    usage.set_player(now, kind, period, limit, state.reconsider_millis())
+}

@@ -1,0 +1,378 @@
+//! A player's limits: how much of what, over which time, and how much of it is used. Pure arithmetic.
+//!
+//! In: times and values in the reference asset's smallest unit. Out: whether something is over a limit, and the new
+//! counters. Never here: players, assets, rates. The rules: the stricter of the player's and the house's limit
+//! counts; a stricter one at once, a looser one of the player's own only after a time for reconsideration
+//! (GLI-19 2.5.5 b, A.3.7).
+
+use crate::code::ResultCode;
+use crate::field::{LimitKind, Period};
+use crate::state::{Fed, Hasher};
+use crate::time::Timestamp;
+
+/// The greatest value that a limit can have, and that counters are kept within.
+pub const LIMIT_MAX: u64 = i64::MAX as u64;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// The first day of the day, week and month that a time lies in, as numbers of days since 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Starts([i64; 3]);
+
+impl Starts {
+    /// Of `time`, where days begin `begins_minutes` after 00:00 UTC. Weeks begin on Monday.
+    #[must_use]
+    pub const fn of(time: Timestamp, begins_minutes: u16) -> Self {
+        let seconds = (time.0 / NANOS_PER_SECOND) as i64 - begins_minutes as i64 * 60;
+        let day = seconds.div_euclid(SECONDS_PER_DAY);
+        // 1970-01-01 was a Thursday.
+        let week = day - (day + 3).rem_euclid(7);
+        Self([day, week, day - day_of_month(day)])
+    }
+}
+
+/// How many days of its month lie before this day (civil calendar, proleptic Gregorian; the algorithm counts years
+/// from March, so that the leap day is a year's last).
+const fn day_of_month(day: i64) -> i64 {
+    const DAYS_TO_1970: i64 = 719_468;
+    const DAYS_PER_ERA: i64 = 146_097;
+    let day_of_era = (day + DAYS_TO_1970).rem_euclid(DAYS_PER_ERA);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / (DAYS_PER_ERA - 1)) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    day_of_year - (153 * month + 2) / 5
+}
+
+/// A limit: the player's own, what it will be, and the house's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    player: u64,
+    pending: u64,
+    /// 0 = nothing is pending.
+    pending_at: Timestamp,
+    house: u64,
+}
+
+/// No limit: greater than all.
+const NONE: u64 = u64::MAX;
+
+impl Bound {
+    const NONE: Self = Self { player: NONE, pending: NONE, pending_at: Timestamp(0), house: NONE };
+
+    const fn player_at(&self, now: Timestamp) -> u64 {
+        if self.pending_at.0 != 0 && self.pending_at.0 <= now.0 { self.pending } else { self.player }
+    }
+
+    /// The stricter of the player's and the house's; none if neither set one.
+    #[must_use]
+    pub fn in_force(&self, now: Timestamp) -> Option<u64> {
+        Some(self.player_at(now).min(self.house)).filter(|limit| *limit != NONE)
+    }
+
+    /// Sets the player's own; says whether it waits.
+    fn set_player(&mut self, now: Timestamp, limit: u64, wait_millis: u64) -> bool {
+        let current = self.player_at(now);
+        self.player = current;
+        let later = limit > current;
+        if later {
+            self.pending = limit;
+            self.pending_at = now.plus_millis(wait_millis);
+        } else {
+            (self.player, self.pending, self.pending_at) = (limit, NONE, Timestamp(0));
+        }
+        later
+    }
+}
+
+impl Fed for Bound {
+    fn feed(&self, hasher: &mut Hasher) {
+        for word in [self.player, self.pending, self.pending_at.0, self.house] {
+            hasher.u64(word);
+        }
+    }
+}
+
+/// A limit over a time, and how much of it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The limit.
+    pub bound: Bound,
+    used: i64,
+    start: i64,
+}
+
+impl Counter {
+    const NEW: Self = Self { bound: Bound::NONE, used: 0, start: i64::MIN };
+
+    /// What is used in the time that begins at `start`.
+    const fn used_since(&self, start: i64) -> i64 {
+        if self.start == start { self.used } else { 0 }
+    }
+
+    const fn add(&mut self, start: i64, value: i64, least: i64) {
+        let used = self.used_since(start).saturating_add(value);
+        self.used = if used < least { least } else { used };
+        self.start = start;
+    }
+}
+
+/// The kinds that are counted over a time, in the order of their numbers.
+const COUNTED: [LimitKind; 4] =
+    [LimitKind::Loss, LimitKind::Wager, LimitKind::Deposit, LimitKind::DepositNet];
+
+const fn place(kind: LimitKind) -> usize {
+    kind as usize - LimitKind::Loss as usize
+}
+
+/// Winnings and withdrawals can take these below zero.
+const fn least(kind: LimitKind) -> i64 {
+    match kind {
+        LimitKind::Loss | LimitKind::DepositNet => -(LIMIT_MAX as i64),
+        LimitKind::Bet | LimitKind::Wager | LimitKind::Deposit => 0,
+    }
+}
+
+/// The answer of a stake or deposit that is over a limit of this kind.
+const fn over(kind: LimitKind) -> ResultCode {
+    match kind {
+        LimitKind::Bet => ResultCode::LimitBet,
+        LimitKind::Loss => ResultCode::LimitLoss,
+        LimitKind::Wager => ResultCode::LimitWager,
+        LimitKind::Deposit => ResultCode::LimitDeposit,
+        LimitKind::DepositNet => ResultCode::LimitDepositNet,
+    }
+}
+
+/// What a stake is held against, in the order of the answers.
+pub(crate) const OF_WAGERS: &[LimitKind] = &[LimitKind::Bet, LimitKind::Loss, LimitKind::Wager];
+/// What a deposit is held against.
+pub(crate) const OF_DEPOSITS: &[LimitKind] = &[LimitKind::Deposit, LimitKind::DepositNet];
+
+/// All limits of a player and how much of each is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    bet: Bound,
+    counters: [[Counter; 3]; COUNTED.len()],
+}
+
+impl Usage {
+    /// Without any limit, nothing used.
+    pub const NEW: Self = Self { bet: Bound::NONE, counters: [[Counter::NEW; 3]; COUNTED.len()] };
+
+    fn bound_mut(&mut self, kind: LimitKind, period: Period) -> Option<&mut Bound> {
+        match (kind, period) {
+            (LimitKind::Bet, Period::Once) => Some(&mut self.bet),
+            (LimitKind::Bet, _) | (_, Period::Once) => None,
+            _ => Some(&mut self.counters[place(kind)][period as usize - 1].bound),
+        }
+    }
+
+    /// The limit of this kind; none if the two do not go together.
+    #[must_use]
+    pub const fn bound(&self, kind: LimitKind, period: Period) -> Option<&Bound> {
+        match (kind, period) {
+            (LimitKind::Bet, Period::Once) => Some(&self.bet),
+            (LimitKind::Bet, _) | (_, Period::Once) => None,
+            _ => Some(&self.counters[place(kind)][period as usize - 1].bound),
+        }
+    }
+
+    /// How much of a limit is used.
+    #[must_use]
+    pub const fn used(&self, kind: LimitKind, period: Period, starts: Starts) -> i64 {
+        match (kind, period) {
+            (LimitKind::Bet, _) | (_, Period::Once) => 0,
+            _ => self.counters[place(kind)][period as usize - 1].used_since(starts.0[period as usize - 1]),
+        }
+    }
+
+    /// Sets the player's own limit; says whether it waits. `None` takes it away.
+    pub fn set_player(
+        &mut self,
+        now: Timestamp,
+        kind: LimitKind,
+        period: Period,
+        limit: Option<u64>,
+        wait_millis: u64,
+    ) -> bool {
+        let limit = limit.unwrap_or(NONE);
+        self.bound_mut(kind, period).is_some_and(|bound| bound.set_player(now, limit, wait_millis))
+    }
+
+    /// Sets the house's limit, at once.
+    pub fn set_house(&mut self, kind: LimitKind, period: Period, limit: Option<u64>) {
+        if let Some(bound) = self.bound_mut(kind, period) {
+            bound.house = limit.unwrap_or(NONE);
+        }
+    }
+
+    /// Whether any limit of these kinds is in force.
+    #[must_use]
+    pub fn any_in_force(&self, now: Timestamp, kinds: &[LimitKind]) -> bool {
+        self.bounds(kinds).any(|(_, bound, _)| bound.in_force(now).is_some())
+    }
+
+    fn bounds<'a>(
+        &'a self,
+        kinds: &'a [LimitKind],
+    ) -> impl Iterator<Item = (LimitKind, &'a Bound, Option<(&'a Counter, usize)>)> {
+        kinds.iter().flat_map(move |kind| {
+            let once = matches!(kind, LimitKind::Bet).then_some((*kind, &self.bet, None));
+            let counters: &[Counter] =
+                if matches!(kind, LimitKind::Bet) { &[] } else { &self.counters[place(*kind)] };
+            let counted = counters.iter().enumerate();
+            once.into_iter().chain(counted.map(|(at, counter)| (*kind, &counter.bound, Some((counter, at)))))
+        })
+    }
+
+    /// The first limit of these kinds that `value` more would be over.
+    #[must_use]
+    pub fn exceeded(
+        &self,
+        now: Timestamp,
+        starts: Starts,
+        kinds: &[LimitKind],
+        value: u64,
+    ) -> Option<ResultCode> {
+        self.bounds(kinds).find_map(|(kind, bound, counter)| {
+            let limit = bound.in_force(now)?;
+            let used = counter.map_or(0, |(counter, at)| counter.used_since(starts.0[at]));
+            let over_all = value > LIMIT_MAX;
+            let sum = i128::from(used) + i128::from(value);
+            (over_all || sum > i128::from(limit)).then_some(over(kind))
+        })
+    }
+
+    /// Whether nine tenths of a limit of these kinds would be used up with `value` more.
+    #[must_use]
+    pub fn is_near(&self, now: Timestamp, starts: Starts, kinds: &[LimitKind], value: u64) -> bool {
+        self.bounds(kinds).any(|(_, bound, counter)| {
+            let (Some(limit), Some((counter, at))) = (bound.in_force(now), counter) else { return false };
+            let used = i128::from(counter.used_since(starts.0[at])) + i128::from(value);
+            used > 0 && used * 10 >= i128::from(limit) * 9
+        })
+    }
+
+    /// Counts `value` for a kind, in all its periods.
+    pub fn count(&mut self, starts: Starts, kind: LimitKind, value: i64) {
+        for (counter, start) in self.counters[place(kind)].iter_mut().zip(starts.0) {
+            counter.add(start, value, least(kind));
+        }
+    }
+
+    /// Takes back what was counted at another time, in the periods that are still the same.
+    pub fn restore(&mut self, starts: Starts, counted: Starts, kind: LimitKind, value: i64) {
+        for (at, counter) in self.counters[place(kind)].iter_mut().enumerate() {
+            if starts.0[at] == counted.0[at] {
+                counter.add(starts.0[at], value.saturating_neg(), least(kind));
+            }
+        }
+    }
+
+    /// Adds to one counter alone.
+    pub const fn import(&mut self, starts: Starts, kind: LimitKind, period: Period, value: i64) {
+        if matches!(kind, LimitKind::Bet) || matches!(period, Period::Once) {
+            return;
+        }
+        let at = period as usize - 1;
+        self.counters[place(kind)][at].add(starts.0[at], value, least(kind));
+    }
+}
+
+impl Fed for Usage {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.bet.feed(hasher);
+        for counter in self.counters.iter().flatten() {
+            counter.bound.feed(hasher);
+            hasher.u64(counter.used as u64);
+            hasher.u64(counter.start as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(day: i64, second: i64) -> Timestamp {
+        Timestamp((day * SECONDS_PER_DAY + second) as u64 * NANOS_PER_SECOND)
+    }
+
+    #[test]
+    fn days_weeks_and_months_begin_where_the_calendar_says() {
+        // Counted day by day, as one would with a calendar on the wall: 400 years from 1970.
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        let mut monday = -3;
+        let mut first = 0;
+        for number in 0..146_097 {
+            if day == 1 {
+                first = number;
+            }
+            if number == monday + 7 {
+                monday = number;
+            }
+            assert_eq!(Starts::of(at(number, 0), 0), Starts([number, monday, first]), "{year}-{month}-{day}");
+            assert_eq!(Starts::of(at(number, SECONDS_PER_DAY - 1), 0), Starts([number, monday, first]));
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let length = match month {
+                2 => 28 + i32::from(leap),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            (year, month, day) = match (month, day) {
+                (12, 31) => (year + 1, 1, 1),
+                (_, last) if last == length => (year, month + 1, 1),
+                _ => (year, month, day + 1),
+            };
+        }
+    }
+
+    #[test]
+    fn a_brand_whose_day_begins_at_six_counts_five_o_clock_to_the_day_before() {
+        let (six, five) = (at(100, 6 * 3_600), at(100, 6 * 3_600 - 1));
+        assert_eq!(Starts::of(six, 360).0[0], 100);
+        assert_eq!(Starts::of(five, 360).0[0], 99);
+        assert_eq!(Starts::of(Timestamp(0), 1).0[0], -1, "also before 1970");
+    }
+
+    #[test]
+    fn gli_19_r23_a_stricter_limit_holds_at_once_and_a_looser_one_after_a_day() {
+        const WAIT: u64 = 24 * 3_600 * 1_000;
+        let (kind, period) = (LimitKind::Wager, Period::Day);
+        let mut usage = Usage::NEW;
+        let now = at(5, 0);
+        let limit = |usage: &Usage, now| usage.bound(kind, period).and_then(|bound| bound.in_force(now));
+        assert!(!usage.set_player(now, kind, period, Some(100), WAIT), "a first limit is stricter than none");
+        assert_eq!(limit(&usage, now), Some(100));
+        assert!(usage.set_player(now, kind, period, Some(200), WAIT));
+        assert_eq!(limit(&usage, now.plus_millis(WAIT - 1)), Some(100));
+        assert_eq!(limit(&usage, now.plus_millis(WAIT)), Some(200));
+        // Stricter than what is pending, and than what is in force: at once, and nothing is pending any more.
+        assert!(!usage.set_player(now, kind, period, Some(50), WAIT));
+        assert_eq!(limit(&usage, now.plus_millis(2 * WAIT)), Some(50));
+        usage.set_house(kind, period, Some(20));
+        assert_eq!(limit(&usage, now), Some(20), "the stricter of the two");
+        assert!(usage.set_player(now, kind, period, None, WAIT), "taking it away waits, too");
+        usage.set_house(kind, period, None);
+        assert_eq!(limit(&usage, now), Some(50));
+        assert_eq!(limit(&usage, now.plus_millis(WAIT)), None);
+    }
+
+    #[test]
+    fn what_is_given_back_counts_in_its_own_time_only() {
+        let mut usage = Usage::NEW;
+        let (sunday, monday) = (Starts::of(at(3, 0), 0), Starts::of(at(4, 0), 0));
+        usage.count(sunday, LimitKind::Wager, 70);
+        usage.restore(monday, sunday, LimitKind::Wager, 70);
+        let used = |period| usage.used(LimitKind::Wager, period, monday);
+        assert_eq!([used(Period::Day), used(Period::Week), used(Period::Month)], [0, 0, 0]);
+        let mut usage = Usage::NEW;
+        usage.count(sunday, LimitKind::Wager, 70);
+        usage.count(monday, LimitKind::Wager, 5);
+        usage.restore(monday, sunday, LimitKind::Wager, 70);
+        let used = |period| usage.used(LimitKind::Wager, period, monday);
+        assert_eq!([used(Period::Day), used(Period::Week), used(Period::Month)], [5, 5, 5]);
+    }
+}

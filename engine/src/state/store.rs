@@ -1,0 +1,345 @@
+//! All tables together, and every way in which they change.
+//!
+//! In: a row, a balance, a fact. Out: the changed state; while a group is tried, also the way back. Everything that
+//! changes the books goes through here, so that nothing of a group that is refused stays. Never here: a rule.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::ids::{
+    self, Ended, Entry, Remembered, Space, answered_entry, ending_entry, entry_id, entry_space,
+};
+use super::rows::{
+    Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
+    Locked, Pool, Rate, Round, RuleRow, Session, Token, Turnover, VoidOrder, Wager, Withdrawal, player_asset,
+};
+use super::table::{Row, Sort, Table};
+use super::{Gates, Hasher, State};
+use crate::account::{AccountId, Purse};
+use crate::amount::Balance;
+use crate::field::Status;
+use crate::id::{Lsn, PlayerId, RequestId};
+use crate::time::Timestamp;
+
+/// A row that has a table.
+pub(crate) trait Stored: Row {
+    fn table(rows: &Rows) -> &Table<Self>;
+    fn table_mut(rows: &mut Rows) -> &mut Table<Self>;
+    fn undo(key: u128, before: Option<Self>) -> Undo;
+}
+
+macro_rules! tables {
+    ($($field:ident: $row:ident,)+) => {
+        /// The tables.
+        #[derive(Debug)]
+        pub(crate) struct Rows {
+            $(pub(crate) $field: Table<$row>,)+
+            /// What the ledger has to do by itself, and when.
+            pub(crate) due: BTreeSet<(Timestamp, Sort, u128)>,
+        }
+
+        impl Rows {
+            pub(crate) const fn new(seed: u64) -> Self {
+                Self { $($field: Table::new(seed),)+ due: BTreeSet::new() }
+            }
+
+            pub(crate) fn digest(&self, hasher: &mut Hasher) {
+                $(self.$field.digest(hasher);)+
+            }
+        }
+
+        $(impl Stored for $row {
+            fn table(rows: &Rows) -> &Table<Self> {
+                &rows.$field
+            }
+
+            fn table_mut(rows: &mut Rows) -> &mut Table<Self> {
+                &mut rows.$field
+            }
+
+            fn undo(key: u128, before: Option<Self>) -> Undo {
+                Undo::$row(key, before)
+            }
+        })+
+
+        /// How to take one change back.
+        #[derive(Debug)]
+        #[expect(clippy::large_enum_variant, reason = "a group's few dozen changes live for microseconds")]
+        pub(crate) enum Undo {
+            $($row(u128, Option<$row>),)+
+            Balance(AccountId, Balance),
+            Latest(PlayerId, Lsn),
+            Gates(PlayerId, Gates),
+            Status(PlayerId, Status, u16),
+            Next(Lsn, Timestamp),
+        }
+
+        impl State {
+            fn take_back_one(&mut self, undo: Undo) {
+                match undo {
+                    $(Undo::$row(key, before) => self.put_back(key, before),)+
+                    Undo::Balance(account, held) => self.put_balance(account, self.balance(account), held),
+                    Undo::Latest(player, lsn) => self.players.set_latest(player, lsn),
+                    Undo::Gates(player, gates) => {
+                        if let Some(now) = self.players.gates_mut(player) {
+                            *now = gates;
+                        }
+                    }
+                    Undo::Status(player, status, reason) => {
+                        let _ = self.players.set_status(player, status, reason);
+                    }
+                    Undo::Next(lsn, clock) => (self.next_lsn, self.clock) = (lsn, clock),
+                }
+            }
+        }
+    };
+}
+
+tables! {
+    holds: Hold,
+    wagers: Wager,
+    rounds: Round,
+    sessions: Session,
+    tokens: Token,
+    limits: Limits,
+    turnover: Turnover,
+    locked: Locked,
+    deposits: Deposit,
+    withdrawals: Withdrawal,
+    adjustments: Adjustment,
+    freerounds: Freeround,
+    void_orders: VoidOrder,
+    pools: Pool,
+    exposures: Exposure,
+    rules: RuleRow,
+    rates: Rate,
+    grants: Granted,
+    disabled: DisabledGame,
+    addresses: Address,
+    chains: ChainCounter,
+}
+
+/// What was changed while a group is tried.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    undo: Vec<Undo>,
+    /// Facts that are remembered for the time being; the ring forgets nothing for a mere trial.
+    facts: Vec<Entry>,
+    /// Permanent keys likewise.
+    keys: Vec<(RequestId, Remembered)>,
+}
+
+impl State {
+    pub(crate) fn row<R: Stored>(&self, key: u128) -> Option<&R> {
+        R::table(&self.rows).get(key)
+    }
+
+    /// Adds a row under a key that is free.
+    pub(crate) fn insert<R: Stored>(&mut self, row: R) {
+        let key = row.key();
+        self.note(|| R::undo(key, None));
+        if let Some((at, sort)) = row.due() {
+            self.rows.due.insert((at, sort, key));
+        }
+        R::table_mut(&mut self.rows).insert(row);
+    }
+
+    pub(crate) fn remove<R: Stored>(&mut self, key: u128) -> Option<R> {
+        let row = R::table_mut(&mut self.rows).remove(key)?;
+        self.note(|| R::undo(key, Some(row)));
+        if let Some((at, sort)) = row.due() {
+            self.rows.due.remove(&(at, sort, key));
+        }
+        Some(row)
+    }
+
+    /// Changes a row in its place; `None` if it is not there.
+    pub(crate) fn update<R: Stored>(&mut self, key: u128, change: impl FnOnce(&mut R)) -> Option<R> {
+        let row = R::table_mut(&mut self.rows).get_mut(key)?;
+        let before = *row;
+        change(row);
+        let after = *row;
+        debug_assert!(after.key() == key, "a row keeps its key");
+        if before.due() != after.due() {
+            if let Some((at, sort)) = before.due() {
+                self.rows.due.remove(&(at, sort, key));
+            }
+            if let Some((at, sort)) = after.due() {
+                self.rows.due.insert((at, sort, key));
+            }
+        }
+        self.note(|| R::undo(key, Some(before)));
+        Some(after)
+    }
+
+    fn put_back<R: Stored>(&mut self, key: u128, before: Option<R>) {
+        match before {
+            None => {
+                let _ = self.remove::<R>(key);
+            }
+            Some(row) => {
+                if self.update(key, |now: &mut R| *now = row).is_none() {
+                    self.insert(row);
+                }
+            }
+        }
+    }
+
+    /// Sets a balance, and all that follows from it: the totals, and whether there is something to collect.
+    pub(crate) fn set_balance(&mut self, account: AccountId, before: Balance, held: Balance) {
+        self.note(|| Undo::Balance(account, before));
+        self.put_balance(account, before, held);
+    }
+
+    fn put_balance(&mut self, account: AccountId, before: Balance, held: Balance) {
+        let change = held.0 - before.0;
+        let asset = account.asset();
+        let player = account.player();
+        match player {
+            Some(player) => {
+                let purse = account.purse().unwrap_or(Purse::Available);
+                let held = u128::try_from(held.0).unwrap_or(0);
+                let owes = self.players.set_balance(player, asset, purse, held) == Some(true);
+                if owes && purse == Purse::Available {
+                    self.set_collectable(player, account);
+                }
+            }
+            None => {
+                self.house.set_balance(account, held);
+                if account.is_of(Purse::Receivable) {
+                    let debtor = PlayerId::trusted(account.owner());
+                    self.players.set_owes(debtor, asset, held < Balance::ZERO);
+                    self.set_collectable(debtor, account);
+                }
+            }
+        }
+        if let Some(asset) = usize::from(asset.0).checked_sub(1).and_then(|place| self.assets.get_mut(place))
+        {
+            let total = if player.is_some() { &mut asset.players_total } else { &mut asset.house_total };
+            // Their sum is bounded by the decision; while a movement is half done it may pass the bound.
+            total.0 = total.0.wrapping_add(change);
+        }
+    }
+
+    /// Who owes something and has something is collected from at once.
+    fn set_collectable(&mut self, player: PlayerId, account: AccountId) {
+        let asset = account.asset();
+        let available = self.players.balance(player, asset, Purse::Available);
+        let entry = (Timestamp(0), Sort::Collect, player_asset(player, asset));
+        if self.players.owes(player, asset) && available > Balance::ZERO {
+            self.rows.due.insert(entry);
+        } else {
+            self.rows.due.remove(&entry);
+        }
+    }
+
+    pub(crate) fn set_latest(&mut self, player: PlayerId, lsn: Lsn) {
+        if self.scratch.is_some() {
+            let before = self.players.latest(player);
+            self.note(|| Undo::Latest(player, before));
+        }
+        self.players.set_latest(player, lsn);
+    }
+
+    pub(crate) fn set_gates(&mut self, player: PlayerId, change: impl FnOnce(&mut Gates)) {
+        let Some(gates) = self.players.gates_mut(player) else { return };
+        let before = *gates;
+        change(gates);
+        self.note(|| Undo::Gates(player, before));
+    }
+
+    pub(crate) fn set_status(&mut self, player: PlayerId, status: Status, reason: u16) -> Option<()> {
+        let before = *self.players.get(player)?;
+        self.note(|| Undo::Status(player, before.status, before.reason));
+        self.players.set_status(player, status, reason)
+    }
+
+    /// The state is now that after the record at `lsn`.
+    pub(crate) fn advance(&mut self, lsn: Lsn, clock: Timestamp) {
+        let before = (self.next_lsn, self.clock);
+        self.note(|| Undo::Next(before.0, before.1));
+        (self.next_lsn, self.clock) = (lsn.next(), clock);
+    }
+
+    fn note(&mut self, undo: impl FnOnce() -> Undo) {
+        if let Some(scratch) = &mut self.scratch {
+            scratch.undo.push(undo());
+        }
+    }
+
+    /// From now on all changes are a trial.
+    pub(crate) fn begin_trial(&mut self) {
+        debug_assert!(self.scratch.is_none(), "one trial at a time");
+        self.scratch = Some(Scratch::default());
+    }
+
+    /// Takes the trial back.
+    pub(crate) fn end_trial(&mut self) {
+        let Some(scratch) = self.scratch.take() else { return };
+        for undo in scratch.undo.into_iter().rev() {
+            self.take_back_one(undo);
+        }
+    }
+
+    /// Remembers how a request was answered.
+    pub(crate) fn remember_answer(
+        &mut self,
+        id: RequestId,
+        space: Space,
+        digest: u64,
+        lsn: Lsn,
+        now: Timestamp,
+    ) {
+        self.push(answered_entry(id, space, digest, lsn), now);
+    }
+
+    /// Remembers how something ended.
+    pub(crate) fn remember_ending(&mut self, key: RequestId, space: Space, ended: Ended, now: Timestamp) {
+        self.push(ending_entry(key, space, &ended), now);
+    }
+
+    fn push(&mut self, entry: Entry, now: Timestamp) {
+        if let Some(scratch) = &mut self.scratch {
+            scratch.facts.push(entry);
+        } else if let Some(ids) = &mut self.ids {
+            ids.push(entry, now);
+        }
+    }
+
+    pub(crate) fn remember_key(&mut self, key: RequestId, digest: u64, lsn: Lsn) {
+        match &mut self.scratch {
+            Some(scratch) => scratch.keys.push((key, Remembered { digest, lsn })),
+            None => self.keys.remember(key, digest, lsn),
+        }
+    }
+
+    /// How many facts a trial would leave behind.
+    pub(crate) fn facts_tried(&self) -> u64 {
+        self.scratch.as_ref().map_or(0, |scratch| scratch.facts.len() as u64)
+    }
+
+    fn fact(&self, id: RequestId, space: Space) -> Option<&Entry> {
+        let tried = self.scratch.as_ref().and_then(|scratch| {
+            scratch.facts.iter().find(|entry| entry_id(entry) == id && entry_space(entry) == space as u64)
+        });
+        tried.or_else(|| self.ids.as_ref()?.find(id, space))
+    }
+
+    /// How a request or a provider's transaction was answered, if that is remembered.
+    pub(crate) fn remembered(&self, id: RequestId, space: Space) -> Option<Remembered> {
+        self.fact(id, space).map(ids::remembered)
+    }
+
+    /// How something ended, if that is remembered.
+    pub(crate) fn ended(&self, key: RequestId, space: Space) -> Option<Ended> {
+        self.fact(key, space).map(ids::ended)
+    }
+
+    /// How an operation with a permanent key was answered.
+    pub(crate) fn key(&self, key: RequestId) -> Option<Remembered> {
+        let tried = self.scratch.as_ref().and_then(|scratch| {
+            scratch.keys.iter().find(|(kept, _)| *kept == key).map(|(_, remembered)| *remembered)
+        });
+        tried.or_else(|| self.keys.find(key))
+    }
+}

@@ -1,0 +1,116 @@
+//! A table of rows, each under a key of 128 bits. Rows never move; those taken out leave room for others.
+
+use alloc::vec::Vec;
+
+use super::chunked::Chunked;
+use super::digest::Hasher;
+use super::index::{Growing, hash};
+use crate::time::Timestamp;
+
+/// What the ledger has to do by itself when its time comes. The order among those that are due at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sort {
+    Hold = 0,
+    Round = 1,
+    Session = 2,
+    Collect = 3,
+    Freeround = 4,
+}
+
+/// A row of a table. A table holds each key once; no key is zero.
+pub(crate) trait Row: Copy + core::fmt::Debug {
+    /// The table's name, for the digest.
+    const NAME: &'static str;
+    /// How many there can be: a row's number has to fit an index entry.
+    const ROWS_MAX: usize = 1 << 27;
+
+    fn key(&self) -> u128;
+
+    /// When the ledger has to do something about it by itself.
+    fn due(&self) -> Option<(Timestamp, Sort)> {
+        None
+    }
+
+    fn feed(&self, hasher: &mut Hasher);
+}
+
+#[derive(Debug)]
+pub(crate) struct Table<R> {
+    rows: Chunked<Option<R>>,
+    free: Vec<u32>,
+    index: Growing,
+    seed: u64,
+}
+
+impl<R: Row> Table<R> {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { rows: Chunked::new(), free: Vec::new(), index: Growing::new(R::ROWS_MAX), seed }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.rows.len() - self.free.len()
+    }
+
+    pub(crate) const fn is_full(&self) -> bool {
+        self.len() >= R::ROWS_MAX
+    }
+
+    fn place(&self, key: u128) -> Option<u32> {
+        let is_it = |place: u32| self.row(place).is_some_and(|row| row.key() == key);
+        self.index.find(hash(key, self.seed), is_it)
+    }
+
+    fn row(&self, place: u32) -> Option<&R> {
+        self.rows.get(place as usize)?.as_ref()
+    }
+
+    pub(crate) fn touch(&self, key: u128) -> u32 {
+        self.index.touch(hash(key, self.seed))
+    }
+
+    pub(crate) fn get(&self, key: u128) -> Option<&R> {
+        self.row(self.place(key)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: u128) -> Option<&mut R> {
+        let place = self.place(key)?;
+        self.rows.get_mut(place as usize)?.as_mut()
+    }
+
+    /// Adds a row; its key is not there yet.
+    pub(crate) fn insert(&mut self, row: R) {
+        debug_assert!(row.key() != 0 && self.get(row.key()).is_none(), "a key of its own");
+        let key_hash = hash(row.key(), self.seed);
+        let reused = self.free.pop().and_then(|place| {
+            *self.rows.get_mut(place as usize)? = Some(row);
+            Some(place)
+        });
+        let place = match reused {
+            Some(place) => place,
+            None => self.rows.push(Some(row)) as u32,
+        };
+        self.index.insert(key_hash, place);
+    }
+
+    pub(crate) fn remove(&mut self, key: u128) -> Option<R> {
+        let place = self.place(key)?;
+        let row = self.rows.get_mut(place as usize)?.take();
+        self.index.remove(hash(key, self.seed), place);
+        self.free.push(place);
+        row
+    }
+
+    /// In no particular order: nothing that can be seen may depend on it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
+        self.rows.iter().flatten()
+    }
+
+    pub(crate) fn digest(&self, hasher: &mut Hasher) {
+        let mut rows: Vec<_> = self.iter().collect();
+        rows.sort_unstable_by_key(|row| row.key());
+        hasher.table(R::NAME, rows.len() as u64);
+        for row in rows {
+            row.feed(hasher);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The house at work: what happens between players, providers, cashiers and chains, one sentence a test.
+
+#[path = "casino/cashier.rs"]
+mod cashier;
+#[path = "casino/full.rs"]
+mod full;
+#[path = "casino/gli.rs"]
+mod gli;
+mod ledger;
+#[path = "casino/limits.rs"]
+mod limits;
+#[path = "casino/matrix.rs"]
+mod matrix;
+#[path = "casino/memory.rs"]
+mod memory;
+#[path = "casino/office.rs"]
+mod office;
+#[path = "casino/prizes.rs"]
+mod prizes;
+#[path = "casino/rounds.rs"]
+mod rounds;
+#[path = "casino/sessions.rs"]
+mod sessions;

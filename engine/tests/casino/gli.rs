@@ -1,0 +1,240 @@
+//! GLI-19 v3.0, requirement by requirement (reference/casino-domain.md, section 11), as far as a ledger can meet
+//! them by itself. Those about limits, meters, jackpots, corrections and stopped games stand with their scenes.
+
+use cage_engine::{
+    Amount, ApplyFault, CallerId, LockReason, Operation, OperationKind, Outcome, PlayerClass, Purse,
+    ResultCode, Role, Status, Timestamp,
+};
+
+use crate::ledger::ask::{
+    approve, bet, changed, deposit, end_round, last_win, paid, reserve_in, rollback, set_status, sign,
+    take_back, unlock, win, withdraw,
+};
+use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, replayed};
+
+#[test]
+fn gli_19_r1_one_clock_stamps_every_record_and_never_falls() {
+    let ledger = Ledger::of_every_kind();
+    let stamps = ledger.records.iter().map(|record| record.decided);
+    assert!(stamps.clone().zip(stamps.skip(1)).all(|(before, after)| before <= after));
+    let mut state = replayed(&ledger.records);
+    let mut early = *ledger.latest();
+    early.decided = Timestamp(state.clock().0 - 1);
+    assert_eq!(state.apply(state.next_lsn(), &early), Err(ApplyFault::TimeFell));
+}
+
+#[test]
+fn gli_19_r2_a_stake_leaves_the_balance_at_once_and_no_wager_makes_it_negative() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 10);
+    for number in 0..4 {
+        let code = ledger.ask(&bet(ALICE, 3, number + 1, 1));
+        let expected = if number < 3 { ResultCode::Done } else { ResultCode::InsufficientFunds };
+        assert_eq!(code, expected, "bet {number}");
+    }
+    assert_eq!(ledger.ask(&ledger.reserve(ALICE, 2, 5)), ResultCode::InsufficientFunds);
+    ledger.open_hold(ALICE, 1, 5);
+    assert_eq!(ledger.purses(ALICE), (0, 1), "set aside, and visible");
+}
+
+#[test]
+fn gli_19_r3_a_cycle_ends_with_its_last_award_and_takes_no_stake_afterwards() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    let hold = ledger.new_id();
+    assert_eq!(ledger.ask_under(hold, &reserve_in(ALICE, 10, 40, 1)), ResultCode::Done);
+    assert_eq!(ledger.ask(&end_round(ALICE, 1)), ResultCode::RoundHasHolds, "an award may follow");
+    assert_eq!(ledger.settle(ALICE, hold, 10, 40), ResultCode::Done);
+    assert_eq!(ledger.available(ALICE), 130, "the final award is on the balance");
+    assert_eq!(ledger.ask(&end_round(ALICE, 1)), ResultCode::Done);
+    assert_eq!(ledger.ask(&reserve_in(ALICE, 10, 40, 1)), ResultCode::RoundClosed);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe7, 1)), ResultCode::RoundClosed);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe8, 2)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &last_win(ALICE, 5, 0xbe8)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe9, 2)), ResultCode::RoundClosed);
+    let (brief, late) = (changed(bet(ALICE, 10, 0xbea, 3), |bet| bet.ends_round = true), 0xbeb);
+    assert_eq!(ledger.ask(&brief), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, late, 3)), ResultCode::RoundClosed);
+}
+
+#[test]
+fn gli_19_r5_the_stake_of_an_interrupted_game_stays_held_and_is_shown() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    let hold = ledger.open_hold(ALICE, 10, 40);
+    ledger.crash();
+    ledger.pass_millis(10_000 * HOUR);
+    assert_eq!(ledger.do_due(), []);
+    assert_eq!(ledger.purses(ALICE), (90, 10));
+    assert_eq!(ledger.state.hold(hold).map(|hold| hold.remaining), Some(Amount(10)));
+    assert_eq!(ledger.settle(ALICE, hold, 10, 40), ResultCode::Done);
+}
+
+/// Each answer to a deposit or withdrawal says what became of it and, if it was denied, why; the record names the
+/// value.
+#[test]
+fn gli_19_r9_every_deposit_and_withdrawal_is_confirmed_or_denied_with_value_and_reason() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    let unknown = changed(deposit(ALICE, 5), |deposit| deposit.asset.0 = 9);
+    let answers = [
+        (ledger.ask(&deposit(ALICE, 5)), 5),
+        (ledger.ask(&unknown), 5),
+        (ledger.ask(&deposit(ALICE, 1_000_001)), 1_000_001),
+        (ledger.ask(&withdraw(ALICE, 105)), 105),
+        (ledger.ask(&withdraw(ALICE, 1)), 1),
+    ];
+    let records = &ledger.records[ledger.records.len() - answers.len()..];
+    for ((code, value), record) in answers.into_iter().zip(records) {
+        assert_eq!((record.result, record.request.amount.0), (code, value));
+        match code.outcome() {
+            Outcome::Executed => assert_eq!(record.legs()[0].amount.0, value),
+            _ => assert!(record.legs().is_empty() && !code.meaning().is_empty()),
+        }
+    }
+    assert_eq!(
+        answers.map(|(code, _)| code),
+        [
+            ResultCode::Done,
+            ResultCode::AssetUnknown,
+            ResultCode::AmountOverBound,
+            ResultCode::Done,
+            ResultCode::InsufficientFunds,
+        ]
+    );
+}
+
+#[test]
+fn gli_19_r10_a_deposit_is_not_usable_until_it_is_confirmed_and_its_key_is_kept() {
+    let mut ledger = Ledger::casino();
+    let unconfirmed =
+        changed(deposit(ALICE, 100), |deposit| deposit.detail.0[0] = LockReason::Unconfirmed as u8);
+    assert_eq!(ledger.ask_key(0xa07, &unconfirmed), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 1, 1, 1)), ResultCode::InsufficientFunds);
+    assert_eq!(ledger.ask(&withdraw(ALICE, 1)), ResultCode::InsufficientFunds);
+    assert_eq!(ledger.ask(&ledger.transfer(ALICE, BOB, 1)), ResultCode::InsufficientFunds);
+    assert_eq!(ledger.ask(&unlock(ALICE, 100, LockReason::Unconfirmed)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 1, 2, 2)), ResultCode::Done);
+    let kept = ledger.replayed();
+    let kept = kept.deposit(cage_engine::RequestId(0xa07)).expect("for ever");
+    assert_eq!((kept.player, kept.amount), (ALICE, Amount(100)));
+}
+
+/// A balance falls below zero for nothing but what a payment service or a provider takes back; and then it is not
+/// the balance, but a debt of its own.
+#[test]
+fn gli_19_r22_no_balance_is_overdrawn_and_what_is_taken_back_is_a_debt() {
+    let mut ledger = Ledger::casino();
+    assert_eq!(ledger.ask_key(0xa07, &deposit(ALICE, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 100, 1, 1)), ResultCode::Done);
+    for refused in [bet(ALICE, 1, 2, 1), withdraw(ALICE, 1), ledger.transfer(ALICE, BOB, 1)] {
+        assert_eq!(ledger.ask(&refused), ResultCode::InsufficientFunds, "{refused:?}");
+    }
+    let back = take_back(ALICE, 100, cage_engine::RequestId(0xa07));
+    assert_eq!(ledger.ask_key(2, &back), ResultCode::Shortfall);
+    assert_eq!((ledger.available(ALICE), ledger.owed(ALICE)), (0, 100));
+    // Only staff corrects, and only with a second identity.
+    for kind in [OperationKind::Adjust, OperationKind::AdjustApprove, OperationKind::WriteOff] {
+        for role in [Role::Frontend, Role::Cashier, Role::Games, Role::Chain, Role::Support] {
+            assert!(!kind.spec().roles.contains(role), "{} by {}", kind.name(), role.name());
+        }
+    }
+}
+
+/// GLI-19 A.3.8.
+#[test]
+fn gli_19_r24_an_excluded_player_stakes_and_deposits_nothing_and_can_withdraw() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    ledger.deposit(BOB, 100);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 1, 1)), ResultCode::Done);
+    assert_eq!(ledger.ask(&set_status(ALICE, Status::SelfExcluded)), ResultCode::Done);
+    let excluded = ResultCode::SelfExcluded;
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 2, 1)), excluded);
+    assert_eq!(ledger.ask(&ledger.reserve(ALICE, 10, 10)), excluded);
+    assert_eq!(ledger.ask(&ledger.transfer(ALICE, BOB, 10)), excluded);
+    assert_eq!(ledger.ask(&ledger.transfer(BOB, ALICE, 10)), excluded);
+    let ends = ledger.now.plus_millis(HOUR);
+    assert_eq!(ledger.ask(&crate::ledger::ask::session(ALICE, 1, ends)), excluded);
+    assert_eq!(ledger.ask_as(Role::Cashier, &deposit(ALICE, 10)), excluded);
+    assert_eq!(ledger.ask_as(Role::Chain, &deposit(ALICE, 10)), ResultCode::Done, "cannot be sent back");
+    assert_eq!(ledger.held(ALICE, Purse::Locked), 10, "and so is out of reach of the games");
+    assert_eq!(ledger.ask_key(3, &win(ALICE, 30, 1)), ResultCode::Done);
+    assert_eq!(ledger.ask(&withdraw(ALICE, 130)), ResultCode::Done, "all of it");
+    assert_eq!((ledger.available(ALICE), ledger.held(ALICE, Purse::Locked)), (0, 0));
+}
+
+/// GLI-19 A.3.9-10.
+#[test]
+fn gli_19_r25_closing_an_account_pays_out_its_balance_and_nothing_of_it_lapses() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    let hold = ledger.open_hold(ALICE, 10, 40);
+    assert_eq!(ledger.ask(&set_status(ALICE, Status::Closed)), ResultCode::Done);
+    ledger.pass_millis(2 * 365 * 24 * HOUR);
+    assert_eq!(ledger.do_due(), [], "dormant funds stay where they are");
+    assert_eq!(ledger.settle(ALICE, hold, 10, 40), ResultCode::Done);
+    let id = ledger.new_id();
+    assert_eq!(ledger.ask_under(id, &withdraw(ALICE, 130)), ResultCode::Done);
+    assert_eq!(ledger.ask(&approve(ALICE, id)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &sign(ALICE, id, 1, 2)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(2, &paid(ALICE, id, 2)), ResultCode::Done);
+    for purse in [Purse::Available, Purse::Reserved, Purse::Locked, Purse::Withdrawing] {
+        assert_eq!(ledger.held(ALICE, purse), 0, "{}", purse.name());
+    }
+    assert_eq!(ledger.ask_as(Role::Risk, &set_status(ALICE, Status::Active)), ResultCode::PlayerClosed);
+    assert_eq!(ledger.ask_as(Role::Operator, &set_status(ALICE, Status::Active)), ResultCode::Done);
+}
+
+/// A crash after each record of a scene with everything in it: the books of the replay go on as the others would
+/// have, and what is asked again is answered and not done again.
+#[test]
+fn gli_19_r28_a_restart_after_any_record_neither_loses_nor_repeats_anything() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 1_000);
+    let scene = |ledger: &mut Ledger, crash: Option<usize>| {
+        let id = ledger.new_id();
+        let steps = [
+            (id.0, bet(ALICE, 100, 0xbe7, 1)),
+            (0x817, win(ALICE, 70, 0xbe7)),
+            (0x2bc, rollback(ALICE, 0x817)),
+            (0xa07, deposit(ALICE, 30)),
+            (ledger.new_id().0, withdraw(ALICE, 40)),
+            (ledger.new_id().0, end_round(ALICE, 1)),
+            (0x818, win(ALICE, 5, 0xbe7)),
+        ];
+        for (place, (id, operation)) in steps.iter().enumerate() {
+            assert_eq!(ledger.ask_key(*id, operation), ResultCode::Done);
+            if crash == Some(place) {
+                ledger.crash();
+                let records = ledger.records.len();
+                assert_eq!(ledger.ask_key(*id, operation), ResultCode::Done, "asked again");
+                assert_eq!(ledger.records.len(), records);
+            }
+        }
+        ledger.state.digest()
+    };
+    let expected = scene(&mut ledger, None);
+    for place in 0..7 {
+        let mut again = Ledger::casino();
+        again.deposit(ALICE, 1_000);
+        assert_eq!(scene(&mut again, Some(place)), expected, "a crash after step {place}");
+    }
+    assert_eq!(ledger.available(ALICE), 1_000 - 100 + 30 - 40 + 5);
+}
+
+#[test]
+fn gli_19_r29_a_testers_account_is_told_apart_from_a_customers() {
+    let mut ledger = Ledger::casino();
+    let open = |class| Operation::OpenPlayer { caller_id: CallerId(77), brand: 0, jurisdiction: 0, class };
+    assert_eq!(ledger.ask(&open(PlayerClass::Test)), ResultCode::Done);
+    let tester = ledger.latest().request.player;
+    assert_eq!(ledger.ask(&open(PlayerClass::Real)), ResultCode::PlayerDiffers, "and stays what it is");
+    ledger.deposit(tester, 5);
+    ledger.deposit(ALICE, 100);
+    let state = ledger.replayed();
+    let real = state.players().filter(|(_, player)| player.class == PlayerClass::Real);
+    let held: i128 = real.map(|(id, _)| state.balances(id, ETH).available.0).sum();
+    assert_eq!(held, 100, "what a report of customers' money adds up to");
+    assert_eq!(state.player(tester).map(|player| player.class), Some(PlayerClass::Test));
+}

@@ -1,0 +1,174 @@
+//! Limits of players: what they stop, what they warn of, and when a looser one comes into force.
+
+use cage_engine::{
+    Amount, LimitKind, LockReason, Operation, Period, PlayerId, ResultCode, Role, Rule, Status,
+};
+
+use crate::ledger::ask::{
+    approve, bet, bet_win, changed, deposit, paid, rollback, set_limit, set_status, sign, win, withdraw,
+};
+use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger};
+
+const BET: u128 = 0xbe7;
+const ROUND: u128 = 0x40d;
+
+fn counting() -> Ledger {
+    let mut ledger = Ledger::casino();
+    ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
+    ledger.deposit(ALICE, 10_000);
+    ledger
+}
+
+fn remove(player: PlayerId, kind: LimitKind, period: Period) -> Operation {
+    changed(set_limit(player, kind, period, 0), |limit| limit.detail.0[2] = 1)
+}
+
+#[test]
+fn a_stake_over_a_limit_is_refused_by_the_limit_that_it_is_over() {
+    let mut ledger = counting();
+    for (kind, period, value, code) in [
+        (LimitKind::Bet, Period::Once, 50, ResultCode::LimitBet),
+        (LimitKind::Loss, Period::Day, 40, ResultCode::LimitLoss),
+        (LimitKind::Loss, Period::Month, 35, ResultCode::LimitLoss),
+        (LimitKind::Wager, Period::Week, 30, ResultCode::LimitWager),
+    ] {
+        assert_eq!(ledger.ask(&set_limit(ALICE, kind, period, value)), ResultCode::Done);
+        let over = bet(ALICE, value + 1, value, value);
+        assert_eq!(ledger.ask(&over), code, "{} {}", kind.name(), period.name());
+    }
+    assert_eq!(ledger.ask(&ledger.reserve(ALICE, 31, 31)), ResultCode::LimitWager);
+    assert_eq!(ledger.ask(&bet_win(ALICE, 31, 31, BET, ROUND)), ResultCode::LimitWager);
+    assert_eq!(ledger.ask(&ledger.transfer(ALICE, BOB, 31)), ResultCode::Done, "no wager");
+}
+
+#[test]
+fn winnings_give_room_to_lose_and_what_is_undone_was_never_wagered() {
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Wager, Period::Day, 1_000)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 80, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 21, BET + 1, ROUND)), ResultCode::LimitLoss);
+    assert_eq!(ledger.ask_key(1, &win(ALICE, 30, BET)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 21, BET + 2, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(2, &rollback(ALICE, BET + 2)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(3, &rollback(ALICE, 1)), ResultCode::Done, "the win is undone");
+    assert_eq!(ledger.ask(&bet(ALICE, 21, BET + 3, ROUND)), ResultCode::LimitLoss);
+    assert_eq!(ledger.ask(&bet(ALICE, 20, BET + 4, ROUND)), ResultCode::LimitNear);
+    let hold = ledger.reserve(ALICE, 1, 1);
+    assert_eq!(ledger.ask(&hold), ResultCode::LimitLoss);
+    ledger.pass_millis(24 * HOUR);
+    assert_eq!(ledger.ask(&bet(ALICE, 50, BET + 5, ROUND + 1)), ResultCode::Done, "another day");
+}
+
+#[test]
+fn nine_tenths_of_a_limit_are_told_with_the_bet_that_reaches_them() {
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Wager, Period::Day, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 89, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 1, BET + 1, ROUND)), ResultCode::LimitNear);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, BET + 2, ROUND)), ResultCode::LimitNear);
+    assert_eq!(ledger.ask(&bet(ALICE, 1, BET + 3, ROUND)), ResultCode::LimitWager);
+}
+
+#[test]
+fn deposits_over_a_limit_are_refused_to_a_cashier_and_locked_for_a_chain() {
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Deposit, Period::Week, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask_as(Role::Cashier, &deposit(ALICE, 60)), ResultCode::Done);
+    assert_eq!(ledger.ask_as(Role::Cashier, &deposit(ALICE, 41)), ResultCode::LimitDeposit);
+    assert_eq!(ledger.ask_as(Role::Chain, &deposit(ALICE, 41)), ResultCode::LimitNear);
+    assert_eq!(ledger.state.locked(ALICE, ETH, LockReason::OverLimit), Amount(41));
+    assert_eq!(
+        ledger.ask_as(Role::Cashier, &deposit(ALICE, 1)),
+        ResultCode::LimitDeposit,
+        "it counts all the same"
+    );
+    // Withdrawn money makes room for the net limit, and only for that.
+    assert_eq!(ledger.ask(&set_limit(BOB, LimitKind::DepositNet, Period::Month, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask_as(Role::Cashier, &deposit(BOB, 80)), ResultCode::Done);
+    assert_eq!(ledger.ask_as(Role::Cashier, &deposit(BOB, 21)), ResultCode::LimitDepositNet);
+    let id = ledger.new_id();
+    assert_eq!(ledger.ask_under(id, &withdraw(BOB, 50)), ResultCode::Done);
+    assert_eq!(ledger.ask(&approve(BOB, id)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &sign(BOB, id, 1, 2)), ResultCode::Done);
+    assert_eq!(ledger.ask_as(Role::Cashier, &deposit(BOB, 21)), ResultCode::LimitDepositNet, "not paid yet");
+    assert_eq!(ledger.ask_key(2, &paid(BOB, id, 2)), ResultCode::Done);
+    assert_eq!(ledger.ask_as(Role::Cashier, &deposit(BOB, 21)), ResultCode::Done);
+}
+
+/// GLI-19 A.3.7 and 2.5.5 b.
+#[test]
+fn gli_19_r23_a_player_tightens_a_limit_at_once_and_loosens_it_a_day_later() {
+    let mut ledger = counting();
+    let limit = |value| set_limit(ALICE, LimitKind::Wager, Period::Day, value);
+    let mut key = BET;
+    let mut stake = |ledger: &mut Ledger, stake| {
+        key += 1;
+        ledger.ask(&bet(ALICE, stake, key, key))
+    };
+    assert_eq!(ledger.ask(&limit(100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&limit(50)), ResultCode::Done, "stricter");
+    assert_eq!(stake(&mut ledger, 51), ResultCode::LimitWager);
+    assert_eq!(ledger.ask(&limit(500)), ResultCode::Later);
+    assert_eq!(ledger.ask(&limit(400)), ResultCode::Later, "another wish begins to wait anew");
+    ledger.pass_millis(24 * HOUR - 1);
+    assert_eq!(stake(&mut ledger, 51), ResultCode::LimitWager);
+    ledger.crash();
+    ledger.pass_millis(1);
+    assert_eq!(stake(&mut ledger, 300), ResultCode::Done);
+    assert_eq!(stake(&mut ledger, 101), ResultCode::LimitWager);
+    // The house's limit counts if it is the stricter one, at once in either direction.
+    assert_eq!(ledger.ask_as(Role::Risk, &limit(310)), ResultCode::Done);
+    assert_eq!(stake(&mut ledger, 11), ResultCode::LimitWager);
+    assert_eq!(ledger.ask_as(Role::Risk, &limit(390)), ResultCode::Done);
+    assert_eq!(stake(&mut ledger, 60), ResultCode::LimitNear);
+    assert_eq!(
+        ledger.ask_as(Role::Frontend, &remove(ALICE, LimitKind::Wager, Period::Day)),
+        ResultCode::Later
+    );
+    assert_eq!(ledger.ask_as(Role::Risk, &remove(ALICE, LimitKind::Wager, Period::Day)), ResultCode::Done);
+    assert_eq!(stake(&mut ledger, 41), ResultCode::LimitWager, "the player's own still holds");
+    ledger.pass_millis(24 * HOUR);
+    assert_eq!(stake(&mut ledger, 5_000), ResultCode::Done);
+}
+
+#[test]
+fn a_limit_in_another_asset_counts_what_it_is_worth_rounded_up() {
+    let mut ledger = counting();
+    let usd = ledger.open_asset_of("USD", 2, Amount(1_000_000));
+    let in_usd = |operation| changed(operation, |request| request.asset = usd);
+    assert_eq!(ledger.ask_key(1, &in_usd(deposit(ALICE, 10_000))), ResultCode::Done);
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Bet, Period::Once, 10)), ResultCode::Done);
+    let stake = |amount, key| in_usd(bet(ALICE, amount, key, key));
+    assert_eq!(ledger.ask(&stake(1, BET)), ResultCode::RateMissing);
+    // A whole dollar, 100 of its smallest units, is worth 150 of the reference asset's.
+    let price = Amount(150 * 1_000_000_000);
+    assert_eq!(ledger.ask(&Operation::PublishRate { asset: usd, price }), ResultCode::Done);
+    assert_eq!(ledger.ask(&stake(6, BET + 1)), ResultCode::Done, "worth 9");
+    assert_eq!(ledger.ask(&stake(7, BET + 2)), ResultCode::LimitBet, "worth 10.5, and so 11");
+    assert_eq!(ledger.ask(&bet(ALICE, 10, BET + 3, 9)), ResultCode::Done);
+    assert_eq!(
+        ledger.ask(&in_usd(bet(BOB, 7, BET + 4, 8))),
+        ResultCode::InsufficientFunds,
+        "Bob has no limit"
+    );
+}
+
+#[test]
+fn a_limit_that_cannot_be_counted_is_refused() {
+    let mut ledger = Ledger::casino();
+    let limit = set_limit(ALICE, LimitKind::Loss, Period::Day, 5);
+    assert_eq!(ledger.ask(&limit), ResultCode::LimitUnfit, "there is no reference asset");
+    ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
+    let great = set_limit(ALICE, LimitKind::Loss, Period::Day, 1 << 63);
+    assert_eq!(ledger.ask(&great), ResultCode::LimitUnfit);
+    assert_eq!(ledger.ask(&limit), ResultCode::Done);
+    for (kind, period) in [(LimitKind::Bet, Period::Day), (LimitKind::Loss, Period::Once)] {
+        let request = set_limit(ALICE, kind, period, 5).request(cage_engine::RequestId(5));
+        let fault = cage_engine::Request::parse(&request.to_bytes()).expect_err("no such limit");
+        assert_eq!((fault.code, fault.field), (ResultCode::Malformed, "period"));
+    }
+    let status = set_status(ALICE, Status::SelfExcluded);
+    assert_eq!(ledger.ask(&status), ResultCode::Done);
+    assert_eq!(ledger.ask(&limit), ResultCode::Done, "limits can be set whatever the status");
+}

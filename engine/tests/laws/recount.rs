@@ -1,0 +1,334 @@
+//! What is used of every limit, counted anew from the records alone: as an auditor would, with a list of events and
+//! a calendar, and nothing of the ledger's own counters.
+
+use std::collections::BTreeMap;
+
+use cage_engine::{
+    Amount, AssetId, LimitKind, Lsn, Operation, Period, PlayerId, Record, Reference, ResultCode, Rule,
+    Timestamp,
+};
+
+/// Loss, wager, deposit, net deposit; each over a day, a week and a month.
+pub(crate) type Used = [[i64; 3]; 4];
+
+pub(crate) const KINDS: [LimitKind; 4] =
+    [LimitKind::Loss, LimitKind::Wager, LimitKind::Deposit, LimitKind::DepositNet];
+pub(crate) const PERIODS: [Period; 3] = [Period::Day, Period::Week, Period::Month];
+
+/// Something that counts: at a time, and, if it takes back what counted earlier, only where both times lie in one
+/// period.
+struct Event {
+    player: PlayerId,
+    kind: LimitKind,
+    value: i64,
+    at: Timestamp,
+    since: Timestamp,
+    only: Option<Period>,
+}
+
+struct Stake {
+    player: PlayerId,
+    at: Timestamp,
+    left: u128,
+    counted: u128,
+    round: u128,
+    /// What a bet won at once, and how many wins it has besides.
+    paid: u128,
+    wins: u32,
+}
+
+struct Win {
+    player: PlayerId,
+    asset: AssetId,
+    amount: u128,
+    round: u128,
+    bet: u128,
+}
+
+#[derive(Default)]
+struct Count {
+    reference: Option<AssetId>,
+    scales: Vec<u32>,
+    prices: BTreeMap<AssetId, u128>,
+    day_begins: BTreeMap<u64, i64>,
+    brands: BTreeMap<PlayerId, u64>,
+    limited: BTreeMap<PlayerId, Lsn>,
+    holds: BTreeMap<u128, Stake>,
+    bets: BTreeMap<u128, Stake>,
+    wins: BTreeMap<u128, Win>,
+    won: BTreeMap<u128, u128>,
+    /// What was staked in a round and not given back, by bets and by holds.
+    staked: BTreeMap<u128, u128>,
+    withdrawals: BTreeMap<u128, u128>,
+    events: Vec<Event>,
+}
+
+/// What every limited player has used, at `now`.
+pub(crate) fn recount(records: &[Record], now: Timestamp) -> BTreeMap<PlayerId, Used> {
+    let mut count = Count::default();
+    for (place, record) in records.iter().enumerate() {
+        if record.result.is_executed() {
+            count.read(Lsn(place as u64 + 1), record);
+        }
+    }
+    let players = count.limited.keys().map(|player| (*player, count.used(*player, now)));
+    players.collect()
+}
+
+impl Count {
+    fn read(&mut self, lsn: Lsn, record: &Record) {
+        let (at, id) = (record.decided, record.request.id.0);
+        let player = record.request.player;
+        let operation = Operation::try_from(&record.request).expect("a record of an operation");
+        match operation {
+            Operation::SetRule { rule: Rule::ReferenceAsset, value, .. } => {
+                self.reference = (value != 0).then_some(AssetId(value as u16));
+            }
+            Operation::SetRule { rule: Rule::DayBegins, scope, value } => {
+                self.day_begins.insert(scope, value as i64);
+            }
+            Operation::OpenAsset { scale, .. } if record.result == ResultCode::Done => {
+                self.scales.push(u32::from(scale));
+            }
+            Operation::OpenPlayer { brand, .. } => {
+                self.brands.insert(player, u64::from(brand));
+            }
+            Operation::PublishRate { asset, price } => {
+                self.prices.insert(asset, price.0);
+            }
+            Operation::SetLimit { .. } => {
+                self.limited.entry(player).or_insert(lsn);
+            }
+            Operation::ImportUsage { kind, period, value, .. } => {
+                self.limited.entry(player).or_insert(lsn);
+                let value = value.0 as i64;
+                self.events.push(Event { player, kind, value, at, since: at, only: Some(period) });
+            }
+            Operation::DepositCredit { asset, amount, .. } => {
+                let value = self.value(player, asset, amount.0);
+                self.add(player, LimitKind::Deposit, value, at);
+                self.add(player, LimitKind::DepositNet, value, at);
+            }
+            Operation::WithdrawRequest { amount, .. } => {
+                self.withdrawals.insert(id, amount.0);
+            }
+            Operation::WithdrawSettle { asset, withdrawal, .. } => {
+                let amount = self.withdrawals[&withdrawal.0];
+                let value = self.value(player, asset, amount);
+                self.add(player, LimitKind::DepositNet, -value, at);
+            }
+            _ => self.read_wager(record, &operation, at, id),
+        }
+    }
+
+    fn read_wager(&mut self, record: &Record, operation: &Operation, at: Timestamp, id: u128) {
+        match *operation {
+            Operation::Reserve { player, asset, stake, round, .. } => {
+                let stake = self.stake(player, asset, stake, at, round.map_or(0, |round| round.0), true);
+                self.holds.insert(id, stake);
+            }
+            Operation::ImportHold { player, asset, stake, hold, .. } => {
+                let stake = self.stake(player, asset, stake, at, 0, false);
+                self.holds.insert(hold.0, stake);
+            }
+            Operation::Settle { player, asset, hold, stake, payout } => {
+                let Some(row) = self.holds.get_mut(&hold.0) else { panic!("a settle of a hold") };
+                row.counted -= row.counted * stake.0 / row.left.max(1);
+                row.left -= stake.0;
+                let (closed, round) = (row.left == 0, row.round);
+                self.wins_more(player, asset, payout, at, round);
+                if closed {
+                    self.holds.remove(&hold.0);
+                }
+            }
+            Operation::Cancel { hold, .. } | Operation::Expire { hold, .. } => {
+                if let Some(row) = self.holds.remove(&hold.0) {
+                    *self.staked.entry(row.round).or_default() -= row.left;
+                    self.give_back(row.player, row.counted, row.at, at);
+                }
+            }
+            Operation::Bet { player, asset, stake, bet, round, ends_round, .. } => {
+                let stake = self.stake(player, asset, stake, at, round.0, true);
+                self.bets.insert(bet.0, stake);
+                self.end_if(ends_round, round);
+            }
+            Operation::BetWin { player, asset, stake, bet, payout, round, ends_round, .. } => {
+                let stake = self.stake(player, asset, stake, at, round.0, true);
+                self.bets.insert(bet.0, Stake { paid: payout.0, ..stake });
+                self.wins_more(player, asset, payout, at, round.0);
+                self.end_if(ends_round, round);
+            }
+            Operation::ImportBet { player, asset, stake, bet, round, .. } => {
+                let stake = self.stake(player, asset, stake, at, round.0, false);
+                self.bets.insert(bet.0, stake);
+            }
+            Operation::Win { player, asset, amount, bet, ends_round, .. } => {
+                let open = self.bets.get_mut(&bet.0).map(|bet| {
+                    bet.wins += 1;
+                    bet.round
+                });
+                self.wins_more(player, asset, amount, at, open.unwrap_or(0));
+                if let Some(round) = open {
+                    self.wins.insert(id, Win { player, asset, amount: amount.0, round, bet: bet.0 });
+                    self.end_if(ends_round, Reference(round));
+                }
+            }
+            Operation::Rollback { asset, amount, target, .. } => {
+                self.roll_back(asset, amount.0, target.0, at);
+            }
+            Operation::EndRound { round, .. } | Operation::CloseRound { round, .. } => {
+                self.end_if(record.result == ResultCode::Done, round);
+            }
+            Operation::VoidRound { player, asset, round, .. }
+                if record.result != ResultCode::AlreadyCancelled =>
+            {
+                self.void(player, asset, round, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn void(&mut self, player: PlayerId, asset: AssetId, round: Reference, at: Timestamp) {
+        let bets = self.bets.values().filter(|bet| bet.round == round.0);
+        let bets: Vec<_> = bets.map(|bet| (bet.counted, bet.at, bet.left)).collect();
+        let mut of_holds = self.staked.get(&round.0).copied().unwrap_or(0);
+        for (counted, since, left) in bets {
+            self.give_back(player, counted, since, at);
+            of_holds -= left;
+        }
+        let of_holds = self.value(player, asset, of_holds);
+        self.add(player, LimitKind::Loss, -of_holds, at);
+        self.add(player, LimitKind::Wager, -of_holds, at);
+        let won = self.won.get(&round.0).copied().unwrap_or(0);
+        let value = self.value(player, asset, won);
+        self.add(player, LimitKind::Loss, value, at);
+        self.end_if(true, round);
+    }
+
+    fn roll_back(&mut self, asset: AssetId, amount: u128, target: u128, at: Timestamp) {
+        if let Some(bet) = self.bets.get_mut(&target) {
+            let amount = if amount == 0 { bet.left } else { amount };
+            let back = if amount == bet.left { bet.counted } else { bet.counted * amount / bet.left };
+            bet.counted -= back;
+            bet.left -= amount;
+            let (player, since, left, round) = (bet.player, bet.at, bet.left, bet.round);
+            let paid = if bet.wins == 0 { bet.paid } else { 0 };
+            self.give_back(player, back, since, at);
+            *self.staked.entry(round).or_default() -= amount;
+            let value = self.value(player, asset, paid);
+            self.add(player, LimitKind::Loss, value, at);
+            *self.won.entry(round).or_default() -= paid;
+            if left == 0 {
+                self.bets.remove(&target);
+            }
+        } else if let Some(win) = self.wins.remove(&target) {
+            let value = self.value(win.player, win.asset, win.amount);
+            self.add(win.player, LimitKind::Loss, value, at);
+            *self.won.entry(win.round).or_default() -= win.amount;
+            if let Some(bet) = self.bets.get_mut(&win.bet) {
+                bet.wins -= 1;
+            }
+        }
+    }
+
+    fn end_if(&mut self, ends: bool, round: Reference) {
+        if ends {
+            self.bets.retain(|_, bet| bet.round != round.0);
+            self.wins.retain(|_, win| win.round != round.0);
+            self.won.remove(&round.0);
+            self.staked.remove(&round.0);
+        }
+    }
+
+    fn stake(
+        &mut self,
+        player: PlayerId,
+        asset: AssetId,
+        stake: Amount,
+        at: Timestamp,
+        round: u128,
+        counts: bool,
+    ) -> Stake {
+        let value = if counts { self.value(player, asset, stake.0) } else { 0 };
+        self.add(player, LimitKind::Loss, value, at);
+        self.add(player, LimitKind::Wager, value, at);
+        *self.staked.entry(round).or_default() += stake.0;
+        Stake { player, at, left: stake.0, counted: value as u128, round, paid: 0, wins: 0 }
+    }
+
+    fn wins_more(&mut self, player: PlayerId, asset: AssetId, amount: Amount, at: Timestamp, round: u128) {
+        let value = self.value(player, asset, amount.0);
+        self.add(player, LimitKind::Loss, -value, at);
+        if round != 0 {
+            *self.won.entry(round).or_default() += amount.0;
+        }
+    }
+
+    fn give_back(&mut self, player: PlayerId, counted: u128, since: Timestamp, at: Timestamp) {
+        for kind in [LimitKind::Loss, LimitKind::Wager] {
+            self.events.push(Event { player, kind, value: -(counted as i64), at, since, only: None });
+        }
+    }
+
+    fn add(&mut self, player: PlayerId, kind: LimitKind, value: i64, at: Timestamp) {
+        self.events.push(Event { player, kind, value, at, since: at, only: None });
+    }
+
+    /// In the reference asset, rounded up; nothing for those who have no limits, or where no price is known.
+    fn value(&self, player: PlayerId, asset: AssetId, amount: u128) -> i64 {
+        if !self.limited.contains_key(&player) {
+            return 0;
+        }
+        if self.reference == Some(asset) {
+            return amount as i64;
+        }
+        let Some(price) = self.prices.get(&asset) else { return 0 };
+        let whole = 10_u128.pow(self.scales[usize::from(asset.0) - 1]) * 1_000_000_000;
+        (amount * price).div_ceil(whole) as i64
+    }
+
+    fn used(&self, player: PlayerId, now: Timestamp) -> Used {
+        let brand = self.brands[&player];
+        let begins = self.day_begins.get(&brand).copied().unwrap_or(0);
+        let first_days = |time: Timestamp| first_days((time.0 / 1_000_000_000) as i64 - begins * 60);
+        let mut used = [[0_i64; 3]; 4];
+        for event in self.events.iter().filter(|event| event.player == player) {
+            let row = KINDS.iter().position(|kind| *kind == event.kind).expect("a counted kind");
+            for (at, period) in PERIODS.iter().enumerate() {
+                let in_this = |time| first_days(time)[at] == first_days(now)[at];
+                let named = event.only.is_none_or(|only| only == *period);
+                if named && in_this(event.at) && in_this(event.since) {
+                    let sum = used[row][at] + event.value;
+                    let may_fall = matches!(event.kind, LimitKind::Loss | LimitKind::DepositNet);
+                    used[row][at] = if may_fall { sum } else { sum.max(0) };
+                }
+            }
+        }
+        used
+    }
+}
+
+/// The first day of the day, week and month of a time, counted with a wall calendar.
+fn first_days(seconds: i64) -> [i64; 3] {
+    let day = seconds.div_euclid(86_400);
+    let week = (day - 6..=day).find(|day| (day + 3).rem_euclid(7) == 0).expect("a Monday");
+    let (mut first, mut year) = (0, 1970);
+    loop {
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        for days in [31, 28 + i64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+            if day < first + days {
+                return [day, week, first];
+            }
+            first += days;
+        }
+        year += 1;
+    }
+}
+
+#[test]
+fn a_wall_calendar_knows_mondays_and_firsts_of_a_month() {
+    // 2025-06-15 was a Sunday; 1_749_945_600 is its first second.
+    let sunday = 1_749_945_600 / 86_400;
+    assert_eq!(first_days(1_749_945_600), [sunday, sunday - 6, sunday - 14]);
+    assert_eq!(first_days(1_749_945_599)[0], sunday - 1);
+}

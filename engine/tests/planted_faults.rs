@@ -1,0 +1,257 @@
+//! Proves that the model is able to find errors: plants faults in a copy of the engine, one at a time, and lets the
+//! model look for them. A fault that it does not find is a hole in the model or in its dice.
+//!
+//! Compiles the engine anew for each fault, and so is asked for by name:
+//! `cargo test --release -p cage-engine --test planted_faults -- --ignored --nocapture`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A fault: in which file, what stands there, and what a tired programmer could have written instead.
+struct Fault {
+    what: &'static str,
+    file: &'static str,
+    right: &'static str,
+    wrong: &'static str,
+}
+
+const fn fault(what: &'static str, file: &'static str, right: &'static str, wrong: &'static str) -> Fault {
+    Fault { what, file, right, wrong }
+}
+
+const FAULTS: &[Fault] = &[
+    fault(
+        "a purse may fall below zero",
+        "decide/money.rs",
+        "if debit_after < Balance::ZERO && must",
+        "if debit_after.0 == i128::MIN && must",
+    ),
+    fault(
+        "an old id opens something again",
+        "decide/known.rs",
+        "if is_old && (spec.opens",
+        "if is_old && (false && spec.opens",
+    ),
+    fault(
+        "a bet is taken after its rollback",
+        "decide/refer.rs",
+        "Refers::NewBet if ended(target, Space::Wager).is_some() => Err(ResultCode::CancelledBefore),",
+        "",
+    ),
+    fault(
+        "a bet that has won is rolled back",
+        "decide/gates.rs",
+        "Target::Bet(bet) => bet.wins == 0 && bet.paid.is_zero() || request.detail.0[8] == 1,",
+        "Target::Bet(_) => true,",
+    ),
+    fault(
+        "a rollback does not restore the limits",
+        "apply/wagers.rs",
+        "self.restore(bet.player, counted, bet.opened_at, record.decided);",
+        "",
+    ),
+    fault(
+        "the same limit again counts as looser",
+        "limits.rs",
+        "let later = limit > current;",
+        "let later = limit >= current;",
+    ),
+    fault("weeks begin on Sunday", "limits.rs", "(day + 3).rem_euclid(7)", "(day + 4).rem_euclid(7)"),
+    fault("exposure stops one short", "decide/gates.rs", "|sum| sum <= bound", "|sum| sum < bound"),
+    fault(
+        "one identity approves twice",
+        "decide/gates.rs",
+        "Stage::Requested if row.approver != 0 && row.approver == self.actor => {",
+        "Stage::Requested if row.approver == u32::MAX => {",
+    ),
+    fault(
+        "the fee is paid out as well",
+        "decide/money.rs",
+        "Amount(row.amount.0 - row.fee.0)",
+        "Amount(row.amount.0)",
+    ),
+    fault(
+        "a jackpot forgets its remainder",
+        "decide/money.rs",
+        ".checked_add(u128::from(before))?",
+        ".checked_add(u128::from(before) * 0)?",
+    ),
+    fault(
+        "an exchange rounds up",
+        "state/mod.rs",
+        "Some(crate::wide::mul_div(worth, self.whole(asset), price.0))",
+        "Some(crate::wide::mul_div_up(worth, self.whole(asset), price.0))",
+    ),
+    fault(
+        "a session lives a moment too long",
+        "decide/gates.rs",
+        "refuse_unless(session.expires > self.now",
+        "refuse_unless(session.expires >= self.now",
+    ),
+    fault(
+        "a fenced bridge goes on",
+        "decide/mod.rs",
+        "(number != 0 && number as u16 != *grant).then_some(ResultCode::Fenced)",
+        "(number == u64::from(*grant) + 1).then_some(ResultCode::Fenced)",
+    ),
+    fault(
+        "a bet of other content counts as the same",
+        "decide/known.rs",
+        "answer(!bet.is_win && bet.digest == content(), bet.opened)",
+        "answer(!bet.is_win && content() != 0, bet.opened)",
+    ),
+    fault(
+        "a refused bet is forgotten",
+        "apply/mod.rs",
+        "|| record.result == ResultCode::CancelledBefore",
+        "|| record.result != ResultCode::Done",
+    ),
+    fault(
+        "a refused group leaves its traces",
+        "decide/group.rs",
+        "state.end_trial();",
+        "state.scratch = None;",
+    ),
+    fault(
+        "debts are not collected",
+        "state/store.rs",
+        "if owes && purse == Purse::Available {",
+        "if owes && purse == Purse::Bonus {",
+    ),
+    fault(
+        "a deposit is reversed twice",
+        "decide/gates.rs",
+        "let left = deposit.amount.0 - deposit.reversed.0;",
+        "let left = deposit.amount.0;",
+    ),
+    fault(
+        "locked money that waits is withdrawn",
+        "apply/mod.rs",
+        "named.map_or_else(|| reason.is_withdrawable(), |named| named == *reason)",
+        "named.is_none_or(|named| named == *reason)",
+    ),
+    fault(
+        "the last free round is never given",
+        "decide/gates.rs",
+        "self.request.detail.u32_at(0) <= row.left",
+        "self.request.detail.u32_at(0) < row.left",
+    ),
+    fault(
+        "what a chain brings over a limit can be played",
+        "decide/facts.rs",
+        "self.over_limit(OF_DEPOSITS).err().map(|_| LockReason::OverLimit)",
+        "None",
+    ),
+    fault(
+        "the greatest payout does not fall with what is paid",
+        "apply/wagers.rs",
+        "hold.payout_left = less(hold.payout_left, payout).ok_or(ApplyFault::Missing(\"a hold's payout\"))?;",
+        "less(hold.payout_left, payout).ok_or(ApplyFault::Missing(\"a hold's payout\"))?;",
+    ),
+    fault(
+        "a round with an undecided hold is closed",
+        "state/rows.rs",
+        "due if row.open_holds == 0 { Some((row.closes, Sort::Round)) } else { None } => {",
+        "due Some((row.closes, Sort::Round)) => {",
+    ),
+];
+
+#[test]
+#[ignore = "compiles the engine once for each fault; see the top of the file"]
+fn the_model_finds_each_planted_fault() {
+    let copy = Copy::new();
+    assert!(copy.model_agrees(), "without a fault the model agrees with the engine");
+    let mut missed = Vec::new();
+    for fault in FAULTS {
+        let found = copy.with(fault, || !copy.model_agrees());
+        println!("{} {}", if found { "found " } else { "MISSED" }, fault.what);
+        if !found {
+            missed.push(fault.what);
+        }
+    }
+    println!("{} of {} found", FAULTS.len() - missed.len(), FAULTS.len());
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+#[test]
+fn each_fault_has_its_place_in_the_engine() {
+    for fault in FAULTS {
+        let text = fs::read_to_string(engine().join("src").join(fault.file)).expect("a file of the engine");
+        assert_eq!(text.matches(fault.right).count(), 1, "{}: where is it in {}?", fault.what, fault.file);
+    }
+    assert!(FAULTS.len() >= 20, "twenty at least");
+}
+
+fn engine() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// A copy of the engine that can be spoiled.
+struct Copy {
+    root: PathBuf,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let workspace = engine().parent().expect("the workspace").to_owned();
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
+        let _ = fs::remove_dir_all(root.join("engine"));
+        fs::create_dir_all(&root).expect("a folder");
+        copy_all(&engine(), &root.join("engine"));
+        fs::copy(workspace.join("Cargo.lock"), root.join("Cargo.lock")).expect("the lock file");
+        let manifest = fs::read_to_string(workspace.join("Cargo.toml")).expect("the workspace's manifest");
+        let from = manifest.find("[workspace.package]").expect("what packages share");
+        let to = manifest.find("\n[package]").expect("the root package");
+        let shared =
+            format!("[workspace]\nresolver = \"3\"\nmembers = [\"engine\"]\n\n{}", &manifest[from..to]);
+        fs::write(root.join("Cargo.toml"), shared).expect("a manifest");
+        Self { root }
+    }
+
+    /// Spoils one place, and mends it again.
+    fn with(&self, fault: &Fault, look: impl FnOnce() -> bool) -> bool {
+        let path = self.root.join("engine/src").join(fault.file);
+        let right = fs::read_to_string(&path).expect("a file of the engine");
+        let wrong = right.replacen(fault.right, fault.wrong, 1);
+        assert_ne!(wrong, right, "{}", fault.what);
+        fs::write(&path, wrong).expect("a fault");
+        let found = look();
+        fs::write(&path, right).expect("mended");
+        found
+    }
+
+    /// Whether the model agrees with what is there. A fault that does not compile is no fault.
+    fn model_agrees(&self) -> bool {
+        let cargo = || {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", self.root.join("target"));
+            cargo.args([
+                "test",
+                "--offline",
+                "--quiet",
+                "-p",
+                "cage-engine",
+                "--test",
+                "model_against_engine",
+            ]);
+            cargo
+        };
+        let built = cargo().arg("--no-run").output().expect("cargo");
+        assert!(built.status.success(), "it compiles: {}", String::from_utf8_lossy(&built.stderr));
+        let tested = cargo().env("CAGE_OPERATIONS", "400000").output().expect("cargo");
+        tested.status.success()
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder to copy").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
