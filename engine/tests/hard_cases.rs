@@ -52,10 +52,10 @@ impl Casino {
 
     fn under(&mut self, id: RequestId, role: Role, operation: Operation) -> Got {
         let request = operation.request(id);
-        if role != Role::System {
-            if let Err(fault) = request.check() {
-                return Code(fault.code);
-            }
+        if role != Role::System
+            && let Err(fault) = request.check()
+        {
+            return Code(fault.code);
         }
         let admitted = Admitted { request, role, actor: role as u32, grant: 0, received: self.now };
         let decision = decide(&self.state, self.now, &admitted);

@@ -79,7 +79,7 @@ impl Reply {
             repeated,
             lsn,
             asset: request.asset,
-            player: record.handed_out().filter(|_| of_its_own).unwrap_or(request.player.number()),
+            player: record.handed_out().filter(|_| of_its_own).unwrap_or_else(|| request.player.number()),
             available: after(Purse::Available),
             reserved: after(Purse::Reserved),
         }

@@ -89,7 +89,7 @@ impl Read {
             READ_PURSE => {
                 let purse = u8::try_from(session).ok().and_then(Purse::from_number);
                 let purse = purse.filter(|purse| purse.is_player());
-                let purse = purse.ok_or(fault(ResultCode::Malformed, "purse"))?;
+                let purse = purse.ok_or_else(|| fault(ResultCode::Malformed, "purse"))?;
                 Self::Purse { player: player()?, asset, purse }
             }
             READ_SESSION => Self::Session { session: SessionId(session) },

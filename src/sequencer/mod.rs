@@ -165,7 +165,7 @@ impl Sequencer {
         let records: usize = decisions.iter().map(|decision| decision.records().len()).sum();
         // What was decided before is told all the same; only new decisions wait.
         let held_back =
-            self.held_back.or((records > LINKED_RECORDS_MAX).then_some(ResultCode::GroupMalformed));
+            self.held_back.or_else(|| (records > LINKED_RECORDS_MAX).then_some(ResultCode::GroupMalformed));
         if let Some(reason) = held_back.filter(|_| records > 0) {
             self.counts.unrecorded += tickets.len() as u64;
             tickets.iter().for_each(|ticket| replies.push(&Reply::without_record(ticket.tag, reason)));

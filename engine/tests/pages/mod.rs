@@ -442,9 +442,12 @@ fn fields() -> Vec<String> {
     ];
     for kind in OperationKind::ALL.iter().filter(|kind| !is_internal(**kind)) {
         let place = |slot: Slot| {
-            kind.fields().iter().find(|field| field.slot == slot).map_or("·".to_owned(), |field| {
-                format!("{} {}", if sample::must_be_there(*kind, field) { "●" } else { "○" }, field.name)
-            })
+            kind.fields().iter().find(|field| field.slot == slot).map_or_else(
+                || "·".to_owned(),
+                |field| {
+                    format!("{} {}", if sample::must_be_there(*kind, field) { "●" } else { "○" }, field.name)
+                },
+            )
         };
         let id = match kind.spec().id {
             IdRule::Permanent => "● permanent key",
