@@ -1,11 +1,13 @@
 //! Limits of players: what they stop, what they warn of, and when a looser one comes into force.
 
+use cage_engine::limits::Starts;
 use cage_engine::{
     Amount, LimitKind, LockReason, Operation, Period, PlayerId, ResultCode, Role, Rule, Status,
 };
 
 use crate::ledger::ask::{
-    approve, bet, bet_win, changed, deposit, paid, rollback, set_limit, set_status, sign, win, withdraw,
+    approve, bet, bet_win, changed, deposit, paid, reserve_in, rollback, set_limit, set_status, sign,
+    void_round, win, withdraw,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger};
 
@@ -58,6 +60,27 @@ fn winnings_give_room_to_lose_and_what_is_undone_was_never_wagered() {
     assert_eq!(ledger.ask(&hold), ResultCode::LimitLoss);
     ledger.pass_millis(24 * HOUR);
     assert_eq!(ledger.ask(&bet(ALICE, 50, BET + 5, ROUND + 1)), ResultCode::Done, "another day");
+}
+
+#[test]
+fn a_voided_round_was_never_wagered_whether_by_bets_or_by_holds() {
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Wager, Period::Day, 200)), ResultCode::Done);
+    let hold = ledger.new_id();
+    assert_eq!(ledger.ask_under(hold, &reserve_in(ALICE, 50, 60, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.settle(ALICE, hold, 50, 20), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 40, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &win(ALICE, 5, BET)), ResultCode::Done);
+    let used = |ledger: &Ledger| {
+        let usage = ledger.state.limits(ALICE).expect("limits").usage;
+        let starts = Starts::of(ledger.now, 0);
+        [LimitKind::Loss, LimitKind::Wager].map(|kind| usage.used(kind, Period::Day, starts))
+    };
+    assert_eq!(used(&ledger), [65, 90]);
+    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+    assert_eq!(used(&ledger), [0, 0]);
+    assert_eq!(ledger.available(ALICE), 10_000);
 }
 
 #[test]

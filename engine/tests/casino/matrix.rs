@@ -222,6 +222,19 @@ fn a_win_rolled_back_when_the_money_is_gone_is_owed_and_collected_as_soon_as_the
 }
 
 #[test]
+fn a_bet_whose_win_was_rolled_back_has_not_won() {
+    let mut ledger = with_a_bet();
+    assert_eq!(ledger.ask_key(WIN, &win(ALICE, 60, BET)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(UNDO, &rollback(ALICE, WIN)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(WIN, &win(ALICE, 60, BET)), ResultCode::Done, "a repeat, and not paid again");
+    assert_eq!(ledger.available(ALICE), 90);
+    let row = ledger.state.wager(Reference(BET)).expect("an open bet");
+    assert_eq!((row.paid, row.wins), (Amount::ZERO, 0));
+    assert_eq!(ledger.ask_key(UNDO + 1, &rollback(ALICE, BET)), ResultCode::Done);
+    assert_eq!((ledger.available(ALICE), ledger.provider(PLAY)), (100, 0));
+}
+
+#[test]
 fn a_win_of_an_unknown_bet_is_refused_and_prizes_need_no_bet() {
     let mut ledger = Ledger::casino();
     assert_eq!(ledger.ask_key(WIN, &win(ALICE, 50, BET)), ResultCode::HoldUnknown);
