@@ -5,8 +5,10 @@
 
 mod harness;
 
+mod bridges;
 mod cli;
 mod damage;
+mod groups;
 mod hostile;
 mod kill;
 mod order;
@@ -14,5 +16,6 @@ mod refusals;
 mod replay;
 mod retry;
 mod roles;
+mod sessions;
 mod shutdown;
 mod tidy;

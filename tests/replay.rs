@@ -183,14 +183,15 @@ fn acknowledgements_that_the_log_does_not_have_are_differences() {
 }
 
 /// A log with these records, and every checksum and hash as it should be.
-fn forged(dir: &Path, records: &[Record]) {
+pub(crate) fn forged(dir: &Path, records: &[Record]) {
     let recovered =
         recover(&dir.join("log"), |_| Ok::<_, std::convert::Infallible>(())).expect("an empty folder");
     let options = cage_wal::LogOptions { segment_bytes: 1 << 16, ..log_options() };
     let identity = Identity::from_os().expect("randomness");
     let (mut writer, _) = recovered.open(options, identity, Callbacks::none()).expect("a log");
-    for record in records {
-        writer.append(&record.to_bytes()).expect("room");
+    for run in records.chunk_by(|record, _| record.linked) {
+        let run: Vec<_> = run.iter().map(Record::to_bytes).collect();
+        writer.append_linked(&run).expect("room");
     }
     writer.publish();
     writer.close().expect("a closed log");

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cage_client::{Pair, load_authority, load_pair};
-use cage_engine::{Operation, RequestId, Role};
+use cage_engine::{Operation, Request, RequestId, Role};
 use cage_protocol::{
-    ALPN, Ask, CloseCode, FRAME_ITEMS_MAX, Frame, FrameKind, Hello, Read, Reply, VERSION, WIRE_REQUEST_BYTES,
-    Watermark, Welcome, frame,
+    ALPN, Ask, CloseCode, FRAME_ITEMS_MAX, Frame, FrameKind, Hello, OpenSession, Read, Reply, VERSION,
+    WIRE_REQUEST_BYTES, Watermark, Welcome, frame,
 };
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
@@ -154,6 +154,27 @@ impl Wire {
         self.answer(operation_item(1, id, operation)).await
     }
 
+    /// Asks for a group and waits for the answers of all its members.
+    pub(crate) async fn group(&mut self, operations: &[(RequestId, Operation)]) -> Vec<Reply> {
+        self.items(&group_items(operations)).await
+    }
+
+    /// Writes items in one frame and waits for all their answers.
+    pub(crate) async fn items(&mut self, items: &[[u8; WIRE_REQUEST_BYTES]]) -> Vec<Reply> {
+        self.write(&requests(items)).await;
+        let mut replies = Vec::new();
+        while replies.len() < items.len() {
+            replies.extend(soon("answers", self.replies()).await.expect("replies"));
+        }
+        replies
+    }
+
+    /// Shows a token and waits for the answer.
+    pub(crate) async fn open_session(&mut self, id: RequestId, token: &[u8]) -> Reply {
+        self.write(&frame::open_session(&OpenSession { tag: 1, id, grant: 0, token })).await;
+        soon("an answer", self.replies()).await.expect("replies")[0]
+    }
+
     /// Why the server closed the connection; nothing if it was not by a code of the protocol.
     pub(crate) async fn closed(&self) -> Option<CloseCode> {
         close_code(&soon("the end of the connection", self.connection.closed()).await)
@@ -186,6 +207,15 @@ pub(crate) fn requests(items: &[[u8; WIRE_REQUEST_BYTES]]) -> Vec<u8> {
 /// The item of an operation.
 pub(crate) fn operation_item(tag: u64, id: RequestId, operation: &Operation) -> [u8; WIRE_REQUEST_BYTES] {
     Ask::operation(operation.request(id)).to_bytes(tag)
+}
+
+/// The items of a group: all but the last are linked to the next. Each one's tag is its place.
+pub(crate) fn group_items(operations: &[(RequestId, Operation)]) -> Vec<[u8; WIRE_REQUEST_BYTES]> {
+    let item = |(place, (id, operation)): (usize, &(RequestId, Operation))| {
+        let linked = place + 1 < operations.len();
+        Ask::operation(Request { linked, ..operation.request(*id) }).to_bytes(place as u64)
+    };
+    operations.iter().enumerate().map(item).collect()
 }
 
 /// The item of a read.

@@ -140,3 +140,48 @@ async fn a_server_that_comes_back_with_another_log_is_not_believed() {
     assert!(matches!(client.fault(), Some(ConnectionError::LogDiffers { known: 77, found: 78 })));
     assert_eq!(server.ledger().records.len(), records, "nothing was asked of it");
 }
+
+/// Half of a group that is asked again alone would be another group: it goes again whole, and happens once.
+#[tokio::test]
+async fn a_group_whose_answer_is_lost_is_asked_again_whole() {
+    let server = Server::start(Ledger::with_players(3));
+    let client = server.client(Role::Frontend).await.with_deadline(Duration::from_secs(60));
+    server.ledger().set_script(chaos(seed(), 20));
+    let groups: Vec<_> = (0..100_usize)
+        .map(|number| {
+            let ring = (0..2 + number % 5).map(|step| transfer((step % 3) as u32, ((step + 1) % 3) as u32));
+            client.group(ring.map(|operation| (client.mint_id(), operation)).collect())
+        })
+        .collect();
+    let mut ids = HashSet::new();
+    for group in groups {
+        for outcome in group.await {
+            ids.insert(outcome.unwrap().id);
+        }
+    }
+    let ledger = server.ledger();
+    let recorded = ledger.ids_of(OperationKind::Transfer);
+    assert_eq!(recorded.len(), ids.len(), "each once");
+    assert_eq!(recorded.into_iter().collect::<HashSet<_>>(), ids);
+    assert!(ledger.connections_lost > 0, "nothing was tested");
+}
+
+#[tokio::test]
+async fn a_group_that_is_not_taken_for_now_is_asked_again_whole() {
+    let server = Server::start(Ledger::with_players(3));
+    let client = server.client(Role::Frontend).await;
+    let mut times = 0;
+    server.ledger().set_script(move |_| {
+        times += 1;
+        if times <= 3 { Treatment::Say(cage_client::engine::ResultCode::Draining) } else { Treatment::Answer }
+    });
+    let group = [(0, 1), (1, 2)].map(|(from, to)| (client.mint_id(), transfer(from, to)));
+    for outcome in client.group(group.to_vec()).await {
+        assert!(!outcome.unwrap().repeated);
+    }
+    assert_eq!(server.ledger().frames.iter().filter(|items| **items == 2).count(), 4);
+    server.ledger().set_script(|_| Treatment::Swallow);
+    let group = [(0, 1), (1, 2)].map(|(from, to)| (client.mint_id(), transfer(from, to)));
+    let outcomes = client.with_deadline(Duration::from_millis(100)).group(group.to_vec()).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(Error::Unknown { .. }))), "{outcomes:?}");
+}

@@ -6,7 +6,7 @@ use cage_engine::{Amount, OperationKind, Purse, Reference, Request, RequestId, R
 
 use crate::ledger::ask::{
     bet, bet_win, changed, deposit, end_round, in_session, jackpot_win, last_win, refund, reverse, rollback,
-    session, set_status, win,
+    session, set_status, void_round, win,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, SISTER};
 
@@ -194,6 +194,8 @@ fn a_bet_that_has_won_gives_back_its_stake_and_keeps_its_win_if_the_provider_rev
     assert_eq!(ledger.ask_key(UNDO + 2, &half), ResultCode::StakeOverRemaining);
     assert_eq!(ledger.ask_key(UNDO + 2, &reverse(ALICE, BET + 1)), ResultCode::Done);
     assert_eq!((ledger.available(ALICE), ledger.provider(PLAY)), (100, 0));
+    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+    assert_eq!((ledger.available(ALICE), ledger.provider(PLAY)), (100, 0), "nothing of it is left to void");
     // Of a bet whose round is closed the stake is no longer known.
     let mut ledger = with_a_bet();
     assert_eq!(ledger.ask(&end_round(ALICE, ROUND)), ResultCode::Done);

@@ -9,6 +9,8 @@ pub(super) struct Counts {
     pub(super) operations: u64,
     pub(super) rounds: u64,
     pub(super) deposits: u64,
+    /// Requested, approved and given up again.
+    pub(super) withdrawals: u64,
     pub(super) refused: u64,
     pub(super) unknown: u64,
 }

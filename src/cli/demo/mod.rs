@@ -29,6 +29,7 @@ use report::Report;
 use screen::Screen;
 
 use super::fail;
+use crate::tokens::{KEYS_DIR, Signer};
 
 /// Exit code: the demo could not run.
 const EXIT_FAILED: u8 = 2;
@@ -39,7 +40,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Run a casino on this machine and watch its money.
 ///
-/// Players deposit, bet and win over QUIC; half way through, the ledger is killed with SIGKILL and started again. At
+/// Players log in with signed tokens, deposit, bet, win and ask for withdrawals over QUIC; half way through, the ledger is killed with SIGKILL and started again. At
 /// the end every player's own books are compared with the ledger's and the whole log is audited. Exit codes: 0
 /// everything balances, 1 something does not, 2 the demo could not run.
 #[derive(Debug, Args)]
@@ -150,6 +151,11 @@ struct Clients {
     frontend: Client,
     cashier: Client,
     games: Client,
+    risk: Client,
+    /// The bridge to the provider, under its grant.
+    slots: Client,
+    /// Who signs the tokens that sessions are opened with.
+    accounts: Signer,
 }
 
 /// A casino that is open.
@@ -178,10 +184,15 @@ impl Casino {
             assets.push(operator.open_asset(code, scale, false, Amount(10_u128.pow(30))).await?);
         }
         operator.close().await;
+        let bridge = connect(Role::Games).await?;
+        let grant = bridge.grant(player::PROVIDER.into()).await?;
         let clients = Rc::new(Clients {
             frontend: connect(Role::Frontend).await?,
             cashier: connect(Role::Cashier).await?,
             games: connect(Role::Games).await?,
+            risk: connect(Role::Risk).await?,
+            slots: bridge.with_grant(grant),
+            accounts: Signer::development(&certs.join(KEYS_DIR))?,
         });
         let mut casino = Self {
             clients,
@@ -263,7 +274,7 @@ impl Casino {
     }
 
     async fn disconnect(&self) {
-        let Clients { frontend, cashier, games } = &*self.clients;
-        tokio::join!(frontend.close(), cashier.close(), games.close());
+        let Clients { frontend, cashier, games, risk, slots, accounts: _ } = &*self.clients;
+        tokio::join!(frontend.close(), cashier.close(), games.close(), risk.close(), slots.close());
     }
 }

@@ -19,7 +19,8 @@ pub(super) struct Report {
     kills: u32,
 }
 
-/// What is not built yet is 0, and the reconciliation `incomplete`: nothing outside the ledger is compared.
+/// What is not built yet is 0, and the reconciliation `incomplete`: nothing outside the ledger is compared. Withdrawals
+/// are those that were requested and approved; all of them are given up, because no chain is connected.
 #[derive(Serialize)]
 struct Json {
     operations: u64,
@@ -72,12 +73,12 @@ impl Report {
     }
 
     pub(super) fn print_json(&self) {
-        let Counts { operations, rounds, deposits, refused, .. } = self.counts;
+        let Counts { operations, rounds, deposits, withdrawals, refused, .. } = self.counts;
         let json = Json {
             operations,
             rounds,
             deposits,
-            withdrawals: 0,
+            withdrawals,
             refused,
             seconds: self.seconds,
             kills: self.kills,
@@ -96,11 +97,12 @@ impl Report {
     }
 
     pub(super) fn print_text(&self) {
-        let Counts { operations, rounds, deposits, .. } = self.counts;
+        let Counts { operations, rounds, deposits, withdrawals, .. } = self.counts;
         let dir = self.data_dir.display();
         say!();
         say!(
-            "{operations} operations, {rounds} bets, {deposits} deposits; the ledger was killed {} times",
+            "{operations} operations, {rounds} bets, {deposits} deposits, {withdrawals} withdrawals asked for and \
+             given up; the ledger was killed {} times",
             self.kills
         );
         say!(
