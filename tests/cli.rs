@@ -24,11 +24,10 @@ fn the_demo_balances_after_a_kill() {
         .expect("the program runs");
     assert_eq!(output.status.code(), Some(0), "{}\n{}", stdout(&output), stderr(&output));
     let json: Value = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
-    for (name, number) in [("kills", 1), ("lost_acks", 0), ("doubled", 0), ("reorgs", 0), ("withdrawals", 0)]
-    {
+    for (name, number) in [("kills", 1), ("lost_acks", 0), ("doubled", 0), ("reorgs", 0)] {
         assert_eq!(json[name].as_u64(), Some(number), "{name} in {json}");
     }
-    for name in ["operations", "rounds", "deposits"] {
+    for name in ["operations", "rounds", "deposits", "withdrawals"] {
         assert!(json[name].as_u64().is_some_and(|count| count >= 20), "{name} in {json}");
     }
     assert!(json["seconds"].as_f64().is_some_and(|seconds| (3.0..30.0).contains(&seconds)), "{json}");
