@@ -19,6 +19,7 @@ pub mod clock;
 
 pub mod endpoint;
 pub mod session;
+pub mod watermark;
 
 pub mod admission;
 pub mod tokens;

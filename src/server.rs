@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cage_engine::{ResultCode, Settings, Timestamp};
-use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, VERSION, Watermark, Welcome};
+use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, VERSION, Welcome};
 use cage_wal::{
     Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, RecoveryError,
 };
@@ -31,6 +31,7 @@ use crate::sequencer::inbox::Inbox;
 use crate::sequencer::{Closed, LogFull, Sequencer};
 use crate::session::{Greeting, Host, Session};
 use crate::tokens::{KEYS_DIR, KeysError, Tokens, ensure_development_keys};
+use crate::watermark::Watermarks;
 
 /// How to run a server.
 #[derive(Clone, Debug)]
@@ -100,6 +101,7 @@ struct Shared {
     tokens: Tokens,
     clock: RefCell<Clock>,
     log: LogHandle,
+    watermarks: Watermarks,
     id_horizon: Cell<Timestamp>,
     draining: Cell<bool>,
     sessions: RefCell<HashMap<u64, Weak<Session>>>,
@@ -156,6 +158,7 @@ impl Server {
             inbox: Inbox::default(),
             tokens,
             clock: RefCell::new(clock),
+            watermarks: Watermarks::new(log.clone()),
             log,
             id_horizon: Cell::new(sequencer.state().id_horizon()),
             draining: Cell::new(false),
@@ -182,6 +185,7 @@ impl Server {
         let Self { endpoint, mut sequencer, shared, progress, fault } = self;
         let commit = Rc::new(Commit::new(shared.log.clone(), progress, Arc::clone(&fault)));
         let watching = spawn_local(watch_log(shared.log.clone()));
+        let reminding = spawn_local(remind(Rc::clone(&shared)));
         let committing = spawn_local(Rc::clone(&commit).run());
         let accepting = spawn_local(accept(endpoint.clone(), Rc::clone(&shared)));
         let fault = async move { fault.notified().await };
@@ -204,6 +208,7 @@ impl Server {
         endpoint.wait_idle().await;
         committing.abort();
         watching.abort();
+        reminding.abort();
         let now = shared.clock.borrow_mut().now();
         Ok(sequencer.close(now)?)
     }
@@ -234,6 +239,14 @@ async fn watch_log(log: LogHandle) {
             }
             told = failure;
         }
+    }
+}
+
+/// Tells again and again what clients have doubted.
+async fn remind(shared: Rc<Shared>) {
+    loop {
+        tokio::time::sleep(limits::DOUBT_TOLD_EVERY).await;
+        shared.watermarks.remind();
     }
 }
 
@@ -295,7 +308,7 @@ impl Host for Shared {
         &self.tokens
     }
 
-    fn greet(&self, hello: &Hello, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
+    async fn greet(&self, hello: &Hello, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
         let Hello { version_min, version_max, seen } = *hello;
         let refuse = |code: CloseCode, facts: String| Err((code, format!("{} {facts}", code.meaning())));
         if !(version_min..=version_max).contains(&VERSION) {
@@ -305,16 +318,8 @@ impl Host for Shared {
         if self.draining.get() {
             return refuse(CloseCode::Draining, String::new());
         }
-        let durable = self.watermark();
-        if seen.log_id != 0 && seen.log_id != durable.log_id {
-            return refuse(CloseCode::LogDiffers, String::new());
-        }
-        if seen.lsn > durable.lsn {
-            tracing::error!(
-                caller = %identity.uri, seen = seen.lsn, durable = durable.lsn,
-                "a client has seen more than this log holds: acknowledged records are missing"
-            );
-            return refuse(CloseCode::ServerBehind, format!("Seen {}, durable {}.", seen.lsn, durable.lsn));
+        if let Err(doubt) = self.watermarks.compare(&identity.uri, &seen).await {
+            return refuse(doubt.code(), doubt.to_string());
         }
         Ok(Greeting(Welcome {
             version: VERSION,
@@ -324,20 +329,8 @@ impl Host for Shared {
             epoch: self.log.epoch().0,
             now: self.now().0,
             id_horizon: self.id_horizon.get().0,
-            durable,
+            durable: self.watermarks.durable(),
         }))
-    }
-}
-
-impl Shared {
-    fn watermark(&self) -> Watermark {
-        let (chain_lsn, chain_head) = self.log.chain_head();
-        Watermark {
-            log_id: self.log.log_id().0,
-            lsn: self.log.durable().get().0,
-            chain_lsn: chain_lsn.0,
-            chain_head: *chain_head.as_bytes(),
-        }
     }
 }
 

@@ -333,6 +333,17 @@ fn a_client_that_has_seen_more_than_the_server_holds_is_told_so() {
                 Watermark { lsn: 1 << 40, log_id: 0, ..seen },
                 Some(CloseCode::ServerBehind),
             ),
+            ("another past", Watermark { chain_head: [7; 32], ..seen }, Some(CloseCode::ChainDiffers)),
+            (
+                "another beginning",
+                Watermark { chain_lsn: 1, chain_head: [7; 32], ..seen },
+                Some(CloseCode::ChainDiffers),
+            ),
+            (
+                "a chain from the future",
+                Watermark { chain_lsn: durable + 1_000, ..seen },
+                Some(CloseCode::ServerBehind),
+            ),
             ("another log", Watermark { log_id: seen.log_id ^ 1, ..seen }, Some(CloseCode::LogDiffers)),
             ("another log, begun", Watermark { log_id: 5, lsn: 1, ..seen }, Some(CloseCode::LogDiffers)),
         ] {
@@ -346,7 +357,7 @@ fn a_client_that_has_seen_more_than_the_server_holds_is_told_so() {
             }
             healthy.is_served().await;
         }
-        ledger.process().wait_for("acknowledged records are missing");
+        ledger.process().wait_for("acknowledged records are missing here or changed");
         // The same log after a restart is still the same log.
         let seen = healthy.client.watermark();
         let ledger = ledger.kill().ledger();

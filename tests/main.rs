@@ -19,3 +19,4 @@ mod roles;
 mod sessions;
 mod shutdown;
 mod tidy;
+mod watermarks;

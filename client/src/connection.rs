@@ -75,13 +75,17 @@ impl Connection {
 }
 
 /// What the server must have checked as well: that it keeps the log that the client knows, and all of it.
-const fn check(welcome: &Welcome, seen: &Watermark) -> Result<(), ConnectionError> {
+fn check(welcome: &Welcome, seen: &Watermark) -> Result<(), ConnectionError> {
     let durable = &welcome.durable;
     if seen.log_id != 0 && seen.log_id != durable.log_id {
         return Err(ConnectionError::LogDiffers { known: seen.log_id, found: durable.log_id });
     }
     if durable.lsn < seen.lsn {
         return Err(ConnectionError::Behind { seen: seen.lsn, durable: durable.lsn });
+    }
+    let same_place = seen.log_id != 0 && seen.chain_lsn == durable.chain_lsn;
+    if same_place && seen.chain_head != durable.chain_head {
+        return Err(ConnectionError::ChainDiffers { lsn: seen.chain_lsn });
     }
     Ok(())
 }

@@ -70,6 +70,14 @@ pub enum ConnectionError {
         /// The log of this server.
         found: u128,
     },
+    /// The server keeps a log of the same name with another past.
+    #[error(
+        "the server's log has another chain at LSN {lsn} than this client was shown: it was replaced or changed"
+    )]
+    ChainDiffers {
+        /// Where.
+        lsn: u64,
+    },
 }
 
 impl ConnectionError {
@@ -87,10 +95,16 @@ impl ConnectionError {
             | Self::ServerUntrusted(_)
             | Self::CertificateRefused(_)
             | Self::Handshake(_)
-            | Self::LogDiffers { .. } => true,
+            | Self::LogDiffers { .. }
+            | Self::ChainDiffers { .. } => true,
             Self::Closed { code, .. } => matches!(
                 code,
-                Some(CloseCode::VersionUnsupported | CloseCode::RoleUnknown | CloseCode::LogDiffers)
+                Some(
+                    CloseCode::VersionUnsupported
+                        | CloseCode::RoleUnknown
+                        | CloseCode::LogDiffers
+                        | CloseCode::ChainDiffers
+                )
             ),
         }
     }

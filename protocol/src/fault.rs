@@ -64,4 +64,6 @@ close_codes! {
     HelloTooLate = 13, "hello_too_late";
     /// The server met a fault of its own on this connection; its log says which. Connect again.
     Internal = 14, "internal";
+    /// The chain of this log is another one than the client was shown: the log was replaced or changed.
+    ChainDiffers = 15, "chain_differs";
 }

@@ -38,7 +38,7 @@ pub trait Host {
         &self,
         hello: &cage_protocol::Hello,
         identity: &Identity,
-    ) -> Result<Greeting, (CloseCode, String)>;
+    ) -> impl Future<Output = Result<Greeting, (CloseCode, String)>>;
 }
 
 /// One connection.
@@ -113,7 +113,7 @@ impl Session {
     async fn hello(&self, host: &impl Host) -> Result<Option<(SendStream, RecvStream, Vec<u8>)>, Ended> {
         let Ok((mut send, mut receive)) = self.connection.accept_bi().await else { return Ok(None) };
         let Some((hello, unread)) = hello::read(&mut receive).await? else { return Ok(None) };
-        match host.greet(&hello, &self.identity) {
+        match host.greet(&hello, &self.identity).await {
             Ok(Greeting(welcome)) => {
                 let sent = send.write_all(&frame::welcome(&welcome)).await;
                 Ok(sent.is_ok().then_some((send, receive, unread)))

@@ -25,6 +25,7 @@ use crate::{
 };
 
 use super::{
+    chains::FrameEnd,
     control::wall_clock_ns,
     options::{LogOptions, RecordTraits},
     segments::{ReadySegment, ReadySegments},
@@ -60,6 +61,8 @@ pub(super) struct Flusher {
     buffer: AlignedBuffer,
     next: Lsn,
     chain: ChainHash,
+    /// The ends of the round's frames; kept for its room.
+    ends: Vec<FrameEnd>,
     rules_version: u32,
     records: RecordTraits,
     idle_poll: Duration,
@@ -106,6 +109,7 @@ impl Flusher {
             buffer,
             next: head.lsn.next(),
             chain: head.chain,
+            ends: Vec::new(),
             rules_version: options.rules_version,
             records: options.records,
             idle_poll: options.idle_poll,
@@ -176,6 +180,7 @@ impl Flusher {
         self.next = self.next.plus(round.records as u64);
         self.chain = round.chain;
         let end = Position { offset: self.segment.offset, ..position };
+        self.shared.remember(&self.ends);
         let durable = self.shared.advance(Head { lsn: self.next.previous(), chain: self.chain, end })?;
         (self.on_durable)(durable);
         Ok(())
@@ -197,6 +202,7 @@ impl Flusher {
         let durable = self.next.previous();
         let room = self.segment.room().min(self.buffer.len() as u64) as usize;
         let mut round = Round { records: 0, frames: 0, bytes: 0, chain: self.chain };
+        self.ends.clear();
         let Ok(chunk) = self.ring.read_chunk(available) else { return round };
         let (first, second) = chunk.as_slices();
         let waiting = Waiting { first, second, traits: self.records };
@@ -221,6 +227,7 @@ impl Flusher {
             round.records += count;
             round.frames += 1;
             round.bytes += frame.len();
+            self.ends.push(FrameEnd { last_lsn: header.next_lsn().previous(), chain: round.chain });
         }
         chunk.commit(round.records);
         round

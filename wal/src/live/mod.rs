@@ -4,6 +4,7 @@
 //! durable record. Never here: a wait for the disk in the writer, a second try of a failed write, a segment
 //! that is appended to after a restart.
 
+mod chains;
 mod control;
 mod flusher;
 mod open;
@@ -13,6 +14,7 @@ mod segments;
 mod shared;
 mod writer;
 
+pub use chains::FrameEnd;
 pub use options::{Callbacks, Identity, LogOptions, RecordTraits};
 pub use reader::Reader;
 pub use shared::{LogHandle, LogStats};

@@ -12,7 +12,7 @@ use crate::{
         BLOCK_BYTES, FRAME_BYTES_MAX, FrameHeader, HEADER_BYTES, PAGE, RECORD_BYTES, Record, SegmentIdentity,
         segment_name,
     },
-    lsn::{Lsn, Position},
+    lsn::{ChainHash, Lsn, Position},
     read::{FrameView, SegmentExtent},
     storage::{Content, RandomRead, Source},
 };
@@ -74,6 +74,20 @@ impl Reader {
     /// As [`record`](Self::record).
     pub fn frame<'r>(&mut self, lsn: Lsn, room: &'r mut Vec<u8>) -> Result<FrameView<'r>, ReadError> {
         self.search(lsn)?.whole_frame(room)
+    }
+
+    /// Whether the chain after the frame that ends with `lsn` is `chain`; `false` also if no frame ends there.
+    /// `Lsn(0)` is the beginning of the log.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn knows_chain(&mut self, lsn: Lsn, chain: ChainHash) -> Result<bool, ReadError> {
+        if lsn == Lsn::ZERO {
+            return Ok(chain == ChainHash::genesis(self.shared.log));
+        }
+        let mut room = Vec::new();
+        let frame = self.frame(lsn, &mut room)?;
+        Ok(frame.last_lsn == lsn && frame.chain == chain)
     }
 
     fn search(&mut self, lsn: Lsn) -> Result<Search<'_>, ReadError> {

@@ -20,6 +20,7 @@ use crate::{
     storage::Storage,
 };
 
+use super::chains::{FrameEnd, RecentFrames};
 use super::reader::Reader;
 
 /// The end of the durable log.
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     /// Contended by the flusher (once per flush) and by readers of the chain head (a few per second): a lock
     /// is the simplest way to give them LSN, hash and position of the same moment.
     head: Mutex<Head>,
+    /// Contended like `head`, and as rarely.
+    recent: Mutex<RecentFrames>,
     /// Written at rotation, read by readers of records.
     segments: RwLock<Vec<SegmentExtent>>,
     fault: OnceLock<LogFault>,
@@ -95,12 +98,15 @@ impl Shared {
         segments: Vec<SegmentExtent>,
         on_fault: Box<dyn Fn(&LogFault) + Send + Sync>,
     ) -> Self {
+        let mut recent = RecentFrames::default();
+        recent.extend(&[FrameEnd { last_lsn: head.lsn, chain: head.chain }]);
         Self {
             log,
             epoch,
             storage,
             durable: AtomicU64::new(head.lsn.0),
             head: Mutex::new(head),
+            recent: Mutex::new(recent),
             segments: RwLock::new(segments),
             fault: OnceLock::new(),
             on_fault,
@@ -129,6 +135,11 @@ impl Shared {
         *lock(&self.head) = head;
         self.durable.store(head.lsn.0, Ordering::Release);
         Ok(DurableLsn::new(head.lsn))
+    }
+
+    /// The flusher, before it advances to the last of them.
+    pub(super) fn remember(&self, frames: &[FrameEnd]) {
+        lock(&self.recent).extend(frames);
     }
 
     pub(super) fn begin_segment(&self, extent: SegmentExtent) {
@@ -269,6 +280,23 @@ impl LogHandle {
     pub fn chain_head(&self) -> (Lsn, ChainHash) {
         let head = self.shared.head();
         (head.lsn, head.chain)
+    }
+
+    /// The chain after the frame that ends with `lsn`, if it is one of the latest; [`Reader::knows_chain`] looks
+    /// further back.
+    #[must_use]
+    pub fn recent_chain(&self, lsn: Lsn) -> Option<ChainHash> {
+        lock(&self.shared.recent).chain_after(lsn)
+    }
+
+    /// The frames after the one that ends with `lsn`; `None` if some of them are forgotten already, or no frame ends
+    /// there.
+    #[must_use]
+    pub fn recent_frames(&self, lsn: Lsn) -> Option<Vec<FrameEnd>> {
+        let durable = self.durable().get();
+        let mut frames = lock(&self.shared.recent).after(lsn)?;
+        frames.truncate(frames.partition_point(|frame| frame.last_lsn <= durable));
+        Some(frames)
     }
 
     /// The end of the durable log in its files.

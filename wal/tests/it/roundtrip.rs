@@ -284,3 +284,36 @@ fn a_value_is_released_only_when_its_record_is_durable() {
     log.flush().unwrap();
     assert_eq!(waiting.release(log.handle.durable()).unwrap(), "answer");
 }
+
+/// What a client was shown before a restart can be compared after it, in any segment; a hash of elsewhere or an LSN
+/// inside a frame is not taken for a chain of this log.
+#[test]
+fn the_chain_after_every_frame_is_known_for_ever() {
+    let disk = SimDisk::new();
+    let mut ends = Vec::new();
+    for epoch in 1..=2 {
+        let (mut log, _) = Log::on(disk.clone(), options(), epoch);
+        for size in [1, 5, 190, 40, 1, 100] {
+            write_frames(&mut log, &[size]);
+            let (lsn, chain) = log.handle.chain_head();
+            assert_eq!(log.handle.recent_chain(lsn), Some(chain));
+            ends.push((lsn, chain));
+        }
+        let since = log.handle.recent_frames(ends[ends.len() - 3].0).expect("young frames");
+        assert_eq!(
+            since.iter().map(|end| (end.last_lsn, end.chain)).collect::<Vec<_>>(),
+            ends[ends.len() - 2..]
+        );
+        log.close();
+    }
+    let (log, _) = Log::on(disk, options(), 3);
+    let mut reader = log.handle.reader();
+    for (index, (lsn, chain)) in ends.iter().enumerate() {
+        assert!(reader.knows_chain(*lsn, *chain).unwrap(), "{lsn}");
+        let (_, other) = ends[(index + 1) % ends.len()];
+        assert!(!reader.knows_chain(*lsn, other).unwrap(), "{lsn}");
+    }
+    assert!(!reader.knows_chain(Lsn(3), ends[1].1).unwrap(), "no frame ends there");
+    assert!(reader.knows_chain(Lsn::ZERO, ChainHash::genesis(log.handle.log_id())).unwrap());
+    assert!(reader.knows_chain(log.handle.durable().get().next(), ends[0].1).is_err(), "not durable");
+}
