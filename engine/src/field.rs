@@ -1,15 +1,16 @@
-//! The fields of operations: how a typed value lies in the bytes of a request.
+//! Fields: how a typed value lies in the bytes of a request, or of a row in an image.
 //!
 //! In: a value. Out: its bytes, and back, checked. Never here: which operation has which fields; that is the
 //! [table of operations](crate::operation).
 
-use crate::amount::Amount;
+use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
 use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
 use crate::operation::{AssetCode, Expiry, Settings};
+use crate::role::Role;
 use crate::time::Timestamp;
 
-/// A value that lies in a fixed number of a request's bytes, little-endian.
+/// A value that lies in a fixed number of bytes, little-endian.
 pub(crate) trait Field: Sized + Copy {
     /// How many.
     const BYTES: usize;
@@ -18,7 +19,7 @@ pub(crate) trait Field: Sized + Copy {
     /// Whether it is an amount of money, and so bounded.
     const AMOUNT: bool = false;
 
-    /// Writes it; `out` has [`Self::BYTES`].
+    /// Writes it; `out` has [`Self::BYTES`] and is all zero.
     fn put(self, out: &mut [u8]);
 
     /// Reads it, or says what is wrong.
@@ -41,7 +42,7 @@ macro_rules! integers {
     )+};
 }
 
-integers!(u8 u16 u32 u64 u128);
+integers!(u8 u16 u32 u64 u128 i64 i128);
 
 macro_rules! numbers {
     ($($type:ident($inner:ty) $($constant:ident = $value:literal)*;)+) => {$(
@@ -63,6 +64,7 @@ macro_rules! numbers {
 numbers! {
     AssetId(u16) REQUIRED = true;
     Amount(u128) AMOUNT = true;
+    Balance(i128);
     RequestId(u128) REQUIRED = true;
     CallerId(u128) REQUIRED = true;
     Reference(u128) REQUIRED = true;
@@ -110,6 +112,36 @@ impl<const N: usize> Field for [u8; N] {
 
     fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
         bytes.try_into().map_err(|_| ResultCode::Malformed)
+    }
+}
+
+impl<const N: usize> Field for [u128; N] {
+    const BYTES: usize = N * u128::BYTES;
+
+    fn put(self, out: &mut [u8]) {
+        for (place, word) in out.chunks_exact_mut(u128::BYTES).zip(self) {
+            word.put(place);
+        }
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        let mut words = [0; N];
+        for (word, place) in words.iter_mut().zip(bytes.chunks_exact(u128::BYTES)) {
+            *word = u128::get(place)?;
+        }
+        Ok(words)
+    }
+}
+
+impl Field for Role {
+    const BYTES: usize = 1;
+
+    fn put(self, out: &mut [u8]) {
+        (self as u8).put(out);
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        Self::from_number(u8::get(bytes)?).ok_or(ResultCode::Malformed)
     }
 }
 

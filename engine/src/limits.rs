@@ -6,7 +6,7 @@
 //! (GLI-19 2.5.5 b, A.3.7).
 
 use crate::code::ResultCode;
-use crate::field::{LimitKind, Period};
+use crate::field::{Field, LimitKind, Period};
 use crate::state::{Fed, Hasher};
 use crate::time::Timestamp;
 
@@ -91,6 +91,23 @@ impl Fed for Bound {
         for word in [self.player, self.pending, self.pending_at.0, self.house] {
             hasher.u64(word);
         }
+    }
+}
+
+impl Field for Bound {
+    const BYTES: usize = 4 * u64::BYTES;
+
+    fn put(self, out: &mut [u8]) {
+        let Self { player, pending, pending_at, house } = self;
+        for (place, word) in out.chunks_exact_mut(u64::BYTES).zip([player, pending, pending_at.0, house]) {
+            word.put(place);
+        }
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        let word = |at: usize| u64::get(&bytes[at * u64::BYTES..(at + 1) * u64::BYTES]);
+        let pending_at = Timestamp(word(2)?);
+        Ok(Self { player: word(0)?, pending: word(1)?, pending_at, house: word(3)? })
     }
 }
 
@@ -289,6 +306,47 @@ impl Fed for Usage {
             hasher.u64(counter.used as u64);
             hasher.u64(counter.start as u64);
         }
+    }
+}
+
+impl Field for Counter {
+    const BYTES: usize = Bound::BYTES + 2 * i64::BYTES;
+
+    fn put(self, out: &mut [u8]) {
+        let Self { bound, used, start } = self;
+        let (place, rest) = out.split_at_mut(Bound::BYTES);
+        bound.put(place);
+        used.put(&mut rest[..i64::BYTES]);
+        start.put(&mut rest[i64::BYTES..]);
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        let (bound, rest) = bytes.split_at(Bound::BYTES);
+        let (used, start) = rest.split_at(i64::BYTES);
+        Ok(Self { bound: Bound::get(bound)?, used: i64::get(used)?, start: i64::get(start)? })
+    }
+}
+
+impl Field for Usage {
+    const BYTES: usize = Bound::BYTES + COUNTED.len() * 3 * Counter::BYTES;
+
+    fn put(self, out: &mut [u8]) {
+        let Self { bet, counters } = self;
+        let (place, rest) = out.split_at_mut(Bound::BYTES);
+        bet.put(place);
+        for (place, counter) in rest.chunks_exact_mut(Counter::BYTES).zip(counters.iter().flatten()) {
+            counter.put(place);
+        }
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        let (bet, rest) = bytes.split_at(Bound::BYTES);
+        let mut usage = Self { bet: Bound::get(bet)?, ..Self::NEW };
+        let places = rest.chunks_exact(Counter::BYTES);
+        for (counter, place) in usage.counters.iter_mut().flatten().zip(places) {
+            *counter = Counter::get(place)?;
+        }
+        Ok(usage)
     }
 }
 

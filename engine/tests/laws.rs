@@ -8,6 +8,8 @@ mod books;
 mod bytes;
 #[path = "laws/holds.rs"]
 mod holds;
+#[path = "laws/images.rs"]
+mod images;
 mod ledger;
 #[path = "laws/recount.rs"]
 mod recount;

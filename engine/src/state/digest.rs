@@ -184,7 +184,7 @@ impl State {
             }
             hasher.0.update(&bytes);
         }
-        hasher.table("keys", self.keys.iter().count() as u64);
+        hasher.table("keys", self.keys.len() as u64);
         for (key, remembered) in self.keys.iter() {
             hasher.u128(key.0);
             hasher.u64(remembered.digest);

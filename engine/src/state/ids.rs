@@ -97,7 +97,8 @@ pub(crate) enum Space {
 const LAST_TIMED: u64 = Space::Freeround as u64;
 
 /// 32 bytes: id (two words), digest or ending, then the LSN with the space in its upper bits.
-pub(crate) type Entry = [u64; 4];
+pub(crate) type Entry = [u64; ENTRY_WORDS];
+pub(crate) const ENTRY_WORDS: usize = 4;
 
 const SPACE_SHIFT: u32 = 56;
 const LSN_MASK: u64 = (1 << SPACE_SHIFT) - 1;
@@ -145,6 +146,44 @@ impl Ids {
             resized.push(entry, self.written_before(position).unwrap_or(now));
         }
         resized
+    }
+
+    /// The ring as it was at these positions, before its facts are put back; `None` if it cannot have been there.
+    pub(crate) fn at(
+        capacity: u64,
+        retention_millis: u64,
+        seed: u64,
+        (tail, head): (u64, u64),
+        horizon: Timestamp,
+    ) -> Option<Self> {
+        let possible = tail <= head && head - tail <= capacity && head <= LSN_MASK;
+        possible.then(|| Self { head, tail, horizon, ..Self::new(capacity, retention_millis, seed) })
+    }
+
+    /// The beginnings of the blocks that ages are told by.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> + use<> {
+        (self.tail.next_multiple_of(self.block_len)..self.head).step_by(self.block_len as usize)
+    }
+
+    /// When the block that starts at this position was begun.
+    pub(crate) fn set_begun(&mut self, block_start: u64, begun: Timestamp) {
+        let block = self.block_place(block_start);
+        self.block_times[block] = begun.0;
+    }
+
+    /// Puts the facts back, as many as lie between the positions, in the order of the log.
+    pub(crate) fn put_back<E>(&mut self, mut next: impl FnMut() -> Result<Entry, E>) -> Result<(), E> {
+        for position in self.tail..self.head {
+            let place = self.place(position);
+            self.entries[place] = next()?;
+        }
+        let Self { entries, seed, tail, head, .. } = self;
+        let hashed = (*tail..*head).map(|position| {
+            let place = (position % entries.len() as u64) as usize;
+            (hash(entry_id(&entries[place]).0, *seed), place as u32)
+        });
+        self.index.insert_all(hashed, |_, _| false);
+        Ok(())
     }
 
     pub(crate) const fn horizon(&self) -> Timestamp {
@@ -253,9 +292,8 @@ impl Ids {
 
     /// Where the ring stands and when its blocks were begun: what ages are told by, for the digest.
     pub(crate) fn ages(&self) -> impl Iterator<Item = u64> {
-        let first_block = self.tail.next_multiple_of(self.block_len);
-        let begun = (first_block..self.head).step_by(self.block_len as usize);
-        [self.tail, self.head].into_iter().chain(begun.map(|start| self.block_times[self.block_place(start)]))
+        let begun = self.blocks().map(|start| self.block_times[self.block_place(start)]);
+        [self.tail, self.head].into_iter().chain(begun)
     }
 
     /// The entries in the order of the log, for the digest.
@@ -284,6 +322,12 @@ pub(crate) const fn entry_id(entry: &Entry) -> RequestId {
 
 pub(crate) const fn entry_space(entry: &Entry) -> u64 {
     entry[3] >> SPACE_SHIFT
+}
+
+/// Whether bytes can be an entry of a ledger whose next record is `next`.
+pub(crate) const fn entry_is_valid(entry: &Entry, next: Lsn) -> bool {
+    let lsn = entry[3] & LSN_MASK;
+    entry_space(entry) <= Space::Adjustment as u64 && lsn != 0 && lsn < next.0
 }
 
 /// What an entry says of a request.

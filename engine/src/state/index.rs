@@ -113,6 +113,31 @@ impl Index {
         }
     }
 
+    /// Adds many rows, each with the hash of its key: some at a time, so that the processor waits for memory once for
+    /// all of these. Says whether no two have the same key, which `same` knows.
+    pub(crate) fn insert_all(
+        &mut self,
+        mut entries: impl Iterator<Item = (u64, u32)>,
+        same: impl Fn(u32, u32) -> bool,
+    ) -> bool {
+        const TOGETHER: usize = 32;
+        let mut some = Vec::with_capacity(TOGETHER);
+        loop {
+            some.clear();
+            some.extend(entries.by_ref().take(TOGETHER));
+            if some.is_empty() {
+                return true;
+            }
+            core::hint::black_box(some.iter().fold(0, |seen, (hash, _)| seen ^ self.touch(*hash)));
+            for (hash, row) in &some {
+                if self.find(*hash, |other| same(other, *row)).is_some() {
+                    return false;
+                }
+                self.insert(*hash, *row);
+            }
+        }
+    }
+
     /// Removes a row that was added under this hash; says whether it was there.
     pub(crate) fn remove(&mut self, hash: u64, row: u32) -> bool {
         let entry = self.entry(hash, row);
@@ -156,6 +181,26 @@ impl Growing {
         Self { generations: Vec::new(), rows_max }
     }
 
+    /// An index of all rows from 0 up to `len`, made at once; `None` if two of them have the same key.
+    pub(crate) fn of_all(
+        len: usize,
+        rows_max: usize,
+        hash_of: impl Fn(u32) -> u64,
+        same: impl Fn(u32, u32) -> bool,
+    ) -> Option<Self> {
+        let mut growing = Self::new(rows_max);
+        if len > 0 {
+            // With a little room, so that the next few do not begin a generation.
+            let mut index = Index::new((len + len / 8).max(FIRST_GENERATION), rows_max);
+            let entries = (0..len as u32).map(|row| (hash_of(row), row));
+            if !index.insert_all(entries, same) {
+                return None;
+            }
+            growing.generations.push(index);
+        }
+        Some(growing)
+    }
+
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         // The youngest is the largest, and what is looked for is mostly young.
         self.generations.iter().rev().find_map(|index| index.find(hash, &is_it))
@@ -170,7 +215,8 @@ impl Growing {
         if let Some(index) = self.generations.iter_mut().rev().find(|index| !index.is_full()) {
             return index.insert(hash, row);
         }
-        let mut index = Index::new(FIRST_GENERATION << (2 * self.generations.len()), self.rows_max);
+        let capacity = self.generations.last().map_or(FIRST_GENERATION, |last| 4 * last.capacity);
+        let mut index = Index::new(capacity, self.rows_max);
         index.insert(hash, row);
         self.generations.push(index);
     }

@@ -35,6 +35,18 @@ impl Keys {
         self.index.insert(hash(key.0, self.seed), row as u32);
     }
 
+    /// Keys in the order of the log, made at once; `None` if two are the same.
+    pub(crate) fn of_all(rows: Chunked<(RequestId, Remembered)>, seed: u64) -> Option<Self> {
+        let key = |row: u32| rows.get(row as usize).map_or(0, |(key, _)| key.0);
+        let hash_of = |row| hash(key(row), seed);
+        let index = Growing::of_all(rows.len(), KEYS_MAX, hash_of, |one, other| key(one) == key(other))?;
+        Some(Self { index, rows, seed })
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(RequestId, Remembered)> {
         self.rows.iter()
     }

@@ -4,6 +4,7 @@ mod chunked;
 mod digest;
 mod house;
 mod ids;
+mod image;
 mod index;
 mod keys;
 mod players;
@@ -29,6 +30,7 @@ pub(crate) use switches::Switches;
 pub(crate) use table::{Row, Sort};
 
 pub use ids::Ending;
+pub use image::{IMAGE_VERSION, ImageFault};
 pub use players::Player;
 pub use rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,

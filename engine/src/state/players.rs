@@ -162,12 +162,28 @@ impl Players {
     }
 
     pub(crate) fn open(&mut self, player: Player) -> PlayerId {
+        let id = self.load(player);
+        self.by_caller_id.insert(hash(player.caller_id.0, self.seed), id.index() as u32);
+        id
+    }
+
+    /// The same without making the player known by the caller's id: [`Self::index_all`] does that for all at once.
+    pub(crate) fn load(&mut self, player: Player) -> PlayerId {
         let row = self.facts.push(player) as u32;
         let Player { brand, jurisdiction, status, .. } = player;
         let gates = Gates { brand, jurisdiction, status, ..Gates::NONE };
         self.first.push(Cell { gates, ..Cell::new(AssetId::NONE) });
-        self.by_caller_id.insert(hash(player.caller_id.0, self.seed), row);
         PlayerId::from_index(row)
+    }
+
+    /// Makes all players known by their callers' ids, after the last was loaded; says whether these are all different.
+    pub(crate) fn index_all(&mut self) -> bool {
+        let (facts, seed) = (&self.facts, self.seed);
+        let id = |row: u32| facts.get(row as usize).map_or(0, |player| player.caller_id.0);
+        let hash_of = |row| hash(id(row), seed);
+        let same = |one, other| id(one) == id(other);
+        let index = Growing::of_all(facts.len(), PlayerId::COUNT_MAX as usize, hash_of, same);
+        index.map(|index| self.by_caller_id = index).is_some()
     }
 
     /// What a purse holds; zero if the player never held the asset.

@@ -1,11 +1,13 @@
 //! The rows of the ledger's tables: everything that is known besides players, assets and balances.
 //!
-//! Each struct is one row. Its digest is over all of its fields, in their order, by construction.
+//! Each struct is one row. Its digest and its bytes in an image are made of all of its fields, in their order, by
+//! construction.
 
 use super::digest::{Fed, Hasher};
 use super::table::{Row, Sort};
 use crate::amount::Amount;
-use crate::field::{LockReason, Rule};
+use crate::code::ResultCode;
+use crate::field::{Field, LockReason, Rule};
 use crate::id::{AssetId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
 use crate::limits::Usage;
 use crate::role::Role;
@@ -38,6 +40,31 @@ macro_rules! rows {
 
             fn feed(&self, hasher: &mut Hasher) {
                 $(self.$field.feed(hasher);)+
+            }
+
+            const LAYOUT: &'static str = concat!($table, $(" ", stringify!($field), ":", stringify!($type),)+ ";");
+
+            const BYTES: usize = 0 $(+ <$type as Field>::BYTES)+;
+
+            fn put(&self, out: &mut [u8]) {
+                let mut at = 0;
+                $(
+                    let end = at + <$type as Field>::BYTES;
+                    self.$field.put(&mut out[at..end]);
+                    at = end;
+                )+
+                debug_assert!(at == Self::BYTES, "a row fills its place");
+            }
+
+            fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+                let mut at = 0;
+                $(
+                    let end = at + <$type as Field>::BYTES;
+                    let $field = <$type as Field>::get(&bytes[at..end])?;
+                    at = end;
+                )+
+                debug_assert!(at == Self::BYTES, "a row fills its place");
+                Ok(Self { $($field,)+ })
             }
         }
     )+};
@@ -394,6 +421,20 @@ pub enum Stage {
     Approved = 1,
     /// A transaction is signed, and may be on its way.
     Signed = 2,
+}
+
+impl Field for Stage {
+    const BYTES: usize = 1;
+
+    fn put(self, out: &mut [u8]) {
+        (self as u8).put(out);
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        let stages = [Self::Requested, Self::Approved, Self::Signed];
+        let number = u8::get(bytes)?;
+        stages.into_iter().find(|stage| *stage as u8 == number).ok_or(ResultCode::Malformed)
+    }
 }
 
 pub(crate) const fn player_asset(player: PlayerId, asset: AssetId) -> u128 {

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::ids::{
     self, Ended, Entry, Remembered, Space, answered_entry, ending_entry, entry_id, entry_space,
 };
+use super::image::{self, ImageFault};
 use super::rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
     Locked, Pool, Rate, Round, RuleRow, Session, Token, Turnover, VoidOrder, Wager, Withdrawal, player_asset,
@@ -45,6 +46,28 @@ macro_rules! tables {
 
             pub(crate) fn digest(&self, hasher: &mut Hasher) {
                 $(self.$field.digest(hasher);)+
+            }
+
+            /// Names and types of all that an image holds of the tables.
+            pub(crate) const LAYOUT: &'static [&'static str] = &[$($row::LAYOUT,)+];
+
+            pub(crate) fn put_all<F, E>(&self, image: &mut image::Output<F>) -> Result<(), E>
+            where
+                F: FnMut(&[u8]) -> Result<(), E>,
+            {
+                $(image.table(&self.$field)?;)+
+                Ok(())
+            }
+
+            /// Everything that lies in the rows is due again; what follows from balances is not.
+            pub(crate) fn get_all(image: &mut image::Input<'_>, seed: u64) -> Result<Self, ImageFault> {
+                let mut rows = Self { $($field: image.table(seed)?,)+ due: BTreeSet::new() };
+                let mut due = Vec::new();
+                $(due.extend(rows.$field.iter().filter_map(|row| {
+                    row.due().map(|(at, sort)| (at, sort, row.key()))
+                }));)+
+                rows.due = due.into_iter().collect();
+                Ok(rows)
             }
         }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::chunked::Chunked;
 use super::digest::Hasher;
 use super::index::{Growing, hash};
+use crate::code::ResultCode;
 use crate::time::Timestamp;
 
 /// What the ledger has to do by itself when its time comes. The order among those that are due at one time.
@@ -18,7 +19,7 @@ pub(crate) enum Sort {
 }
 
 /// A row of a table. A table holds each key once; no key is zero.
-pub(crate) trait Row: Copy + core::fmt::Debug {
+pub(crate) trait Row: Copy + core::fmt::Debug + Sized {
     /// The table's name, for the digest.
     const NAME: &'static str;
     /// How many there can be: a row's number has to fit an index entry.
@@ -32,6 +33,17 @@ pub(crate) trait Row: Copy + core::fmt::Debug {
     }
 
     fn feed(&self, hasher: &mut Hasher);
+
+    /// Names and types of its fields, so that an image of other fields is not mistaken for one of these.
+    const LAYOUT: &'static str;
+    /// How many bytes a row has in an image.
+    const BYTES: usize;
+
+    /// Writes it for an image; `out` has [`Self::BYTES`] and is all zero.
+    fn put(&self, out: &mut [u8]);
+
+    /// Reads it back, or says that the bytes are no row.
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode>;
 }
 
 #[derive(Debug)]
@@ -100,14 +112,28 @@ impl<R: Row> Table<R> {
         row
     }
 
+    /// A table made at once of rows with different keys; `None` if two are the same.
+    pub(crate) fn of_all(rows: Chunked<Option<R>>, seed: u64) -> Option<Self> {
+        let key = |place: u32| rows.get(place as usize).and_then(Option::as_ref).map_or(0, Row::key);
+        let hash_of = |place| hash(key(place), seed);
+        let index = Growing::of_all(rows.len(), R::ROWS_MAX, hash_of, |one, other| key(one) == key(other))?;
+        Some(Self { free: Vec::new(), index, rows, seed })
+    }
+
     /// In no particular order: nothing that can be seen may depend on it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
         self.rows.iter().flatten()
     }
 
-    pub(crate) fn digest(&self, hasher: &mut Hasher) {
+    /// In the order of their keys: that of digests and images.
+    pub(crate) fn sorted(&self) -> Vec<&R> {
         let mut rows: Vec<_> = self.iter().collect();
         rows.sort_unstable_by_key(|row| row.key());
+        rows
+    }
+
+    pub(crate) fn digest(&self, hasher: &mut Hasher) {
+        let rows = self.sorted();
         hasher.table(R::NAME, rows.len() as u64);
         for row in rows {
             row.feed(hasher);

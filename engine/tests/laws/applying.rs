@@ -133,7 +133,7 @@ fn the_seed_of_the_hash_tables_cannot_be_seen() {
 }
 
 /// A run of the log, decided anew from what was asked.
-fn decided_again(state: &mut State, run: &[Record]) -> Vec<Record> {
+pub(crate) fn decided_again(state: &mut State, run: &[Record]) -> Vec<Record> {
     let now = run[0].decided;
     let asked = run.iter().filter(|record| record.request.kind != OperationKind::Continue);
     let asked: Vec<_> = asked

@@ -21,8 +21,8 @@ const GAMES: [GameId; 3] = [PLAY, SISTER, OTHER];
 const COIN: AssetId = AssetId(2);
 
 /// A house at work, and what it has asked so far.
-struct Walk {
-    ledger: Ledger,
+pub(crate) struct Walk {
+    pub(crate) ledger: Ledger,
     random: StdRng,
     /// The ids under which each kind was asked for, for others to refer to.
     asked: BTreeMap<OperationKind, Vec<u128>>,
@@ -32,7 +32,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let settings =
             Settings { ids_capacity: 700, ids_retention_millis: 60_000, holds_max: 120, ..SETTINGS };
         let mut ledger = Ledger::with(settings);
@@ -274,7 +274,7 @@ impl Walk {
         self.asked.entry(request.kind).or_default().push(name);
     }
 
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.ledger.now.0 += match self.random.random_range(0..200) {
             0 => self.random.random_range(0..40 * HOUR * 1_000_000),
             1..9 => self.random.random_range(0..HOUR * 1_000_000),

@@ -1,0 +1,71 @@
+//! The image of a state: all of it as bytes, and back.
+//!
+//! In: a state, or bytes that may be anything. Out: bytes, handed over piece by piece, or a state that decides and
+//! digests as the first one did. Never here: files, checksums; whoever keeps an image proves that it is unchanged.
+//!
+//! An image holds what the digest is made of, in the same order, little-endian, nothing aligned. What follows from the
+//! rest is made anew: indexes, totals, what is due, what wagers ask of the rules. The layout digest stands for the names
+//! and types of all fields, so that an image of other rows is refused and never mistaken.
+//!
+//! ```text
+//! magic, version, layout digest | head | assets | players | house | one table after the other | ids | keys
+//! ```
+//! Each part begins with its number and how many entries it has.
+
+mod read;
+mod write;
+
+use core::fmt;
+
+pub(crate) use read::Input;
+pub(crate) use write::Output;
+
+use super::store::Rows;
+
+/// The version of the parts that are not rows. Rows are told apart by the layout digest.
+pub const IMAGE_VERSION: u16 = 0;
+
+/// The first bytes of an image.
+const MAGIC: [u8; 4] = *b"CGIM";
+
+/// The parts that are no tables, by their numbers; the tables follow, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+enum Part {
+    Head = 1,
+    Assets = 2,
+    Players = 3,
+    House = 4,
+    Ids = 5,
+    Keys = 6,
+    Table = 16,
+}
+
+/// Why bytes are no image of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageFault {
+    /// In which part.
+    pub part: &'static str,
+    /// At which byte of the image.
+    pub offset: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for ImageFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { part, offset, expected } = self;
+        write!(f, "the image's {part}, byte {offset}: expected {expected}")
+    }
+}
+
+impl core::error::Error for ImageFault {}
+
+/// What the fields of all rows are called and how they lie.
+fn layout() -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for row in Rows::LAYOUT {
+        hasher.update(row.as_bytes());
+    }
+    hasher.finalize().into()
+}

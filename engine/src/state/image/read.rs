@@ -1,0 +1,282 @@
+//! From bytes to a state.
+//!
+//! In: bytes that may be anything. Out: a state whose books add up, or the place that is wrong. Never here: room for
+//! more entries than there are bytes, an index out of bounds.
+
+use super::{IMAGE_VERSION, ImageFault, MAGIC, Part, layout};
+use crate::account::{AccountId, Purse};
+use crate::amount::Balance;
+use crate::field::Field;
+use crate::id::{AssetId, Lsn, PlayerId, RequestId, SessionId};
+use crate::operation::{AssetCode, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, SCALE_MAX, Settings};
+use crate::state::chunked::Chunked;
+use crate::state::ids::{ENTRY_WORDS, Remembered, entry_is_valid};
+use crate::state::keys::KEYS_MAX;
+use crate::state::players::PURSES;
+use crate::state::rows::player_asset;
+use crate::state::store::Rows;
+use crate::state::table::{Row, Sort, Table};
+use crate::state::{ASSETS_MAX, Asset, Ids, Keys, Player, State};
+use crate::time::Timestamp;
+
+/// The bytes that are left.
+pub(crate) struct Input<'a> {
+    image: &'a [u8],
+    at: usize,
+    part: &'static str,
+    /// The number of the next table.
+    table: u16,
+}
+
+impl<'a> Input<'a> {
+    fn wrong(&self, expected: &'static str) -> ImageFault {
+        ImageFault { part: self.part, offset: self.at, expected }
+    }
+
+    fn check(&self, holds: bool, expected: &'static str) -> Result<(), ImageFault> {
+        if holds { Ok(()) } else { Err(self.wrong(expected)) }
+    }
+
+    fn bytes(&mut self, bytes: usize) -> Result<&'a [u8], ImageFault> {
+        let Some(taken) = self.at.checked_add(bytes).and_then(|end| self.image.get(self.at..end)) else {
+            return Err(self.wrong("more bytes"));
+        };
+        self.at += bytes;
+        Ok(taken)
+    }
+
+    fn get<T: Field>(&mut self, expected: &'static str) -> Result<T, ImageFault> {
+        let at = self.at;
+        let bytes = self.bytes(T::BYTES)?;
+        T::get(bytes).map_err(|_| ImageFault { part: self.part, offset: at, expected })
+    }
+
+    /// The beginning of a part: how many entries it has.
+    fn part(&mut self, number: u16, name: &'static str, most: u64) -> Result<u64, ImageFault> {
+        self.part = name;
+        let found: u16 = self.get("the part's number")?;
+        self.check(found == number, "the part's number")?;
+        let entries = self.get("how many entries there are")?;
+        self.check(entries <= most, "no more entries than can be")?;
+        Ok(entries)
+    }
+
+    pub(crate) fn table<R: Row>(&mut self, seed: u64) -> Result<Table<R>, ImageFault> {
+        let entries = self.part(self.table, R::NAME, R::ROWS_MAX as u64)?;
+        self.table += 1;
+        let mut rows = Chunked::new();
+        let mut last = 0;
+        for _ in 0..entries {
+            let at = self.at;
+            let row = R::get(self.bytes(R::BYTES)?);
+            let wrong = |expected| ImageFault { part: R::NAME, offset: at, expected };
+            let row = row.map_err(|_| wrong("a row"))?;
+            let key = row.key();
+            if key <= last {
+                return Err(wrong("rows in the order of their keys"));
+            }
+            last = key;
+            rows.push(Some(row));
+        }
+        Table::of_all(rows, seed).ok_or_else(|| self.wrong("different keys"))
+    }
+}
+
+impl State {
+    /// The state that an image was made of. `seed` is as in [`State::new`].
+    ///
+    /// # Errors
+    /// [`ImageFault`] at the first bytes that no image has there.
+    pub fn from_image(image: &[u8], seed: u64) -> Result<Self, ImageFault> {
+        let mut input = Input { image, at: 0, part: "beginning", table: Part::Table as u16 };
+        input.begin()?;
+        let mut state = Self::new(seed);
+        state.get_head(&mut input)?;
+        state.get_assets(&mut input)?;
+        state.get_players(&mut input)?;
+        state.get_house(&mut input)?;
+        state.rows = Rows::get_all(&mut input, seed)?;
+        state.get_ids(&mut input)?;
+        state.get_keys(&mut input)?;
+        input.check(input.at == image.len(), "the end")?;
+        state.follow();
+        Ok(state)
+    }
+
+    fn get_head(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+        let heads = input.part(Part::Head as u16, "head", 1)?;
+        input.check(heads == 1, "one head")?;
+        self.next_lsn = input.get("a position")?;
+        input.check(self.next_lsn > Lsn::NONE, "a position")?;
+        self.clock = input.get("a time")?;
+        let is_set: bool = input.get("yes or no")?;
+        let settings: Option<Settings> = input.get("settings")?;
+        let possible =
+            |settings: &Settings| (IDS_CAPACITY_MIN..=IDS_CAPACITY_MAX).contains(&settings.ids_capacity);
+        input.check(settings.is_some() == is_set, "settings")?;
+        input.check(settings.as_ref().is_none_or(possible), "a capacity of ids that can be")?;
+        self.settings = settings;
+        self.last_session = input.get::<SessionId>("a session")?;
+        self.last_grant = input.get("a grant")?;
+        Ok(())
+    }
+
+    fn get_assets(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+        for _ in 0..input.part(Part::Assets as u16, "assets", ASSETS_MAX as u64)? {
+            let code: AssetCode = input.get("an asset's code")?;
+            let scale = input.get("a scale")?;
+            input.check(scale <= SCALE_MAX, "a scale")?;
+            let transfers = input.get("yes or no")?;
+            let amount_max = input.get("an amount")?;
+            let (players_total, house_total) = (Balance::ZERO, Balance::ZERO);
+            self.assets.push(Asset { code, scale, transfers, amount_max, players_total, house_total });
+        }
+        Ok(())
+    }
+
+    fn get_players(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+        for _ in 0..input.part(Part::Players as u16, "players", PlayerId::COUNT_MAX)? {
+            let player = Player {
+                caller_id: input.get("a caller's id")?,
+                brand: input.get("a brand")?,
+                jurisdiction: input.get("a jurisdiction")?,
+                class: input.get("a class")?,
+                status: input.get("a status")?,
+                reason: input.get("a reason")?,
+            };
+            let id = self.players.load(player);
+            let latest: Lsn = input.get("a position")?;
+            input.check(latest < self.next_lsn, "a position before the image's")?;
+            self.players.set_latest(id, latest);
+            let mut last = AssetId::NONE;
+            for _ in 0..input.get::<u16>("how many assets there are")? {
+                let asset: AssetId = input.get("an asset")?;
+                input.check(asset > last, "assets in their order")?;
+                last = asset;
+                self.get_purses(id, asset, input)?;
+            }
+        }
+        let all_known = self.players.index_all();
+        input.check(all_known, "different callers' ids")
+    }
+
+    fn get_purses(
+        &mut self,
+        player: PlayerId,
+        asset: AssetId,
+        input: &mut Input<'_>,
+    ) -> Result<(), ImageFault> {
+        let filled: u8 = input.get("which purses are filled")?;
+        input.check(filled != 0 && filled >> PURSES.len() == 0, "which purses are filled")?;
+        let place = usize::from(asset.0).wrapping_sub(1);
+        let purses = (0..).zip(PURSES).filter(|(at, _)| filled >> at & 1 == 1);
+        for (_, purse) in purses {
+            let held: u128 = input.get("an amount")?;
+            let counted = i128::try_from(held).ok().filter(|held| *held != 0);
+            let Some(total) = self.assets.get_mut(place).map(|asset| &mut asset.players_total) else {
+                return Err(input.wrong("an asset"));
+            };
+            let Some(counted) = counted else { return Err(input.wrong("an amount")) };
+            total.0 = total.0.wrapping_add(counted);
+            self.players.set_balance(player, asset, purse, held);
+        }
+        Ok(())
+    }
+
+    fn get_house(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+        let mut last = AccountId::default();
+        for _ in 0..input.part(Part::House as u16, "house", u64::MAX)? {
+            let account = AccountId(input.get("an account")?);
+            let of_house = account.purse().is_some_and(|purse| !purse.is_player());
+            input.check(account > last && of_house, "accounts of the house in their order")?;
+            last = account;
+            let held: Balance = input.get("a balance")?;
+            let place = usize::from(account.asset().0).wrapping_sub(1);
+            let Some(asset) = self.assets.get_mut(place) else { return Err(input.wrong("an asset")) };
+            asset.house_total.0 = asset.house_total.0.wrapping_add(held.0);
+            self.house.set_balance(account, held);
+        }
+        let add_up =
+            |asset: &Asset| asset.players_total.0.wrapping_add(asset.house_total.0) == Balance::ZERO.0;
+        input.check(self.assets.iter().all(add_up), "books that add up to zero")
+    }
+
+    fn get_ids(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+        let entries = input.part(Part::Ids as u16, "ids", IDS_CAPACITY_MAX)?;
+        let Some(settings) = self.settings else { return input.check(entries == 0, "settings for the ids") };
+        let Settings { ids_capacity, ids_retention_millis, .. } = settings;
+        let horizon: Timestamp = input.get("a time")?;
+        let (tail, head): (u64, u64) = (input.get("a place")?, input.get("a place")?);
+        input.check(head.checked_sub(tail) == Some(entries), "places with the entries between them")?;
+        let fits = u128::from(entries) * (ENTRY_WORDS * u64::BYTES) as u128
+            <= (input.image.len() - input.at) as u128;
+        input.check(fits, "as many bytes as entries need")?;
+        let ids = Ids::at(ids_capacity, ids_retention_millis, self.seed, (tail, head), horizon);
+        let Some(mut ids) = ids else { return Err(input.wrong("places that the ring has")) };
+        for block in ids.blocks() {
+            ids.set_begun(block, input.get("a time")?);
+        }
+        ids.put_back(|| {
+            let mut entry = [0; ENTRY_WORDS];
+            for word in &mut entry {
+                *word = input.get("a fact")?;
+            }
+            input.check(entry_is_valid(&entry, self.next_lsn), "a fact")?;
+            Ok(entry)
+        })?;
+        self.ids = Some(ids);
+        Ok(())
+    }
+
+    fn get_keys(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+        let mut keys = Chunked::new();
+        for _ in 0..input.part(Part::Keys as u16, "keys", KEYS_MAX as u64)? {
+            let key: RequestId = input.get("a key")?;
+            let digest = input.get("a digest")?;
+            let lsn: Lsn = input.get("a position")?;
+            input.check(lsn < self.next_lsn, "a position before the image's")?;
+            keys.push((key, Remembered { digest, lsn }));
+        }
+        self.keys = Keys::of_all(keys, self.seed).ok_or_else(|| input.wrong("different keys"))?;
+        Ok(())
+    }
+
+    /// What follows from rows and balances.
+    fn follow(&mut self) {
+        for rule in self.rows.rules.iter() {
+            self.switches.changed(rule.rule, rule.scope, true, false);
+        }
+        for limits in self.rows.limits.iter() {
+            if let Some(gates) = self.players.gates_mut(limits.player) {
+                gates.limited = true;
+            }
+        }
+        for turnover in self.rows.turnover.iter() {
+            if let Some(gates) = self.players.gates_mut(turnover.player) {
+                gates.turning = true;
+            }
+        }
+        let debts = self
+            .house
+            .iter()
+            .filter(|(account, held)| account.is_of(Purse::Receivable) && *held < Balance::ZERO);
+        for (account, _) in debts {
+            let (debtor, asset) = (PlayerId::trusted(account.owner()), account.asset());
+            self.players.set_owes(debtor, asset, true);
+            if self.players.balance(debtor, asset, Purse::Available) > Balance::ZERO {
+                self.rows.due.insert((Timestamp(0), Sort::Collect, player_asset(debtor, asset)));
+            }
+        }
+    }
+}
+
+impl Input<'_> {
+    fn begin(&mut self) -> Result<(), ImageFault> {
+        let magic: [u8; MAGIC.len()] = self.get("an image")?;
+        self.check(magic == MAGIC, "an image")?;
+        let version: u16 = self.get("a version")?;
+        self.check(version == IMAGE_VERSION, "this program's version of images")?;
+        let found: [u8; 32] = self.get("a layout")?;
+        self.check(found == layout(), "this program's rows: the image was made by another version")
+    }
+}
