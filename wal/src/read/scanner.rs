@@ -339,8 +339,10 @@ impl<'s> Scanner<'s> {
     /// At the end of the log: nothing that the control file says is still outstanding.
     fn check_claims(&self, first: Lsn) -> Result<(), Corruption> {
         let Cursor { next, position, .. } = self.cursor;
-        let refuse = |detail: String| {
-            Err(in_segment(Damage::BelowDurable, position.segment, position.offset, next, detail))
+        let refuse = |detail: String| match position.segment {
+            // There is none: the first one is where to look.
+            0 => Err(in_segment(Damage::MissingSegment, 1, 0, next, detail)),
+            segment => Err(in_segment(Damage::BelowDurable, segment, position.offset, next, detail)),
         };
         for SlotClaim { slot, met } in &self.control {
             if !met && slot.durable_lsn.next() >= first {

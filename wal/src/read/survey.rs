@@ -79,6 +79,9 @@ pub(super) fn survey<E>(storage: &dyn Storage, mode: Mode) -> Result<Survey, Rec
     let spares = segments[in_use..].to_vec();
     check_unused(&spares, &headers[in_use..], control.as_ref(), next_lsn_hint(&used))?;
     check_identity(&used, control.as_ref(), !spares.is_empty())?;
+    if mode == Mode::Recovery {
+        check_epochs(&used, control.as_ref())?;
+    }
     let torn_header =
         headers.get(in_use).is_some_and(|header| !matches!(header, Err(SegmentHeaderFault::Unused)));
     Ok(Survey { control, used, spares, torn_header })
@@ -188,6 +191,22 @@ fn check_identity(used: &[SegmentHeader], control: Option<&Control>, spares: boo
         return Err(damage(Damage::Control, CONTROL_NAME, Position::default(), Lsn::ZERO, detail));
     }
     Ok(())
+}
+
+/// A process writes a control slot before it begins its first segment. So segments begun after the newest slot was
+/// written belong to the process that wrote it. (If the other slot is damaged, it may have been the newest. And while a
+/// reader looks on, the next process may begin.)
+fn check_epochs(used: &[SegmentHeader], control: Option<&Control>) -> Result<(), Corruption> {
+    let Some(Control { newest, other_damaged: false, .. }) = control else { return Ok(()) };
+    let mut later = used.iter().filter(|header| header.segment > newest.end.segment);
+    match later.find(|header| header.epoch != newest.epoch) {
+        None => Ok(()),
+        Some(header) => {
+            let detail =
+                format!("expected epoch {}, as in the control file, found {}", newest.epoch, header.epoch);
+            Err(in_segment(Damage::Continuity, header.segment, 0, header.first_lsn, detail))
+        }
+    }
 }
 
 fn read_control<E>(storage: &dyn Storage, files: &[FileEntry]) -> Result<Option<Control>, RecoveryError<E>> {

@@ -13,6 +13,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -38,28 +39,89 @@ pub enum Operation {
     Rename,
 }
 
-/// One thing that was done to the disk.
+/// One thing that was done to the disk. Files are numbered in the order in which they were created.
 #[derive(Clone, Debug)]
-enum Event {
-    Create { file: usize, name: String, bytes: u64 },
-    SyncFile { file: usize },
-    Write { file: usize, offset: u64, bytes: Arc<[u8]> },
-    SyncRange { file: usize, offset: u64, bytes: usize },
-    FailSync { file: usize, offset: u64, bytes: usize },
-    Settle { file: usize },
-    Rename { from: String, to: String },
-    Remove { name: String },
+pub enum Event {
+    /// A new file of this length, all zero.
+    Create {
+        /// Its number: how many files there were before.
+        file: usize,
+        /// Its name.
+        name: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// A file was made longer (never shorter), with zeroes.
+    Grow {
+        /// Which file.
+        file: usize,
+        /// Its new length.
+        bytes: u64,
+    },
+    /// Everything of a file became durable.
+    SyncFile {
+        /// Which file.
+        file: usize,
+    },
+    /// A write was begun: from now on any part of it may be on the disk.
+    Write {
+        /// Which file.
+        file: usize,
+        /// Where.
+        offset: u64,
+        /// What.
+        bytes: Arc<[u8]>,
+    },
+    /// A range of a file, and the file's length, became durable.
+    SyncRange {
+        /// Which file.
+        file: usize,
+        /// From where.
+        offset: u64,
+        /// How much.
+        bytes: usize,
+    },
+    /// The sync of a range failed: the cache shows it, and takes it for synced.
+    FailSync {
+        /// Which file.
+        file: usize,
+        /// From where.
+        offset: u64,
+        /// How much.
+        bytes: usize,
+    },
+    /// A file was synced and its cache forgotten.
+    Settle {
+        /// Which file.
+        file: usize,
+    },
+    /// A file got another name.
+    Rename {
+        /// The old one.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// A name was taken away.
+    Remove {
+        /// Which one.
+        name: String,
+    },
+    /// All names became durable.
     SyncDirectory,
 }
 
-/// A file's bytes as programs see them, and which sectors of them are not on the disk yet.
+/// A file's bytes as programs see them, and which sectors of them are not on the disk yet. Copies of a file share
+/// the bytes until one of them changes.
 #[derive(Clone, Debug, Default)]
 struct SimFile {
-    live: Vec<u8>,
-    durable: Vec<u8>,
+    live: Arc<Vec<u8>>,
+    durable: Arc<Vec<u8>>,
     unsynced: BTreeSet<usize>,
     /// Those of them whose sync has failed: the cache shows them, and takes them for synced.
     failed: BTreeSet<usize>,
+    /// The file was made longer, and that is not on the disk yet: it may be found as short as `durable`.
+    grown: bool,
 }
 
 /// A change of names that may not be on the disk yet.
@@ -138,22 +200,57 @@ impl SimDisk {
         self.state().failures.insert((kind, nth));
     }
 
-    /// A disk as it could be found if the power had gone after the first `moment` events. For each piece that
-    /// was not durable then, `keep` decides whether it had reached the disk; for each change of a name too,
-    /// until it says no.
+    /// Lets happen what was seen to happen to a real disk.
+    ///
+    /// # Panics
+    /// If the event does not fit the disk: a file that does not exist, a number that is not the next one.
+    pub fn happened(&self, event: Event) {
+        self.state().happen(event);
+    }
+
+    /// The number of the file that has this name now.
+    #[must_use]
+    pub fn number_of(&self, name: &str) -> Option<usize> {
+        self.state().disk.names.get(name).copied()
+    }
+
+    /// Everything that was done to the disk, to be gone through moment by moment.
+    #[must_use]
+    pub fn past(&self) -> Past {
+        let state = self.state();
+        Past { disk: state.origin.clone(), events: state.events.clone(), moment: 0 }
+    }
+
+    /// A disk as it could be found if the power had gone after the first `moment` events; see
+    /// [`Past::crash_image`].
     ///
     /// # Panics
     /// If there were fewer events.
     #[must_use]
-    pub fn crash_image(&self, moment: usize, mut keep: impl FnMut() -> bool) -> Self {
-        let mut disk = {
-            let state = self.state();
-            let mut disk = state.origin.clone();
-            state.events[..moment].iter().for_each(|event| disk.replay(event));
-            disk
-        };
-        disk.lose_power(&mut keep);
+    pub fn crash_image(&self, moment: usize, keep: impl FnMut() -> bool) -> Self {
+        let mut past = self.past();
+        past.go_to(moment);
+        past.crash_image(keep)
+    }
+
+    /// A disk that holds these files, durably.
+    #[must_use]
+    pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, Arc<Vec<u8>>)>) -> Self {
+        let mut disk = Disk::default();
+        for (number, (name, bytes)) in files.into_iter().enumerate() {
+            disk.files.push(SimFile::durable(bytes));
+            disk.names.insert(name.to_owned(), number);
+        }
+        disk.durable_names.clone_from(&disk.names);
         Self::with(disk)
+    }
+
+    /// All files as programs see them.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, Arc<Vec<u8>>> {
+        let state = self.state();
+        let bytes = |file: usize| Arc::clone(&state.disk.files[file].live);
+        state.disk.names.iter().map(|(name, file)| (name.clone(), bytes(*file))).collect()
     }
 
     /// All crash images can be made from here on only; forgets the past, to save memory.
@@ -177,10 +274,8 @@ impl SimDisk {
         let mut state = self.state();
         let number = state.disk.names[name];
         let file = &mut state.disk.files[number];
-        edit(&mut file.live);
-        file.durable.clone_from(&file.live);
-        file.unsynced.clear();
-        file.failed.clear();
+        edit(Arc::make_mut(&mut file.live));
+        *file = SimFile::durable(Arc::clone(&file.live));
         if state.events.is_empty() {
             let file = state.disk.files[number].clone();
             state.origin.files[number] = file;
@@ -194,14 +289,14 @@ impl SimDisk {
     pub fn bytes_of(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state();
         let file = *state.disk.names.get(name)?;
-        Some(state.disk.files[file].live.clone())
+        Some(state.disk.files[file].live.to_vec())
     }
 
     /// Puts a file there behind the log's back, durably; replaces one of the same name.
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
         let mut state = self.state();
         let file = state.disk.files.len();
-        state.disk.files.push(SimFile { durable: bytes.clone(), live: bytes, ..SimFile::default() });
+        state.disk.files.push(SimFile::durable(Arc::new(bytes)));
         state.disk.names.insert(name.to_owned(), file);
         state.disk.durable_names.insert(name.to_owned(), file);
         state.forget_past();
@@ -248,18 +343,12 @@ impl Disk {
         match event {
             Event::Create { file, name, bytes } => {
                 assert_eq!(*file, self.files.len(), "files are numbered in order");
-                let bytes = *bytes as usize;
-                let unsynced = (0..bytes.div_ceil(SECTOR_BYTES)).collect();
-                // What was never written holds garbage until it is synced.
-                self.files.push(SimFile {
-                    live: vec![0; bytes],
-                    durable: vec![0xA5; bytes],
-                    unsynced,
-                    ..SimFile::default()
-                });
+                self.files.push(SimFile::default());
+                self.files[*file].grow(*bytes as usize);
                 self.names.insert(name.clone(), *file);
                 self.unsynced_names.push(NameChange::Create { name: name.clone(), file: *file });
             }
+            Event::Grow { file, bytes } => self.files[*file].grow(*bytes as usize),
             Event::SyncFile { file } => self.files[*file].sync(0, usize::MAX),
             Event::Write { file, offset, bytes } => self.files[*file].write(*offset as usize, bytes),
             Event::SyncRange { file, offset, bytes } => self.files[*file].sync(*offset as usize, *bytes),
@@ -303,18 +392,43 @@ fn rename(names: &mut BTreeMap<String, usize>, from: &str, to: &str) {
 }
 
 impl SimFile {
+    fn durable(bytes: Arc<Vec<u8>>) -> Self {
+        Self { durable: Arc::clone(&bytes), live: bytes, ..Self::default() }
+    }
+
+    fn grow(&mut self, bytes: usize) {
+        let before = self.live.len();
+        if bytes > before {
+            Arc::make_mut(&mut self.live).resize(bytes, 0);
+            self.unsynced.extend(before / SECTOR_BYTES..bytes.div_ceil(SECTOR_BYTES));
+            self.grown = true;
+        }
+    }
+
     fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.live[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.grow(offset + bytes.len());
+        Arc::make_mut(&mut self.live)[offset..offset + bytes.len()].copy_from_slice(bytes);
         self.unsynced.extend(offset / SECTOR_BYTES..(offset + bytes.len()).div_ceil(SECTOR_BYTES));
     }
 
     fn sync(&mut self, offset: usize, bytes: usize) {
+        self.sync_length();
         let end = offset.saturating_add(bytes);
         let done: Vec<usize> =
             self.unsynced.range(offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES)).copied().collect();
         for sector in done {
             self.settle(sector);
             self.unsynced.remove(&sector);
+        }
+        if self.unsynced.is_empty() {
+            self.durable = Arc::clone(&self.live);
+        }
+    }
+
+    /// What was never written holds garbage until it is synced.
+    fn sync_length(&mut self) {
+        if std::mem::take(&mut self.grown) {
+            Arc::make_mut(&mut self.durable).resize(self.live.len(), 0xA5);
         }
     }
 
@@ -324,11 +438,12 @@ impl SimFile {
 
     /// What is dirty is written; what a failed sync has left behind is gone once the cache is.
     fn settle_cache(&mut self) {
+        self.sync_length();
         for sector in std::mem::take(&mut self.failed) {
             if self.unsynced.remove(&sector) {
                 let end = ((sector + 1) * SECTOR_BYTES).min(self.live.len());
                 let sector = sector * SECTOR_BYTES..end;
-                self.live[sector.clone()].copy_from_slice(&self.durable[sector]);
+                Arc::make_mut(&mut self.live)[sector.clone()].copy_from_slice(&self.durable[sector]);
             }
         }
         self.sync(0, usize::MAX);
@@ -336,17 +451,57 @@ impl SimFile {
 
     fn settle(&mut self, sector: usize) {
         let end = ((sector + 1) * SECTOR_BYTES).min(self.live.len());
-        self.durable[sector * SECTOR_BYTES..end].copy_from_slice(&self.live[sector * SECTOR_BYTES..end]);
+        let sector = sector * SECTOR_BYTES..end;
+        Arc::make_mut(&mut self.durable)[sector.clone()].copy_from_slice(&self.live[sector]);
     }
 
     fn lose_power(&mut self, keep: &mut impl FnMut() -> bool) {
         self.failed.clear();
+        if self.grown && keep() {
+            self.sync_length();
+        }
         for sector in std::mem::take(&mut self.unsynced) {
-            if keep() {
+            if keep() && !self.grown {
                 self.settle(sector);
             }
         }
-        self.live.clone_from(&self.durable);
+        self.grown = false;
+        self.live = Arc::clone(&self.durable);
+    }
+}
+
+/// A disk's past: what was done to it, in order, and the disk at one moment of it.
+#[derive(Debug)]
+pub struct Past {
+    disk: Disk,
+    events: Vec<Event>,
+    moment: usize,
+}
+
+impl Past {
+    /// How many things were done: the last moment.
+    #[must_use]
+    pub fn moments(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Goes on to the moment after so many events.
+    ///
+    /// # Panics
+    /// If that moment has passed, or has not come.
+    pub fn go_to(&mut self, moment: usize) {
+        self.events[self.moment..moment].iter().for_each(|event| self.disk.replay(event));
+        self.moment = moment;
+    }
+
+    /// A disk as it could be found if the power had gone at this moment. For each piece that was not durable
+    /// then, `keep` decides whether it had reached the disk; for each change of a file's length too, and for each
+    /// change of a name, until it says no.
+    #[must_use]
+    pub fn crash_image(&self, mut keep: impl FnMut() -> bool) -> SimDisk {
+        let mut disk = self.disk.clone();
+        disk.lose_power(&mut keep);
+        SimDisk::with(disk)
     }
 }
 
@@ -358,6 +513,18 @@ impl Lock for SimLock {}
 impl Drop for SimLock {
     fn drop(&mut self) {
         self.0.state().locked = false;
+    }
+}
+
+/// The bytes of a file as they were when it was read.
+#[derive(Debug)]
+struct Shared(Arc<Vec<u8>>);
+
+impl Deref for Shared {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -489,6 +656,6 @@ impl Storage for SimDisk {
     fn load(&self, name: &str, _source: Source) -> Result<Content, StorageError> {
         let state = self.state();
         let file = state.file(name).map_err(|error| StorageError::new("read", name, error))?;
-        Ok(Content::new(state.disk.files[file].live.clone()))
+        Ok(Content::new(Shared(Arc::clone(&state.disk.files[file].live))))
     }
 }

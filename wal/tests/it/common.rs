@@ -9,40 +9,11 @@ use std::{
 
 use cage_wal::{
     Callbacks, Closed, Epoch, Full, Identity, Limits, LogFault, LogHandle, LogId, LogOptions, Lsn, OpenError,
-    RECORD_BYTES, Record, RecordTraits, Recovered, RecoveryError, Writer, recover_from,
+    Record, Recovered, RecoveryError, Writer, recover_from,
     storage::{Directory, Storage, sim::SimDisk},
 };
 
-/// The tests' records: kind, linked flag, time, serial number, then bytes that follow from the serial number.
-pub const TRAITS: RecordTraits = RecordTraits { linked: is_linked, time_ns };
-
-pub fn is_linked(record: &Record) -> bool {
-    record[2] == 1
-}
-
-pub fn time_ns(record: &Record) -> u64 {
-    u64::from_le_bytes(record[8..16].try_into().unwrap())
-}
-
-pub fn serial(record: &Record) -> u64 {
-    u64::from_le_bytes(record[16..24].try_into().unwrap())
-}
-
-pub fn record(serial: u64, linked: bool) -> Record {
-    let mut record = [0; RECORD_BYTES];
-    record[0..2].copy_from_slice(&0x0123_u16.to_le_bytes());
-    record[2] = linked.into();
-    record[8..16].copy_from_slice(&(serial * 1000).to_le_bytes());
-    record[16..24].copy_from_slice(&serial.to_le_bytes());
-    let mut random = Random::new(serial);
-    record[24..].fill_with(|| random.next() as u8);
-    record
-}
-
-/// `count` records from `first` on, linked to each other.
-pub fn run(first: u64, count: u64) -> Vec<Record> {
-    (0..count).map(|index| record(first + index, index + 1 < count)).collect()
-}
+pub use cage_campaign::records::{Random, TRAITS, is_linked, record, run, serial, time_ns};
 
 /// Small segments, so that every test crosses several; the control file only at open and close.
 pub fn options() -> LogOptions {
@@ -172,31 +143,6 @@ pub fn closed_log(sizes: &[u64]) -> SimDisk {
     write_frames(&mut log, sizes);
     log.close();
     disk
-}
-
-/// Random numbers that are the same everywhere (splitmix64).
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    pub fn one_in(&mut self, chances: u64) -> bool {
-        self.below(chances) == 0
-    }
 }
 
 /// The seed of a random test: `WAL_SEED`, or the given one. Printed, so that a failure can be repeated.

@@ -1,149 +1,25 @@
-//! The power goes, at any moment, and any part of what was not durable has reached the disk.
+//! The power goes, at any moment, and any part of what was not durable has reached the disk: particular moments. Random
+//! ones are the campaign's.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
+use cage_campaign::life::{Life, fate, options as busy};
 use cage_wal::{
-    Callbacks, Limits, LogOptions, Lsn, PAGE_BYTES, Record, Writer, scan_from, storage::sim::SimDisk,
+    Callbacks, LogOptions, Lsn, PAGE_BYTES,
+    storage::{Storage, sim::SimDisk},
 };
 
-use cage_wal::storage::Storage;
-
-use crate::common::{Log, Random, assert_unbroken, identity, is_linked, options, recover_all, run, seed};
-
-/// What was acknowledged by when: counts of the disk's events, and durable LSNs.
-type Acknowledged = Arc<Mutex<Vec<(usize, Lsn)>>>;
-
-/// One life of a log on a simulated disk, and everything that was appended to it in this life and before.
-struct Life {
-    disk: SimDisk,
-    appended: Vec<Record>,
-    acknowledged: Acknowledged,
-    /// Durable before this life began.
-    recovered: u64,
-}
-
-impl Life {
-    fn open(disk: SimDisk, known: Vec<Record>, options: LogOptions, epoch: u64) -> (Self, Writer) {
-        let (recovered, records) = recover_all(disk.clone()).expect("the log recovers");
-        assert!(records == known, "what was read before is read again");
-        let acknowledged = Acknowledged::default();
-        let (witness, list) = (disk.clone(), Arc::clone(&acknowledged));
-        let on_durable = Box::new(move |durable: cage_wal::DurableLsn| {
-            let moment = witness.events();
-            list.lock().unwrap().push((moment, durable.get()));
-        });
-        let callbacks = Callbacks { on_durable, on_fault: Box::new(|fault| panic!("{fault}")) };
-        let (writer, _) = recovered.open(options, identity(epoch), callbacks).expect("the log opens");
-        (Self { disk, recovered: known.len() as u64, appended: known, acknowledged }, writer)
-    }
-
-    /// Appends random runs; waits for the disk now and then, so that there are small rounds and large ones.
-    fn work(&mut self, writer: &mut Writer, random: &mut Random, runs: u64) {
-        for _ in 0..runs {
-            let longest = if random.one_in(3) { 64 } else { 5 };
-            let records = run(writer.next_lsn().0, 1 + random.below(longest));
-            while writer.append_linked(&records).is_err() {
-                writer.publish();
-                std::thread::yield_now();
-            }
-            self.appended.extend_from_slice(&records);
-            if random.one_in(3) {
-                writer.publish();
-            }
-            if random.one_in(5) {
-                writer.publish();
-                let last = writer.next_lsn().previous();
-                while writer.handle().durable().get() < last {
-                    std::thread::yield_now();
-                }
-            }
-        }
-    }
-
-    /// What must survive a loss of power at this moment.
-    fn promised(&self, moment: usize) -> u64 {
-        let list = self.acknowledged.lock().unwrap();
-        list.iter().filter(|(at, _)| *at <= moment).map(|(_, lsn)| lsn.0).max().unwrap_or(0)
-    }
-
-    /// Cuts the power, looks at what is left, and returns it with the disk.
-    fn crash(&self, moment: usize, keep: impl FnMut() -> bool) -> (SimDisk, Vec<Record>) {
-        let image = self.disk.crash_image(moment, keep);
-        let mut records = Vec::new();
-        let report = scan_from(&image, Limits::default(), |frame| {
-            records.extend(frame.records().copied());
-            Ok::<_, Infallible>(())
-        })
-        .unwrap_or_else(|error| panic!("moment {moment}: {error}"));
-        let count = records.len() as u64;
-        assert_eq!(report.next_lsn, Lsn(count + 1));
-        let promised = self.promised(moment).max(if moment > 0 { self.recovered } else { 0 });
-        assert!(count >= promised, "moment {moment}: {promised} records were durable, {count} are left");
-        assert!(
-            records.as_slice() == &self.appended[..records.len()],
-            "moment {moment}: a record was invented"
-        );
-        assert!(records.last().is_none_or(|last| !is_linked(last)), "moment {moment}: a run was cut in two");
-        (image, records)
-    }
-}
-
-/// Which of the pieces in flight arrive: all, none, a few, most, or half of them.
-fn fate(random: &mut Random) -> impl FnMut() -> bool {
-    let (arrive, of) = [(1, 1), (0, 1), (1, 8), (7, 8), (1, 2)][random.below(5) as usize];
-    let mut random = Random::new(random.next());
-    move || random.below(of) < arrive
-}
-
-fn crash_options() -> LogOptions {
-    LogOptions { control_interval: Duration::from_micros(200), ..options() }
-}
-
-/// Lives of a log, each cut off at every moment or at a few random ones; the next one goes on from one of
-/// them.
-#[test]
-fn whatever_was_acknowledged_survives_every_loss_of_power() {
-    let mut random = Random::new(seed(41));
-    let mut states = 0;
-    for history in 0..16_u64 {
-        let mut disk = SimDisk::new();
-        let mut known = Vec::new();
-        for epoch in 1..=5 {
-            let (mut life, mut writer) = Life::open(disk, known, crash_options(), history * 100 + epoch);
-            life.work(&mut writer, &mut random, 40);
-            if random.one_in(2) {
-                writer.close().unwrap();
-            } else {
-                drop(writer);
-            }
-            let moments = life.disk.events();
-            for moment in 0..=moments {
-                life.crash(moment, fate(&mut random));
-                states += 1;
-            }
-            let moment = random.below(moments as u64 + 1) as usize;
-            (disk, known) = life.crash(moment, fate(&mut random));
-        }
-    }
-    println!("{states} crash states");
-    assert!(states > 3000, "{states}");
-}
+use crate::common::{Log, Random, assert_unbroken, identity, options, recover_all, run, seed};
 
 /// The first open of a directory, cut off everywhere: the next one still succeeds.
 #[test]
 fn the_birth_of_a_log_can_be_cut_off_anywhere() {
     let mut random = Random::new(seed(43));
-    let (mut life, mut writer) = Life::open(SimDisk::new(), Vec::new(), crash_options(), 1);
+    let (mut life, mut writer) = Life::open(SimDisk::new(), Vec::new(), busy(), 1);
     life.work(&mut writer, &mut random, 3);
     drop(writer);
     for moment in 0..=life.disk.events() {
         for _ in 0..20 {
             let (image, records) = life.crash(moment, fate(&mut random));
-            let (mut second, mut writer) = Life::open(image, records, crash_options(), 2);
+            let (mut second, mut writer) = Life::open(image, records, busy(), 2);
             second.work(&mut writer, &mut random, 2);
             drop(writer);
             second.crash(second.disk.events(), || false);
@@ -254,13 +130,13 @@ fn frames_after_a_hole_that_nobody_witnessed_are_cut_with_it() {
 fn recovery_can_itself_be_cut_off_again_and_again() {
     let mut random = Random::new(seed(53));
     for _ in 0..40 {
-        let (mut life, mut writer) = Life::open(SimDisk::new(), Vec::new(), crash_options(), 1);
+        let (mut life, mut writer) = Life::open(SimDisk::new(), Vec::new(), busy(), 1);
         life.work(&mut writer, &mut random, 12);
         drop(writer);
         let moment = random.below(life.disk.events() as u64 + 1) as usize;
         let (mut disk, mut known) = life.crash(moment, fate(&mut random));
         for epoch in 2..12 {
-            let (life, writer) = Life::open(disk, known, crash_options(), epoch);
+            let (life, writer) = Life::open(disk, known, busy(), epoch);
             drop(writer);
             let moment = random.below(life.disk.events() as u64 + 1) as usize;
             (disk, known) = life.crash(moment, fate(&mut random));

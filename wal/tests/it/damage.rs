@@ -281,7 +281,8 @@ fn all_segments_gone_is_not_an_empty_log() {
     for name in segments(&disk) {
         disk.take(&name);
     }
-    assert!(audit(&disk).is_err());
+    let found = corruption(audit(&disk));
+    assert_eq!((found.damage, found.file.as_str()), (Damage::MissingSegment, "0000000000000001.wal"));
     let disk = closed_log(&[3, 4]);
     for name in segments(&disk) {
         disk.edit(&name, |bytes| bytes.fill(0));
@@ -307,6 +308,26 @@ fn a_stale_segment_of_an_older_epoch_is_refused() {
     audit(&other).expect("the first segment is common to both");
     other.take(name);
     assert!(audit(&other).is_err());
+}
+
+/// The header of another history's segment, whose frames are here: they would look like a torn tail.
+#[test]
+fn a_segment_header_of_another_epoch_than_the_control_file_is_refused() {
+    let disk = torn_log(&[4, 4], 40);
+    let (one, other) = (disk.copy(), disk.copy());
+    for (disk, epoch) in [(&one, 8), (&other, 9)] {
+        let (mut log, _) = Log::on(disk.clone(), options(), epoch);
+        write_frames(&mut log, &[10, 10]);
+    }
+    let (one, name) = (one.copy(), "0000000000000002.wal");
+    let header = other.bytes_of(name).unwrap();
+    one.edit(name, |bytes| bytes[..PAGE_BYTES].copy_from_slice(&header[..PAGE_BYTES]));
+    match recover_all(one) {
+        Err(RecoveryError::Corruption(found)) => {
+            assert_eq!((found.damage, found.file.as_str()), (Damage::Continuity, name));
+        }
+        other => panic!("{:?}", other.map(|(recovered, _)| recovered.report().torn_tail.clone())),
+    }
 }
 
 /// A control file of another history: it names the same LSN, but another chain.

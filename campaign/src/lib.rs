@@ -1,0 +1,96 @@
+//! The fault campaign: logs that are damaged, cut off and written on disks that fail, each judged afterwards.
+//!
+//! In: a seed and a number of cases. Out: how many there were, and which of them broke a promise of
+//! `docs/durability.md`. Never here: a fault that has to be compiled in, a promise that the log itself is asked about.
+//!
+//! ```text
+//!  records --> life (a log on a simulated disk) --> crash: cut off at any moment, any sectors in flight
+//!                |                                         failures: the n-th write, sync, allocation fails
+//!                '--> logs --> truth (frames, witnesses) --> damage: cuts, bits, bursts, pieces
+//!                                                            classify: below or above the watermark
+//! ```
+
+pub mod classify;
+pub mod crash;
+pub mod damage;
+pub mod life;
+pub mod logs;
+pub mod records;
+pub mod tally;
+pub mod truth;
+
+pub use tally::{Plan, Tally, Verdict};
+
+/// A part of the campaign that runs in this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Campaign {
+    /// Its name on the command line and in the table.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Cases with each change.
+    pub ci: u64,
+    /// Cases with each release.
+    pub full: u64,
+    /// Runs it.
+    pub run: fn(Plan) -> Tally,
+}
+
+/// All of them.
+pub const CAMPAIGNS: [Campaign; 7] = [
+    Campaign {
+        name: "crash-states",
+        about: "the power goes at any moment; any subset of the sectors and names in flight arrives",
+        ci: 20_000,
+        full: 1_000_000,
+        run: crash::states,
+    },
+    Campaign {
+        name: "failures",
+        about: "the n-th write, sync, allocation or change of name fails",
+        ci: 1_000,
+        full: 10_000,
+        run: crash::failures,
+    },
+    Campaign {
+        name: "cuts",
+        about: "a segment and the control file cut at every byte, then zeroes, garbage or an older epoch",
+        ci: 20_000,
+        full: ALL,
+        run: damage::cuts,
+    },
+    Campaign {
+        name: "bits",
+        about: "every bit of a 64 KiB segment and the control file flipped, closed and not closed",
+        ci: 50_000,
+        full: ALL,
+        run: damage::bits,
+    },
+    Campaign {
+        name: "bursts",
+        about: "one to three bursts of 1 to 4096 bytes",
+        ci: 2_000,
+        full: 200_000,
+        run: damage::bursts,
+    },
+    Campaign {
+        name: "pieces",
+        about: "sectors, pages and files swapped, doubled, missing or stale",
+        ci: 2_000,
+        full: 200_000,
+        run: damage::pieces,
+    },
+    Campaign {
+        name: "classification",
+        about: "damage below the durable watermark is refused, above it is cut",
+        ci: 2_000,
+        full: 10_000,
+        run: classify::classification,
+    },
+];
+
+/// More than there are.
+const ALL: u64 = u64::MAX;
+
+/// The seed for everybody; every other one is as good.
+pub const SEED: u64 = 41;
