@@ -132,7 +132,8 @@ fn a_debt_is_collected_before_the_next_batch_is_decided() {
         let mut wire = Wire::greeted(&ledger, Role::Cashier).await;
         wire.items(&group_items(&[(key("more", 1), casino.deposit(0, 50))])).await;
         let spent = frontend.submit(casino.transfer(0, 1, 1)).await;
-        assert_eq!(code(spent), Some(ResultCode::InsufficientFunds));
+        assert_eq!(code(spent), Some(ResultCode::PlayerOwes), "30 are owed still");
+        assert_eq!(frontend.balances(player, asset).await.expect("balances").available.0, 0);
         wire.items(&group_items(&[(key("more", 2), casino.deposit(0, 50))])).await;
         let held = frontend.balances(player, asset).await.expect("balances");
         assert_eq!(held.available.0, 20, "the rest is the player's");

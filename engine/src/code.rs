@@ -76,6 +76,8 @@ codes! {
     TransferBrand = 131, "transfer_brand";
     /// Transfers are switched off in the jurisdiction of one of the players.
     TransferJurisdiction = 132, "transfer_jurisdiction";
+    /// A tester and a customer send nothing to each other.
+    TransferClass = 133, "transfer_class";
     /// There is no hold of this id, nor is one remembered.
     HoldUnknown = 140, "hold_unknown";
     /// The hold belongs to another player or is in another asset.
@@ -180,6 +182,8 @@ codes! {
     OwedExceeded = 254, "owed_exceeded";
     /// More than is locked for this reason.
     LockExceeded = 255, "lock_exceeded";
+    /// The player owes the house something in this asset, and takes nothing out before that is paid.
+    PlayerOwes = 256, "player_owes";
     /// The player has to wager more before a withdrawal.
     TurnoverLeft = 260, "turnover_left";
     /// The fee is as great as the withdrawal.

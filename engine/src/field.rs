@@ -347,7 +347,7 @@ numbered! {
         ProviderActor = 12, "provider_actor";
         /// How many sessions can be open. Scope: 0. Without it 2^20.
         SessionsMax = 13, "sessions_max";
-        /// How long a looser limit waits, in milliseconds. Scope: 0. Without it 24 hours.
+        /// How long a looser limit waits, in milliseconds. Scope: 0. Without it 24 hours, and never less.
         Reconsider = 14, "reconsider";
     }
 }
@@ -360,10 +360,20 @@ impl Default for PlayerClass {
 }
 
 impl LockReason {
+    /// Those whose money a withdrawal may draw on, in the order in which it does.
+    pub const WITHDRAWABLE: [Self; 3] = [Self::Excluded, Self::Closed, Self::OverLimit];
+
     /// Whether a withdrawal may draw on what is locked for this reason.
     #[must_use]
     pub const fn is_withdrawable(self) -> bool {
-        matches!(self, Self::Excluded | Self::Closed | Self::OverLimit)
+        let mut at = 0;
+        while at < Self::WITHDRAWABLE.len() {
+            if Self::WITHDRAWABLE[at] as u8 == self as u8 {
+                return true;
+            }
+            at += 1;
+        }
+        false
     }
 }
 

@@ -586,6 +586,8 @@ operations! {
         asset: AssetId = asset,
         /// The request's id.
         withdrawal: RequestId = reference,
+        /// Over which chain.
+        chain: u32 = game,
         /// The digest of the evidence.
         evidence: [u8; 32] = [0],
     }

@@ -2,6 +2,8 @@
 
 #[path = "casino/cashier.rs"]
 mod cashier;
+#[path = "casino/escapes.rs"]
+mod escapes;
 #[path = "casino/full.rs"]
 mod full;
 #[path = "casino/gli.rs"]

@@ -1,10 +1,11 @@
 //! Deposits, withdrawals, corrections, jackpots, free rounds.
 
 use super::{Applied, ApplyFault};
+use crate::account::{AccountId, Purse};
 use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::decide::{share, withdraw_fee};
-use crate::field::LimitKind;
+use crate::field::{LimitKind, LockReason};
 use crate::id::{AssetId, Lsn, PlayerId, RequestId};
 use crate::record::Record;
 use crate::request::Request;
@@ -21,7 +22,8 @@ impl State {
             return Err(ApplyFault::Missing("a deposit's key"));
         }
         let chain = record.request.chain();
-        self.insert(Deposit { key: id, player, asset, chain, amount, reversed: Amount::ZERO });
+        let locked = record.lock_reason();
+        self.insert(Deposit { key: id, player, asset, chain, amount, reversed: Amount::ZERO, locked });
         self.count(
             player,
             asset,
@@ -70,11 +72,15 @@ impl State {
 
     pub(super) fn apply_reversal(&mut self, record: &Record) -> Applied {
         let amount = record.request.amount;
-        self.update(record.request.reference, |row: &mut Deposit| {
+        let row = self.update(record.request.reference, |row: &mut Deposit| {
             row.reversed.0 = row.reversed.0.saturating_add(amount.0);
-        })
-        .map(|_| ())
-        .ok_or(ApplyFault::Missing("a deposit"))
+        });
+        let locked = row.ok_or(ApplyFault::Missing("a deposit"))?.locked;
+        for leg in record.legs().iter().filter(|leg| leg.debit.is_of(Purse::Locked)) {
+            let reason = locked.ok_or(ApplyFault::Missing("why money is locked"))?;
+            self.take_locked(leg.debit, reason, leg.amount.0)?;
+        }
+        Ok(())
     }
 
     pub(super) fn apply_address(&mut self, record: &Record) -> Applied {
@@ -93,6 +99,7 @@ impl State {
 
     pub(super) fn apply_withdrawal(&mut self, lsn: Lsn, record: &Record) -> Applied {
         let Request { id, player, asset, amount, .. } = record.request;
+        let locked = self.draw_locked(record)?;
         self.insert(Withdrawal {
             id,
             opened: lsn,
@@ -101,6 +108,7 @@ impl State {
             chain: record.request.chain(),
             amount,
             fee: withdraw_fee(self, asset),
+            locked,
             destination: record.request.detail.0,
             stage: Stage::Requested,
             approver: 0,
@@ -109,6 +117,23 @@ impl State {
             transactions: [0; TRANSACTIONS_KEPT],
         });
         Ok(())
+    }
+
+    /// Takes what a withdrawal draws on locked money, in the order of the reasons; gives how much for each.
+    fn draw_locked(&mut self, record: &Record) -> Result<[u128; LockReason::WITHDRAWABLE.len()], ApplyFault> {
+        let mut drawn = [0; LockReason::WITHDRAWABLE.len()];
+        for leg in record.legs().iter().filter(|leg| leg.debit.is_of(Purse::Locked)) {
+            let mut left = leg.amount.0;
+            for (reason, drawn) in LockReason::WITHDRAWABLE.into_iter().zip(&mut drawn) {
+                *drawn = self.locked(record.request.player, record.request.asset, reason).0.min(left);
+                left -= *drawn;
+                self.take_locked(leg.debit, reason, *drawn)?;
+            }
+            if left != 0 {
+                return Err(ApplyFault::Missing("locked money"));
+            }
+        }
+        Ok(drawn)
     }
 
     fn withdrawal_row(&mut self, record: &Record, change: impl FnOnce(&mut Withdrawal)) -> Applied {
@@ -141,6 +166,11 @@ impl State {
             self.remove::<Withdrawal>(record.request.reference).ok_or(ApplyFault::Missing("a withdrawal"))?;
         if matches!(how, Ending::Settled) {
             self.count(row.player, row.asset, row.amount, record.decided, &[(LimitKind::DepositNet, -1)]);
+        } else {
+            let account = AccountId::of_player(row.asset, Purse::Locked, row.player);
+            for (reason, drawn) in LockReason::WITHDRAWABLE.into_iter().zip(row.locked) {
+                self.lock(account, reason, Amount(drawn));
+            }
         }
         self.end(row.id, Space::Withdrawal, how, lsn, record.decided);
         Ok(())

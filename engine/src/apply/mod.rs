@@ -13,6 +13,7 @@ use core::fmt;
 use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
+use crate::field::LockReason;
 use crate::id::{Lsn, PlayerId, SessionId};
 use crate::operation::OperationKind;
 use crate::record::{Leg, Record};
@@ -107,10 +108,15 @@ impl State {
         if leg.debit.is_of(Purse::Allowance) || leg.credit.is_of(Purse::Allowance) {
             self.apply_meter(leg, record)?;
         }
-        if leg.debit.is_of(Purse::Locked) {
-            return self.take_locked(leg, record);
+        // Which locks a withdrawal or a reversal is about their effects know.
+        let named = record.asked_lock_reason();
+        if let Some(reason) = named.filter(|_| leg.debit.is_of(Purse::Locked)) {
+            return self.take_locked(leg.debit, reason, leg.amount.0);
         }
-        if leg.credit.is_of(Purse::Locked) { self.lock(leg, record) } else { Ok(()) }
+        if let Some(reason) = record.lock_reason().or(named).filter(|_| leg.credit.is_of(Purse::Locked)) {
+            self.lock(leg.credit, reason, leg.amount);
+        }
+        Ok(())
     }
 
     /// Sets a balance to what the record says, if that is what it must be.
@@ -172,39 +178,28 @@ impl State {
         hold.or_else(|| self.wager(crate::Reference(request.reference)).map(|wager| wager.session))
     }
 
-    fn lock(&mut self, leg: &Leg, record: &Record) -> Applied {
-        let missing = ApplyFault::Missing("why money is locked");
-        let reason = record.lock_reason().or_else(|| record.asked_lock_reason()).ok_or(missing)?;
-        let (player, asset) = (record.request.player, leg.credit.asset());
-        let amount = leg.amount;
+    fn lock(&mut self, account: AccountId, reason: LockReason, amount: Amount) {
+        let (Some(player), asset) = (account.player(), account.asset()) else { return };
         let added = self.update(locked_key(player, asset, reason), |row: &mut Locked| {
             row.amount.0 = row.amount.0.saturating_add(amount.0);
         });
         if added.is_none() && !amount.is_zero() {
             self.insert(Locked { player, asset, reason, amount });
         }
-        Ok(())
     }
 
-    /// Takes locked money: what was locked for the reason that is named, else what a withdrawal may draw on, in the
-    /// order of the reasons.
-    fn take_locked(&mut self, leg: &Leg, record: &Record) -> Applied {
-        let (player, asset) = (record.request.player, leg.debit.asset());
-        let named = record.asked_lock_reason();
-        let mut left = leg.amount.0;
-        for reason in crate::field::LockReason::ALL {
-            let drawn = named.map_or_else(|| reason.is_withdrawable(), |named| named == *reason);
-            let held = self.locked(player, asset, *reason).0;
-            let taken = if drawn { left.min(held) } else { 0 };
-            left -= taken;
-            let key = locked_key(player, asset, *reason);
-            if taken > 0 && taken == held {
-                self.remove::<Locked>(key);
-            } else if taken > 0 {
-                self.update(key, |row: &mut Locked| row.amount.0 -= taken);
-            }
+    /// Takes from what is locked for a reason.
+    fn take_locked(&mut self, account: AccountId, reason: LockReason, taken: u128) -> Applied {
+        let missing = ApplyFault::Missing("locked money");
+        let player = account.player().ok_or(missing)?;
+        let key = locked_key(player, account.asset(), reason);
+        let left = self.locked(player, account.asset(), reason).0.checked_sub(taken).ok_or(missing)?;
+        if left == 0 {
+            self.remove::<Locked>(key);
+        } else {
+            self.update(key, |row: &mut Locked| row.amount.0 = left);
         }
-        if left == 0 { Ok(()) } else { Err(ApplyFault::Missing("locked money")) }
+        Ok(())
     }
 
     fn remember(&mut self, lsn: Lsn, record: &Record) -> Applied {

@@ -13,7 +13,7 @@ use crate::operation::{
 };
 use crate::request::{ROUND_AT, Request};
 use crate::role::Role;
-use crate::state::{Ending, Stage, State};
+use crate::state::{Ending, RECONSIDER_MILLIS, Stage, State};
 use crate::table::{Effect, Gate};
 
 type Passed = Result<(), ResultCode>;
@@ -55,6 +55,7 @@ impl Facts<'_> {
             }
             Gate::MayFund => self.may_fund(),
             Gate::MayWithdraw => only(self.status() != Status::Frozen),
+            Gate::MayPayOut => only(self.status() != Status::Frozen || self.stage() == Some(Stage::Signed)),
             Gate::SessionFits => self.session_fits(),
             Gate::SessionMetered => only(match self.target {
                 Target::Session(session) => session.asset == request.asset,
@@ -90,6 +91,7 @@ impl Facts<'_> {
             Gate::PeriodFits => only(self.period_fits()),
             Gate::DepositFits => self.deposit_fits(),
             Gate::Owed => self.owes(request.amount),
+            Gate::NothingOwed => only(!state.players.owes(request.player, request.asset)),
             Gate::Collectable => self.collectable(),
             Gate::LockedEnough => only(self.locked_enough()),
             Gate::TurnoverDone => only(state.turnover(request.player, request.asset).is_zero()),
@@ -160,7 +162,9 @@ impl Facts<'_> {
         let brands = allowed(Rule::TransfersInBrand, from.brand, to.brand);
         refuse_unless(brands, ResultCode::TransferBrand)?;
         let places = allowed(Rule::TransfersInJurisdiction, from.jurisdiction, to.jurisdiction);
-        refuse_unless(places, ResultCode::TransferJurisdiction)
+        refuse_unless(places, ResultCode::TransferJurisdiction)?;
+        let class = |player| state.player(player).map(|player| player.class);
+        refuse_unless(class(request.player) == class(request.counterparty()), ResultCode::TransferClass)
     }
 
     /// What a chain brings cannot be sent back: it is credited, and locked where it must be.
@@ -465,7 +469,11 @@ fn rule_fits(state: &State, request: &Request) -> bool {
         Rule::DayBegins => short && value < MINUTES_PER_DAY,
         Rule::ReferenceAsset => scope == 0 && (value == 0 || value <= 0xffff && open(value as u64)),
         Rule::ExposureMax => scope >> 48 == 0 && open(scope & 0xffff) && value <= Amount::MAX.0,
-        Rule::RoundAgeMax | Rule::Reconsider => scope == 0 && value <= RULE_MILLIS_MAX,
+        Rule::RoundAgeMax => scope == 0 && value <= RULE_MILLIS_MAX,
+        Rule::Reconsider => {
+            let least = u128::from(RECONSIDER_MILLIS);
+            scope == 0 && (value == 0 || (least..=RULE_MILLIS_MAX).contains(&value))
+        }
         Rule::SecondApprovalFrom | Rule::WithdrawFee => short && open(scope) && value <= Amount::MAX.0,
         Rule::Importing => scope == 0 && flag,
         Rule::RoleAmountMax => {

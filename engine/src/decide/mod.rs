@@ -18,6 +18,7 @@ pub(crate) use gates::settings_of;
 pub use group::{GROUP_MAX, decide_group};
 pub(crate) use money::{share, withdraw_fee};
 
+use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::{Need, Rule};
 use crate::id::{AssetId, CallerId, Lsn, SessionId};
@@ -25,7 +26,7 @@ use crate::record::{Age, Record};
 use crate::request::Request;
 use crate::role::Role;
 use crate::state::{ASSETS_MAX, State, Token, chain_key};
-use crate::table::{HandsOut, Spec, Venue};
+use crate::table::{HandsOut, Source, Spec, Venue};
 use crate::time::Timestamp;
 use facts::Facts;
 use refer::Referred;
@@ -179,9 +180,12 @@ fn over_role(state: &State, request: &Request, role: Role, spec: &Spec) -> bool 
         return false;
     }
     let scope = u64::from(role as u8) << 16 | u64::from(request.asset.0);
+    let pays = spec.legs.iter().any(|leg| matches!(leg.amount, Source::Payout));
+    let payout = if pays { request.payout() } else { Amount::ZERO };
+    let most = request.amount.max(payout);
     match state.rule(Rule::RoleAmountMax, scope) {
-        Some(bound) => request.amount.0 >= bound,
-        None => spec.capped.contains(role) && !request.amount.is_zero(),
+        Some(bound) => most.0 >= bound,
+        None => spec.capped.contains(role) && !most.is_zero(),
     }
 }
 

@@ -7,12 +7,12 @@ use super::refer::Target;
 use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
-use crate::field::Rule;
+use crate::field::{LockReason, Rule};
 use crate::id::{AssetId, Lsn, RequestId};
 use crate::operation::OperationKind;
 use crate::record::{Leg, Record};
 use crate::request::{Detail, Request};
-use crate::state::Pool;
+use crate::state::{Deposit, Pool};
 use crate::table::{Effect, LegSpec, PPM, Side, Source};
 
 /// Writes the legs into the record, and into further ones when it is full.
@@ -185,6 +185,12 @@ impl Facts<'_> {
                 Target::Withdrawal(row) => row.fee,
                 _ => Amount::ZERO,
             },
+            Source::Free => match self.target {
+                Target::Withdrawal(row) => Amount(row.amount.0 - row.was_locked().0),
+                _ => Amount::ZERO,
+            },
+            Source::Locked => self.locked(),
+            Source::Metered => self.metered(),
             Source::Converted => converted(self)?,
         })
     }
@@ -252,15 +258,15 @@ impl Facts<'_> {
     fn taken(&self) -> Result<Amount, ResultCode> {
         let request = self.request;
         Ok(match (self.spec.effect, self.target) {
-            (Effect::RolledBack, Target::Win(win)) => win.stake,
-            (Effect::RolledBack, Target::Bet(bet)) => self.undone(bet).1,
+            (Effect::RolledBack, _) => Amount(self.undone_payout().0 - self.metered().0),
             (Effect::RoundVoided, _) => {
                 let (stake, won) = self.round_sums();
                 Amount(won.0.saturating_sub(stake.0))
             }
             (_, Target::Adjustment(row)) if row.debit => row.amount,
             (Effect::Corrected, _) if self.debits() => request.amount,
-            (Effect::DepositReversed | Effect::WithdrawalOpened, _) => request.amount,
+            (Effect::DepositReversed, _) => Amount(request.amount.0 - self.locked().0),
+            (Effect::WithdrawalOpened, _) => request.amount,
             (Effect::None, _) if request.kind == OperationKind::JackpotWin => request.amount,
             (Effect::None, _) if request.kind == OperationKind::JackpotAdjust && self.debits() => {
                 // On purpose, and so only what is there.
@@ -271,6 +277,34 @@ impl Facts<'_> {
             }
             _ => Amount::ZERO,
         })
+    }
+
+    /// What of a withdrawal was locked; what of a deposit that is taken back is locked still for the same reason.
+    fn locked(&self) -> Amount {
+        let Request { player, asset, amount, .. } = *self.request;
+        match self.target {
+            Target::Withdrawal(row) => row.was_locked(),
+            Target::Deposit(Deposit { locked: Some(reason), .. }) => {
+                self.state.locked(player, asset, *reason).min(amount)
+            }
+            _ => Amount::ZERO,
+        }
+    }
+
+    /// How much of an undone payout the meter has that it was paid to.
+    fn metered(&self) -> Amount {
+        let (Target::Win(wager) | Target::Bet(wager)) = self.target else { return Amount::ZERO };
+        let open = self.state.session(wager.session).filter(|session| wager.metered && !session.revoked);
+        open.map_or(Amount::ZERO, |session| session.remainder.min(self.undone_payout()))
+    }
+
+    /// What was paid and is undone: a win, or what a bet won at once beyond its stake.
+    const fn undone_payout(&self) -> Amount {
+        match self.target {
+            Target::Win(win) => win.stake,
+            Target::Bet(bet) => self.undone(bet).1,
+            _ => Amount::ZERO,
+        }
     }
 
     fn pays_first(&self) -> Amount {
@@ -284,9 +318,8 @@ impl Facts<'_> {
         let taken = self.taken()?;
         let rest = Amount(taken.0 - taken.min(self.pays_first()).0);
         let withdrawable = || {
-            let reasons = crate::field::LockReason::ALL.iter().filter(|reason| reason.is_withdrawable());
             let locked = |reason| self.state.locked(self.request.player, self.request.asset, reason).0;
-            reasons.map(|reason| locked(*reason)).sum::<u128>()
+            LockReason::WITHDRAWABLE.into_iter().map(locked).sum::<u128>()
         };
         if matches!(self.spec.effect, Effect::WithdrawalOpened) && rest.0 > withdrawable() {
             return Err(ResultCode::InsufficientFunds);

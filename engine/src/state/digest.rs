@@ -92,6 +92,12 @@ impl Fed for Option<Timestamp> {
     }
 }
 
+impl Fed for Option<LockReason> {
+    fn feed(&self, hasher: &mut Hasher) {
+        hasher.u64(self.map_or(0, |reason| reason as u64));
+    }
+}
+
 impl Fed for [u8; 32] {
     fn feed(&self, hasher: &mut Hasher) {
         hasher.0.update(self);

@@ -76,10 +76,11 @@ pub struct Balances {
     pub reserved: Balance,
 }
 
-/// The state that a round, a session and a limit take when no rule says otherwise.
+/// When a round is closed and how many sessions there can be when no rule says otherwise.
 const ROUND_AGE_MILLIS: u64 = 48 * 3_600 * 1_000;
 const SESSIONS_MAX: u64 = 1 << 20;
-const RECONSIDER_MILLIS: u64 = 24 * 3_600 * 1_000;
+/// How long a looser limit waits at least: a day (GLI-19 A.3.7).
+pub(crate) const RECONSIDER_MILLIS: u64 = 24 * 3_600 * 1_000;
 
 /// What a price counts: billionths of the reference asset's smallest unit.
 const PRICE_UNIT: u128 = 1_000_000_000;

@@ -251,6 +251,8 @@ rows! {
         amount: Amount,
         /// How much of it was taken back.
         reversed: Amount,
+        /// Why it was locked, if it was.
+        locked: Option<LockReason>,
     }
     /// A withdrawal under way.
     Withdrawal = "withdrawals", |row| row.id.0 => {
@@ -268,6 +270,8 @@ rows! {
         amount: Amount,
         /// What it costs the player.
         fee: Amount,
+        /// How much of it was locked, for each of the reasons that can be withdrawn.
+        locked: [u128; LockReason::WITHDRAWABLE.len()],
         /// Where it goes.
         destination: [u8; 32],
         /// How far it is.
@@ -397,6 +401,14 @@ rows! {
         chain: u32,
         /// The number of the next one.
         next: u32,
+    }
+}
+
+impl Withdrawal {
+    /// How much of it was locked when it was asked for.
+    #[must_use]
+    pub fn was_locked(&self) -> Amount {
+        Amount(self.locked.iter().sum())
     }
 }
 

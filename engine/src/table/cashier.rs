@@ -2,7 +2,7 @@
 
 use super::{
     AmountRule, BASE, CLEARING, Effect, Gate, HandsOut, IdRule, LegSpec, Refers, SYSTEM, Side, Source, Spec,
-    Venue, check_transaction, check_usage, leg, leg_if_any, roles, taken,
+    Venue, check_transaction, check_usage, leg, leg_if_any, roles,
 };
 use crate::account::Purse;
 use crate::role::{Role, RoleSet};
@@ -70,7 +70,14 @@ pub(super) const WITHDRAW_REQUEST: Spec = Spec {
     roles: roles(&[Role::Frontend, Role::Cashier]),
     opens: true,
     amount: AmountRule::Positive,
-    gates: &[Gate::AmountBound, Gate::MayWithdraw, Gate::SessionFits, Gate::TurnoverDone, Gate::FeeFits],
+    gates: &[
+        Gate::AmountBound,
+        Gate::MayWithdraw,
+        Gate::SessionFits,
+        Gate::NothingOwed,
+        Gate::TurnoverDone,
+        Gate::FeeFits,
+    ],
     legs: &[
         leg_if_any(Side::Player(Purse::Available), Side::Player(Purse::Withdrawing), Source::Covered),
         leg_if_any(Side::Player(Purse::Locked), Side::Player(Purse::Withdrawing), Source::Uncovered),
@@ -82,7 +89,7 @@ pub(super) const WITHDRAW_REQUEST: Spec = Spec {
 pub(super) const WITHDRAW_APPROVE: Spec = Spec {
     roles: roles(&[Role::Risk, Role::Approver]),
     refers: Refers::Withdrawal,
-    gates: &[Gate::WithdrawalFits, Gate::Approvable],
+    gates: &[Gate::WithdrawalFits, Gate::MayWithdraw, Gate::Approvable],
     effect: Effect::WithdrawalApproved,
     ..BASE
 };
@@ -93,7 +100,7 @@ pub(super) const WITHDRAW_SIGNED: Spec = Spec {
     venue: Venue::Chain,
     check: check_transaction,
     refers: Refers::Withdrawal,
-    gates: &[Gate::WithdrawalFits, Gate::Signable],
+    gates: &[Gate::WithdrawalFits, Gate::MayPayOut, Gate::Signable],
     effect: Effect::WithdrawalSigned,
     ..BASE
 };
@@ -120,6 +127,7 @@ pub(super) const WITHDRAW_CANCEL: Spec = Spec {
 
 pub(super) const WITHDRAW_RELEASE: Spec = Spec {
     roles: roles(&[Role::Approver, Role::Chain]),
+    venue: Venue::Chain,
     gates: &[Gate::WithdrawalFits, Gate::Signed],
     ..WITHDRAWAL_GIVEN_UP
 };
@@ -159,6 +167,8 @@ pub(super) const IMPORT_USAGE: Spec = Spec {
 
 const COLLECTED: LegSpec = leg(Side::Player(Purse::Available), Side::Receivable, Source::Given);
 
+const TAKEN_BACK: Side = Side::Chain(Purse::DepositClearing);
+
 const REVERSAL: Spec = Spec {
     id: IdRule::Permanent,
     groupable: true,
@@ -166,14 +176,21 @@ const REVERSAL: Spec = Spec {
     amount: AmountRule::Positive,
     refers: Refers::Deposit,
     gates: &[Gate::DepositFits],
-    legs: &taken(Side::Chain(Purse::DepositClearing)),
+    legs: &[
+        leg_if_any(Side::Player(Purse::Locked), TAKEN_BACK, Source::Locked),
+        leg_if_any(Side::Player(Purse::Available), TAKEN_BACK, Source::Covered),
+        leg_if_any(Side::Receivable, TAKEN_BACK, Source::Uncovered),
+    ],
     effect: Effect::DepositReversed,
     ..BASE
 };
 
 const WITHDRAWAL_GIVEN_UP: Spec = Spec {
     refers: Refers::Withdrawal,
-    legs: &[leg(Side::Player(Purse::Withdrawing), Side::Player(Purse::Available), Source::Remaining)],
+    legs: &[
+        leg_if_any(Side::Player(Purse::Withdrawing), Side::Player(Purse::Available), Source::Free),
+        leg_if_any(Side::Player(Purse::Withdrawing), Side::Player(Purse::Locked), Source::Locked),
+    ],
     effect: Effect::WithdrawalCancelled,
     ..BASE
 };

@@ -45,8 +45,8 @@ gates! {
     StatusFits => [PlayerClosed];
     /// Sender and receiver differ.
     PlayersDiffer => [SamePlayer];
-    /// The asset allows transfers, and so do the brands and the jurisdictions of both.
-    TransfersAllowed => [TransferNotAllowed, TransferBrand, TransferJurisdiction];
+    /// The asset allows transfers, and so do the brands and the jurisdictions of both; and both are of one class.
+    TransfersAllowed => [TransferNotAllowed, TransferBrand, TransferJurisdiction, TransferClass];
     /// The amount is within the asset's bound.
     AmountBound => [AmountOverBound];
     /// The deadline, if any, lies ahead.
@@ -61,6 +61,8 @@ gates! {
     MayFund => [SelfExcluded, PlayerFrozen, PlayerClosed];
     /// The player may withdraw.
     MayWithdraw => [PlayerFrozen];
+    /// The player may withdraw, or a transaction was signed before.
+    MayPayOut => [PlayerFrozen];
     /// The session is the player's and open, for this game; none only if the brand requires none.
     SessionFits => [SessionRequired, SessionUnknown, SessionEnded, SessionDiffers, SessionExpired];
     /// The session has a meter in this asset.
@@ -103,6 +105,8 @@ gates! {
     DepositFits => [DepositDiffers, DepositExceeded];
     /// The player owes that much.
     Owed => [NothingOwed, OwedExceeded];
+    /// The player owes nothing.
+    NothingOwed => [PlayerOwes];
     /// There is something to collect.
     Collectable => [NothingOwed, OwedExceeded, InsufficientFunds];
     /// That much is locked for the reason.

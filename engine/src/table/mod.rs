@@ -156,6 +156,12 @@ pub enum Source {
     Uncovered,
     /// The withdrawal's fee.
     Fee,
+    /// What of the withdrawal was available.
+    Free,
+    /// What of the withdrawal or deposit was locked, and of a deposit still is.
+    Locked,
+    /// What is taken, as far as the meter has it that it was paid to.
+    Metered,
     /// What the other asset gains.
     Converted,
 }

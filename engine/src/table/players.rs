@@ -72,6 +72,8 @@ pub(super) const TRANSFER: Spec = Spec {
         Gate::MayPlay,
         Gate::ReceiverMayPlay,
         Gate::SessionFits,
+        Gate::NothingOwed,
+        Gate::TurnoverDone,
     ],
     legs: &[leg(Side::Player(Purse::Available), Side::Counterparty(Purse::Available), Source::Amount)],
     ..BASE
@@ -82,7 +84,14 @@ pub(super) const EXCHANGE: Spec = Spec {
     opens: true,
     groupable: true,
     amount: AmountRule::Positive,
-    gates: &[Gate::AmountBound, Gate::MayPlay, Gate::SessionFits, Gate::RateFits],
+    gates: &[
+        Gate::AmountBound,
+        Gate::MayPlay,
+        Gate::SessionFits,
+        Gate::NothingOwed,
+        Gate::TurnoverDone,
+        Gate::RateFits,
+    ],
     legs: &[
         leg(Side::Player(Purse::Available), Side::House(Purse::Fx), Source::Amount),
         leg(Side::HouseOther(Purse::Fx), Side::PlayerOther(Purse::Available), Source::Converted),

@@ -115,6 +115,7 @@ pub(super) const ROLLBACK: Spec = Spec {
     gates: &[Gate::BetFits, Gate::NotWon, Gate::StakeRemains],
     legs: &[
         leg_if_any(CLEARING, Side::Payout, Source::Given),
+        leg_if_any(Side::Player(Purse::Allowance), CLEARING, Source::Metered),
         leg_if_any(Side::Player(Purse::Available), CLEARING, Source::Covered),
         leg_if_any(Side::Receivable, CLEARING, Source::Uncovered),
     ],

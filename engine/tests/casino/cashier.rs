@@ -256,7 +256,8 @@ fn a_withdrawal_draws_on_what_came_in_while_the_player_was_excluded() {
     assert_eq!(locked(&ledger, LockReason::Closed), 170, "in the order of the reasons");
     assert_eq!(ledger.ask(&approve(ALICE, id)), ResultCode::Done);
     assert_eq!(ledger.ask(&give_up(ALICE, id)), ResultCode::Done);
-    assert_eq!(ledger.available(ALICE), 180);
+    assert_eq!((ledger.available(ALICE), locked(&ledger, LockReason::Excluded)), (50, 100));
+    assert_eq!(locked(&ledger, LockReason::Closed), 200, "what was locked is locked again");
     assert_eq!(ledger.ask(&bet(ALICE, 1, 0xbe7, 0x40d)), ResultCode::PlayerClosed);
 }
 

@@ -195,7 +195,7 @@ pub(crate) const fn give_up(player: PlayerId, withdrawal: RequestId) -> Operatio
 }
 
 pub(crate) const fn release(player: PlayerId, withdrawal: RequestId) -> Operation {
-    Operation::WithdrawRelease { player, asset: ETH, withdrawal, evidence: [0xe5; 32] }
+    Operation::WithdrawRelease { player, asset: ETH, withdrawal, chain: CHAIN, evidence: [0xe5; 32] }
 }
 
 pub(crate) const fn lock(player: PlayerId, amount: u128, reason: LockReason) -> Operation {

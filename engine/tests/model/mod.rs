@@ -424,6 +424,7 @@ impl Model {
                 let places = (payer.jurisdiction, payee.jurisdiction);
                 let places = self.both_allow(Rule::TransfersInJurisdiction, places.0, places.1);
                 refuse_unless(places, ResultCode::TransferJurisdiction)?;
+                refuse_unless(payer.class == payee.class, ResultCode::TransferClass)?;
                 refuse_unless(amount <= rules.amount_max, ResultCode::AmountOverBound)?;
                 refuse_unless(session == SessionId::NONE, ResultCode::SessionUnknown)?;
                 let moved = [(Account::Available(asset, from), Account::Available(asset, to), amount.0)];

@@ -303,7 +303,7 @@ fn is_short(spec: &Spec) -> bool {
         Side::Pool(purse) => purse == Purse::Jackpot,
         _ => false,
     };
-    let covers = |amount| matches!(amount, Source::Covered);
+    let covers = |amount| matches!(amount, Source::Covered | Source::Free | Source::Locked | Source::Metered);
     let jackpot_win = spec.legs.iter().any(|leg| leg.debit == Side::Pool(Purse::JackpotShortfall));
     spec.legs.iter().any(|leg| bounded(leg.debit) && !covers(leg.amount))
         || matches!(spec.effect, Effect::WithdrawalOpened)

@@ -236,19 +236,34 @@ fn source(kind: OperationKind, leg: &LegSpec) -> String {
         Source::Remaining => remaining(kind).to_owned(),
         Source::TopUp => "what the session's meter lacks for the stake".to_owned(),
         Source::Given => given(kind).to_owned(),
+        Source::Covered if behind_another(kind) => {
+            format!("what is left of it, as far as {} has it", side(leg.debit))
+        }
         Source::Covered => format!("{}, as far as {} has it", taken(kind), side(leg.debit)),
         Source::Uncovered => "the rest".to_owned(),
         Source::Fee => "the fee of the request".to_owned(),
+        Source::Free => "what of the withdrawal was `available`, fee included".to_owned(),
+        Source::Locked => match kind.spec().effect {
+            Effect::WithdrawalCancelled => "what of it was `locked`".to_owned(),
+            _ => "`amount`, as far as so much is locked for the reason that the deposit was locked for"
+                .to_owned(),
+        },
+        Source::Metered => format!("{}, as far as the meter of its session has it", taken(kind)),
         Source::Converted => {
             "⌊⌊`amount` × price ÷ 10^scale⌋ × 10^scale of the other ÷ price of the other⌋".to_owned()
         }
     }
 }
 
+/// Whether something else pays before the purse that covers what is taken.
+fn behind_another(kind: OperationKind) -> bool {
+    let before = |leg: &LegSpec| matches!(leg.amount, Source::Locked | Source::Metered);
+    kind.spec().legs.iter().any(before)
+}
+
 const fn remaining(kind: OperationKind) -> &'static str {
     match kind.spec().effect {
         Effect::WithdrawalSettled => "the withdrawal less its fee",
-        Effect::WithdrawalCancelled => "the withdrawal, fee included",
         Effect::SessionEnded => "what is on the session's meter",
         Effect::HoldCancelled | Effect::HoldExpired => "the stake that is left",
         _ => "`amount`; 0 = all that is on the session's meter",
@@ -311,7 +326,9 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
         Effect::WithdrawalApproved => "the withdrawal is *approved*, or waits for a second identity",
         Effect::WithdrawalSigned => "the withdrawal is *signed*; its four latest transactions are kept",
         Effect::WithdrawalSettled => "the withdrawal ends as paid; lowers what counts as net deposits",
-        Effect::WithdrawalCancelled => "the withdrawal ends as cancelled",
+        Effect::WithdrawalCancelled => {
+            "the withdrawal ends as cancelled; what was locked is locked again, for the same reasons"
+        }
         Effect::BalanceImported => "raises the turnover; what goes to `locked` is noted by its reason",
         Effect::BetImported => {
             "the bet is open in its round, which is opened if it is new; counts as exposure"
