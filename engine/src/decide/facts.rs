@@ -175,10 +175,8 @@ impl<'a> Facts<'a> {
     pub(super) fn code(&self, record: &Record, further: &[Record]) -> ResultCode {
         let owed =
             |account: AccountId| account.is_of(Purse::Receivable) || account.is_of(Purse::JackpotShortfall);
-        let short = || {
-            let further = further.iter().flat_map(|record| record.legs());
-            record.legs().iter().chain(further).any(|leg| owed(leg.debit))
-        };
+        let takes_from_owed = |record: &Record| record.legs().iter().any(|leg| owed(leg.debit));
+        let short = || takes_from_owed(record) || further.iter().any(takes_from_owed);
         match self.spec.effect {
             Effect::HoldSettled | Effect::HoldCancelled | Effect::Won => ResultCode::Done,
             Effect::HoldOpened | Effect::BetOpened | Effect::BetWon | Effect::Deposited => {

@@ -37,7 +37,8 @@ pub(super) fn move_money(
         }
         let (debit, credit) = (facts.account(spec.debit, purse), facts.account(spec.credit, purse));
         let held = |account| {
-            let moved = further.iter().rev().find_map(|record| record.balance_after(account));
+            let moved = || further.iter().rev().find_map(|record| record.balance_after(account));
+            let moved = if further.is_empty() { None } else { moved() };
             moved.or_else(|| record.balance_after(account)).unwrap_or_else(|| facts.held(account))
         };
         let debit_after = held(debit).less(amount).ok_or(ResultCode::BalanceOverflow)?;
