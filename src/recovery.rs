@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use cage_engine::{ApplyFault, Lsn, Record, State, record};
-use cage_wal::{FrameView, LogOptions, RecordTraits, Recovered, RecoveryError};
+use cage_wal::storage::Directory;
+use cage_wal::storage::faulty::{FaultPlan, Faulty, Strike};
+use cage_wal::{FrameView, Limits, LogOptions, RecordTraits, Recovered, RecoveryError, recover_from};
 
 use crate::limits::{BATCH_ITEMS_MAX, RECORDS_PER_ITEM_MAX, TOUCH_ITEMS};
 
@@ -99,13 +101,25 @@ pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFaul
     })
 }
 
-/// Verifies the log in `dir` and replays it.
+/// Verifies the log in `dir`, which is made unless it is there, and replays it. With a plan of faults the log goes
+/// wrong when the plan says so: for drills.
 ///
 /// # Errors
 /// What is wrong with the log, and where.
-pub fn recover(dir: &Path) -> Result<(State, Recovered), RecoveryError<ReplayFault>> {
+pub fn recover(
+    dir: &Path,
+    faults: Option<FaultPlan>,
+) -> Result<(State, Recovered), RecoveryError<ReplayFault>> {
     let mut state = State::new(rand::random());
-    let recovered = cage_wal::recover(dir, |frame| replay(&mut state, &frame))?;
+    let directory = Directory::create(dir)?;
+    let visit = |frame: FrameView<'_>| replay(&mut state, &frame);
+    let recovered = match faults {
+        None => recover_from(directory, Limits::default(), visit)?,
+        Some(plan) => {
+            let tell = |strike: &Strike| tracing::warn!(%strike, "a fault, as the plan says");
+            recover_from(Faulty::new(directory, plan, tell), Limits::default(), visit)?
+        }
+    };
     Ok((state, recovered))
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use cage_engine::{ResultCode, Settings, Timestamp};
 use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, VERSION, Welcome};
+use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{
     Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, RecoveryError,
 };
@@ -50,6 +51,8 @@ pub struct ServerOptions {
     pub segment_bytes: u64,
     /// How long the idle flusher looks for work before it sleeps.
     pub flush_poll: Duration,
+    /// For drills: which calls of the log's storage fail.
+    pub faults: Option<FaultPlan>,
 }
 
 /// Why a server could not start or had to stop.
@@ -137,8 +140,11 @@ impl Server {
             ensure_development_keys(&certs.join(KEYS_DIR))?;
         }
         let tokens = Tokens::open(&certs.join(KEYS_DIR))?;
+        if let Some(plan) = &options.faults {
+            tracing::warn!(?plan, "FAULTS ARE ON: the log fails on purpose; this is a drill");
+        }
         let begin = std::time::Instant::now();
-        let (state, recovered) = recovery::recover(&options.data_dir.join("log"))?;
+        let (state, recovered) = recovery::recover(&options.data_dir.join("log"), options.faults.clone())?;
         let report = recovered.report();
         let started =
             Started { records: report.records, took: begin.elapsed(), torn_tail: report.torn_tail.is_some() };

@@ -209,7 +209,7 @@ fn a_server_does_not_start_over_damage_and_says_where_it_is() {
         let before = log.contents();
         let ended = Start::small(log.path()).refused();
         let name = file.file_name().expect("a name").display().to_string();
-        assert_eq!(ended.status.code(), Some(1), "byte {at} of {name}: {ended:?}");
+        assert_eq!(ended.status.code(), Some(4), "byte {at} of {name}: {ended:?}");
         let said = &ended.stderr;
         assert!(said.contains("cage: the log cannot be recovered: "), "byte {at} of {name}: {said}");
         assert!(said.contains(".wal") || said.contains("control"), "byte {at} of {name}: {said}");
@@ -240,7 +240,7 @@ fn what_is_missing_is_missed() {
         let report = audit(log.path(), &[]);
         assert!([1, 2].contains(&report.code), "{what}: {report:?}");
         let ended = Start::small(log.path()).refused();
-        assert_eq!(ended.status.code(), Some(1), "{what}");
+        assert_eq!(ended.status.code(), Some(4), "{what}");
         assert!(ended.stderr.contains("the log cannot be recovered"), "{what}: {}", ended.stderr);
         restore();
     };

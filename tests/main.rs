@@ -8,6 +8,7 @@ mod harness;
 mod bridges;
 mod cli;
 mod damage;
+mod drills;
 mod groups;
 mod hostile;
 mod kill;

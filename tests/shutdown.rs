@@ -224,7 +224,7 @@ fn a_log_has_one_writer_at_a_time() {
         let casino = Casino::funded(&ledger, 2, 1_000).await;
         let second = Start::small(dir.path());
         let ended = spawn_blocking(move || second.refused()).await.expect("a refusal");
-        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert_eq!(ended.status.code(), Some(5), "{ended:?}");
         assert!(ended.stderr.contains("cage: ") && ended.stderr.contains("lock"), "{}", ended.stderr);
         // The first one has not noticed.
         let client = client(&ledger, Role::Frontend).await;

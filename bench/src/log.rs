@@ -39,7 +39,7 @@ pub fn run(
     flush: FlushStrategy,
     time: Duration,
 ) -> Result<LogRun, LimitError> {
-    let (state, recovered) = recovery::recover(dir)?;
+    let (state, recovered) = recovery::recover(dir, None)?;
     let mut options = recovery::log_options();
     options.flush = flush;
     let (writer, log) = recovered.open(options, Identity::from_os()?, Callbacks::none())?;

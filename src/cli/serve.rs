@@ -7,23 +7,34 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cage_engine::Settings;
-use cage_wal::FlushStrategy;
+use cage_wal::storage::faulty::FaultPlan;
+use cage_wal::{FlushStrategy, OpenError, RecoveryError};
 use clap::{Args, ValueEnum};
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{fail, hex, init_tracing};
+use crate::recovery::ReplayFault;
 use crate::server::{ServeError, Server, ServerOptions};
 
-/// Exit code: the server could not start.
+/// Exit code: certificates, settings or the address do not do.
 const EXIT_START: u8 = 1;
 /// Exit code: the log failed while serving; nothing after the failure was acknowledged.
 const EXIT_LOG: u8 = 3;
+/// Exit code: what the log holds is not what was written.
+const EXIT_DAMAGED: u8 = 4;
+/// Exit code: another process has the log open.
+const EXIT_LOCKED: u8 = 5;
+/// Exit code: the operating system refused something before the server could begin to serve.
+const EXIT_STORAGE: u8 = 7;
+/// Exit code: a newer program wrote the log.
+const EXIT_NEWER: u8 = 8;
 
 /// Run the server.
 ///
 /// Prints its QUIC address, then `ready` on a line of its own when it serves. SIGTERM and SIGINT drain it; a second
-/// signal ends it at once. Exit codes: 0 drained, 1 could not start, 3 the log failed.
+/// signal ends it at once. Exit codes: 0 drained, 1 could not start, 3 the log failed while serving, 4 the log is
+/// damaged, 5 another server has it, 7 the disk refused before the start, 8 a newer program wrote it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: cage serve --data-dir ./cage-data --listen 127.0.0.1:4710")]
 pub(crate) struct Serve {
@@ -71,6 +82,9 @@ struct LogArgs {
     /// How long the idle flusher looks for work before it sleeps, in microseconds
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     flush_poll: u64,
+    /// For drills: which calls of the log's storage fail, like `sync@7,allocate@3-=full`
+    #[arg(long, value_name = "PLAN", env = "CAGE_FAULTS", hide = true)]
+    faults: Option<FaultPlan>,
 }
 
 /// The strategies by their names on the command line.
@@ -109,8 +123,7 @@ impl Serve {
         runtime.shutdown_background();
         match result {
             Ok(()) => ExitCode::SUCCESS,
-            Err(fault @ (ServeError::Log(_) | ServeError::ReadBack)) => fail(EXIT_LOG, &fault),
-            Err(reason) => fail(EXIT_START, &reason),
+            Err(reason) => fail(exit_code(&reason), &reason),
         }
     }
 
@@ -128,7 +141,25 @@ impl Serve {
             flush: self.log.flush.into(),
             segment_bytes: self.log.segment_mib << 20,
             flush_poll: Duration::from_micros(self.log.flush_poll),
+            faults: self.log.faults,
         }
+    }
+}
+
+/// What whoever starts the server again has to know: each code asks for something else to be done first.
+const fn exit_code(reason: &ServeError) -> u8 {
+    match reason {
+        ServeError::Log(_) => EXIT_LOG,
+        ServeError::ReadBack => EXIT_DAMAGED,
+        ServeError::Recovery(reason) => match reason {
+            RecoveryError::Locked { .. } => EXIT_LOCKED,
+            RecoveryError::NewerFormat { .. }
+            | RecoveryError::Visit { source: ReplayFault::NewerRules { .. }, .. } => EXIT_NEWER,
+            RecoveryError::Storage(_) => EXIT_STORAGE,
+            _ => EXIT_DAMAGED,
+        },
+        ServeError::Open(OpenError::Storage(_) | OpenError::Fault(_)) => EXIT_STORAGE,
+        _ => EXIT_START,
     }
 }
 

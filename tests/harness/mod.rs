@@ -36,7 +36,7 @@ pub(crate) fn folder() -> TempDir {
 /// The program under test.
 pub(crate) fn cage() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cage"));
-    for variable in ["CAGE_DATA_DIR", "CAGE_LISTEN", "CAGE_CERTS", "CAGE_LOG"] {
+    for variable in ["CAGE_DATA_DIR", "CAGE_LISTEN", "CAGE_CERTS", "CAGE_LOG", "CAGE_FAULTS"] {
         command.env_remove(variable);
     }
     command
@@ -146,9 +146,14 @@ impl Start {
 
     /// Starts the process and waits until it serves.
     pub(crate) fn ledger(self) -> Ledger {
+        self.attempt().unwrap_or_else(|ended| panic!("the server did not start: {ended:?}"))
+    }
+
+    /// Starts the process, which may serve or end; if it ends, says how.
+    pub(crate) fn attempt(self) -> Result<Ledger, Ended> {
         let process = self.spawn();
-        let Some(address) = process.ready() else { panic!("the server did not start: {:?}", process.end()) };
-        Ledger { start: Self { listen: address.to_string(), ..self }, address, process: Some(process) }
+        let Some(address) = process.ready() else { return Err(process.end()) };
+        Ok(Ledger { start: Self { listen: address.to_string(), ..self }, address, process: Some(process) })
     }
 
     /// Starts the process, which has to refuse; gives how it ended.
@@ -307,6 +312,12 @@ impl Ledger {
         let ended = self.process.take().expect("it runs").kill();
         assert_eq!(ended.status.code(), None, "it was running until now: {ended:?}");
         self.start.clone()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn end(mut self) -> Ended {
+        let process = self.process.take().expect("it runs");
+        tokio::task::spawn_blocking(|| process.end()).await.expect("an end")
     }
 
     /// SIGTERM; waits until it has ended. Meanwhile the clients of the test go on, and read what they are told.

@@ -6,6 +6,7 @@
 mod aligned;
 mod directory;
 mod durable;
+pub mod faulty;
 pub mod sim;
 
 use std::{fmt, io, ops::Deref, sync::atomic::AtomicBool};
