@@ -59,6 +59,7 @@ pub fn in_process(dir: &Path, shape: Shape) -> Result<Report, LimitError> {
         flush: FlushStrategy::DirectDsync,
         segment_bytes: 128 << 20,
         flush_poll: Duration::ZERO,
+        faults: None,
     };
     let (started, address) = std::sync::mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();
