@@ -5,7 +5,8 @@
 //!
 //! A history is a few lives of a log, with random work, segments, control slots and runs. Each life is cut off at
 //! every one of its moments (each write, sync, creation, change of name or removal is one); what was in flight has
-//! arrived in any combination of 512-byte sectors. The next life goes on from one of these states.
+//! arrived in any combination of 512-byte sectors. The next life goes on from one of these states, or after a kill, where
+//! the cache shows what is not on the disk yet.
 
 use std::time::Duration;
 
@@ -52,9 +53,10 @@ fn various(random: &mut Random) -> LogOptions {
 
 fn one_history(tally: &mut Tally, mut random: Random, cases: u64, name: &str) {
     let options = various(&mut random);
-    let (mut disk, mut known) = (SimDisk::new(), Vec::new());
+    let (mut disk, mut known, mut owed) = (SimDisk::new(), Vec::new(), 0);
     for epoch in 1..=LIVES {
         let (mut life, mut writer) = Life::open(disk, known, options, epoch);
+        life.owed = owed;
         let runs = 10 + random.below(60);
         life.work(&mut writer, &mut random, runs);
         end(writer, &mut random);
@@ -68,13 +70,17 @@ fn one_history(tally: &mut Tally, mut random: Random, cases: u64, name: &str) {
             }
         }
         let moment = random.index(past.moments() + 1);
-        disk = life.disk.crash_image(moment, fate(&mut random));
+        let mut past = life.disk.past();
+        past.go_to(moment);
+        // Half of the lives end by a kill: the next one finds in the cache what is not on the disk yet.
+        disk = if random.one_in(2) { past.kill_image() } else { past.crash_image(fate(&mut random)) };
         // Counted above, or told now.
         let Ok(records) = life.judge(moment, &disk) else {
             tally.violation(format!("{name}, life {epoch}, moment {moment}: this state cannot go on"));
             return;
         };
         known = records;
+        owed = life.promised(moment);
         if tally.cases >= cases {
             return;
         }
@@ -113,7 +119,7 @@ fn one_failure(disk: &SimDisk, random: &mut Random) -> Result<Verdict, String> {
         Ok((mut life, mut writer)) => {
             life.work(&mut writer, random, 60);
             match writer.handle().failed() {
-                Some(_) => stays_stopped(disk, writer)?,
+                Some(_) => stays_stopped(&mut life, writer)?,
                 None => drop(writer.close()),
             }
             life
@@ -130,17 +136,19 @@ fn one_failure(disk: &SimDisk, random: &mut Random) -> Result<Verdict, String> {
     }
     // The machine lives on: the next life recovers what the disk, not the cache, holds.
     let known = recovered(disk)?;
-    if (known.len() as u64) < life.promised(moment) || known != life.appended[..known.len()] {
-        return Err(format!("{} records were durable, {} are left", life.promised(moment), known.len()));
+    let owed = life.promised(moment);
+    if (known.len() as u64) < owed || known != life.appended[..known.len()] {
+        return Err(format!("{owed} records were durable, {} are left", known.len()));
     }
     // The failure may still be to come.
-    let next = match Life::try_open(disk.clone(), known, options(), 2) {
+    let mut next = match Life::try_open(disk.clone(), known, options(), 2) {
         Err((next, _)) => next,
         Ok((mut next, mut writer)) => {
             next.work(&mut writer, random, 5);
             next
         }
     };
+    next.owed = owed;
     next.judge(disk.events(), &disk.crash_image(disk.events(), || false))?;
     Ok(Verdict::Recovered)
 }
@@ -156,12 +164,18 @@ fn recovered(disk: &SimDisk) -> Result<Vec<cage_wal::Record>, String> {
 
 /// A log that has stopped takes what fits its ring, writes none of it, and is not closed in order. (Two threads may be
 /// in the middle of a write when it stops.)
-fn stays_stopped(disk: &SimDisk, mut writer: Writer) -> Result<(), String> {
-    let (handle, writes) = (writer.handle().clone(), disk.operations(Operation::Write));
-    while writer.append(&record(writer.next_lsn().0, false)).is_ok() {}
+fn stays_stopped(life: &mut Life, mut writer: Writer) -> Result<(), String> {
+    let (handle, writes) = (writer.handle().clone(), life.disk.operations(Operation::Write));
+    loop {
+        let record = record(writer.next_lsn().0, false);
+        if writer.append(&record).is_err() {
+            break;
+        }
+        life.appended.push(record);
+    }
     writer.publish();
     let closed = writer.close();
-    let more = disk.operations(Operation::Write) - writes;
+    let more = life.disk.operations(Operation::Write) - writes;
     match handle.failed() {
         Some(fault) if closed.as_ref() != Err(&fault) => {
             Err(format!("after {fault} it was closed: {closed:?}"))

@@ -54,8 +54,10 @@ pub struct Life {
     /// All records, of earlier lives too.
     pub appended: Vec<Record>,
     acknowledged: Acknowledged,
-    /// Durable before this life began.
+    /// Found when this life began.
     pub recovered: u64,
+    /// Promised before this life began.
+    pub owed: u64,
 }
 
 /// Reads the records of a log without writing to it.
@@ -101,11 +103,20 @@ impl Life {
             list.lock().unwrap_or_else(PoisonError::into_inner).push((moment, durable.get().0));
         });
         let callbacks = Callbacks { on_durable, on_fault: Box::new(|_| {}) };
-        let life = Self { disk, recovered: known.len() as u64, appended: known, acknowledged };
+        let found = known.len() as u64;
+        let life = Self { disk, recovered: found, owed: 0, appended: known, acknowledged };
         match recovered.open(options, identity(epoch), callbacks) {
-            Ok((writer, _)) => Ok((life, writer)),
+            Ok((writer, _)) => {
+                // From now on what was found can be shown to anybody.
+                life.promise(found);
+                Ok((life, writer))
+            }
             Err(error) => Err((life, error)),
         }
+    }
+
+    fn promise(&self, lsn: u64) {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push((self.disk.events(), lsn));
     }
 
     /// [`Self::try_open`] on a disk that does not fail.
@@ -170,7 +181,7 @@ impl Life {
     pub fn promised(&self, moment: usize) -> u64 {
         let list = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
         let acknowledged = list.iter().filter(|(at, _)| *at <= moment).map(|(_, lsn)| *lsn).max();
-        acknowledged.unwrap_or(0).max(self.recovered)
+        acknowledged.unwrap_or(0).max(self.owed)
     }
 
     /// Reads what a loss of power at this moment has left.

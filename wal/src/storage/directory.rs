@@ -32,7 +32,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Creates the directory (its parents too) unless it exists, durably.
+    /// Creates the directory (its parents too) unless it exists, durably. An existing one may have been created by a
+    /// process that was killed before it had made that durable, so it is treated alike.
     ///
     /// # Errors
     /// It cannot be created, or is not a directory.
@@ -43,12 +44,8 @@ impl Directory {
         if !existed {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(refused)?;
-            let parent = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty())
-                .unwrap_or_else(|| Path::new("."));
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(refused)?;
         }
+        sync_parents(&std::path::absolute(path).map_err(refused)?).map_err(refused)?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -156,6 +153,7 @@ impl Storage for Directory {
     fn settle(&self, name: &str) -> Result<(), StorageError> {
         let file = File::open(self.file(name)).map_err(self.failed("open", name))?;
         file.sync_all().map_err(self.failed("sync", name))?;
+        self.sync_directory().map_err(self.failed("sync the directory of", name))?;
         drop_cache(&file).map_err(self.failed("drop the page cache of", name))
     }
 
@@ -197,6 +195,23 @@ fn write_zeroes(file: &File, bytes: u64, step: usize, stop: &AtomicBool) -> io::
         let length = step.min(usize::try_from(bytes - offset).unwrap_or(step));
         file.write_all_at(&zeroes[..length], offset)?;
         offset += length as u64;
+    }
+    Ok(())
+}
+
+/// Makes the names on the way to `path` durable, up to where its file system begins. Directories that this process may
+/// not read are not its own.
+fn sync_parents(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let device = fs::metadata(path)?.dev();
+    for parent in path.ancestors().skip(1) {
+        if fs::metadata(parent)?.dev() != device {
+            break;
+        }
+        match File::open(parent).and_then(|parent| parent.sync_all()) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
     }
     Ok(())
 }

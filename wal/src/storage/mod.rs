@@ -158,9 +158,10 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// The file is missing, or the operating system refuses.
     fn open_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError>;
 
-    /// Makes what the page cache holds of a file durable, and then forgets the cache: what is read from now
-    /// on is what the device holds. (After a failed write of an earlier process the cache may show more than
-    /// that.)
+    /// Makes what the page cache holds of a file durable, and its name, and then forgets the cache: what is
+    /// read from now on is what the device holds. (After a failed write of an earlier process the cache may show
+    /// more than that. And an earlier process that was killed may have given the file its name without making it
+    /// durable: what is written to the file would be lost with the name.)
     ///
     /// # Errors
     /// The file is missing, or the operating system refuses.

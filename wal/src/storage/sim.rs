@@ -494,6 +494,13 @@ impl Past {
         self.moment = moment;
     }
 
+    /// The disk as the next process finds it if this one was killed at this moment: everything is there, and what was
+    /// not durable still is not.
+    #[must_use]
+    pub fn kill_image(&self) -> SimDisk {
+        SimDisk::with(self.disk.clone())
+    }
+
     /// A disk as it could be found if the power had gone at this moment. For each piece that was not durable
     /// then, `keep` decides whether it had reached the disk; for each change of a file's length too, and for each
     /// change of a name, until it says no.
@@ -649,6 +656,9 @@ impl Storage for SimDisk {
         let file = state.file(name).map_err(|error| StorageError::new("sync", name, error))?;
         if !state.disk.files[file].unsynced.is_empty() {
             state.happen(Event::Settle { file });
+        }
+        if !state.disk.unsynced_names.is_empty() {
+            state.happen(Event::SyncDirectory);
         }
         Ok(())
     }

@@ -4,7 +4,10 @@
 use cage_campaign::life::{Life, fate, options as busy};
 use cage_wal::{
     Callbacks, LogOptions, Lsn, PAGE_BYTES,
-    storage::{Storage, sim::SimDisk},
+    storage::{
+        Storage,
+        sim::{Operation, SimDisk},
+    },
 };
 
 use crate::common::{Log, Random, assert_unbroken, identity, options, recover_all, run, seed};
@@ -25,6 +28,34 @@ fn the_birth_of_a_log_can_be_cut_off_anywhere() {
             second.crash(second.disk.events(), || false);
         }
     }
+}
+
+/// A process is killed at any moment, the next one goes on with what is in the cache, and then the power goes: what the
+/// second one acknowledged is there, also where the first had not made everything durable that the second relied on
+/// (once it was the name of a segment that was ready).
+#[test]
+fn after_a_kill_nothing_is_relied_on_that_is_not_durable() {
+    let mut random = Random::new(seed(61));
+    let (mut life, mut writer) = Life::open(SimDisk::new(), Vec::new(), busy(), 1);
+    life.work(&mut writer, &mut random, 20);
+    drop(writer);
+    let mut past = life.disk.past();
+    let mut relied = 0;
+    for moment in 0..=past.moments() {
+        past.go_to(moment);
+        let disk = past.kill_image();
+        // No further segment can be made: nothing that is done for one helps the ones that are found.
+        disk.fail_at(Operation::Allocate, 1);
+        let known = cage_campaign::life::read(&disk).expect("a killed process leaves a whole log");
+        let Ok((mut second, mut writer)) = Life::try_open(disk, known, busy(), 2) else { continue };
+        assert!(second.append_and_wait(&mut writer, 3));
+        let acknowledged = second.disk.events();
+        drop(writer);
+        second.crash(acknowledged, || false);
+        second.crash(second.disk.events(), fate(&mut random));
+        relied += 1;
+    }
+    assert!(relied > 20, "{relied} lives went on with segments that were found");
 }
 
 /// One frame of two pages is being written when the power goes. Each way to tear it: cut after any sector,
