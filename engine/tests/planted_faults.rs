@@ -127,9 +127,9 @@ const FAULTS: &[Fault] = &[
     ),
     fault(
         "locked money that waits is withdrawn",
-        "apply/mod.rs",
-        "named.map_or_else(|| reason.is_withdrawable(), |named| named == *reason)",
-        "named.is_none_or(|named| named == *reason)",
+        "decide/money.rs",
+        "LockReason::WITHDRAWABLE.into_iter().map(locked)",
+        "LockReason::ALL.iter().copied().map(locked)",
     ),
     fault(
         "the last free round is never given",
