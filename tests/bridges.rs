@@ -4,7 +4,7 @@
 //! collected, a provider's transaction that counts twice.
 
 use cage_client::Error;
-use cage_engine::{Amount, GameId, Operation, Reference, RequestId, ResultCode, Role, SessionId};
+use cage_engine::{Amount, GameId, Operation, Reference, RequestId, ResultCode, Role, Rule, SessionId};
 
 use crate::harness::casino::{Casino, client, key, new_id};
 use crate::harness::wire::{Wire, group_items};
@@ -76,6 +76,51 @@ fn a_bridge_whose_grant_was_superseded_is_fenced() {
         assert_eq!(code(fenced), Some(ResultCode::Fenced), "after a restart too");
         new.submit(bet(&casino, 7, 3)).await.expect("and the new one goes on");
         for client in [games, second, third] {
+            client.close().await;
+        }
+        ledger.close().await;
+        audit(dir.path(), &[]).assert_clean();
+    });
+}
+
+/// A bridge that is taken over can hurt what it was trusted with, and nothing else.
+#[test]
+fn a_bridge_names_no_provider_asset_or_amount_that_it_has_no_permit_for() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 1, 1_000).await;
+        let games = client(&ledger, Role::Games).await;
+        let operator = client(&ledger, Role::Operator).await;
+        let rule = async |rule, scope: u64, value| {
+            operator.submit(Operation::SetRule { rule, scope, value }).await.expect("a rule");
+        };
+        games.submit(bet(&casino, 7, 1)).await.expect("permits are not required");
+        rule(Rule::PermitsRequired, Role::Games as u64, 1).await;
+        assert_eq!(code(games.submit(bet(&casino, 7, 2)).await), Some(ResultCode::CallerNotPermitted));
+        // The number of an identity is the beginning of its digest, as the documents say.
+        let digest = blake3::hash(b"cage://games/dev");
+        let identity = u64::from(u32::from_le_bytes(*digest.as_bytes().first_chunk().expect("4 bytes")));
+        rule(Rule::CallerProvider, identity << 32 | 7, 1).await;
+        assert_eq!(code(games.submit(bet(&casino, 7, 2)).await), Some(ResultCode::AssetNotPermitted));
+        rule(Rule::CallerAmountMax, identity << 16 | u64::from(casino.asset.0), 10).await;
+        assert_eq!(
+            code(games.submit(bet(&casino, 7, 2)).await),
+            Some(ResultCode::AmountOverRole),
+            "10 is over 9"
+        );
+        rule(Rule::CallerAmountMax, identity << 16 | u64::from(casino.asset.0), 11).await;
+        games
+            .submit(bet(&casino, 7, 2))
+            .await
+            .expect("permitted, and nothing was remembered of the refusals");
+        assert_eq!(code(games.submit(bet(&casino, 8, 3)).await), Some(ResultCode::CallerNotPermitted));
+        let cashier = client(&ledger, Role::Cashier).await;
+        cashier
+            .submit_with_id(key("more", 1), casino.deposit(0, 50))
+            .await
+            .expect("other roles need no permit");
+        for client in [games, operator, cashier] {
             client.close().await;
         }
         ledger.close().await;

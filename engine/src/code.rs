@@ -248,9 +248,11 @@ codes! {
     AmountZero = 705, "amount_zero";
     /// The amount is greater than any ledger can count.
     AmountOverLimit = 706, "amount_over_limit";
-    /// The caller is not the one that may act for this provider.
+    /// The caller has no permit for this asset.
+    AssetNotPermitted = 707, "asset_not_permitted";
+    /// The caller may not act for this provider or chain.
     CallerNotPermitted = 708, "caller_not_permitted";
-    /// The amount is greater than the caller's role may move.
+    /// The amount is greater than the caller or its role may move.
     AmountOverRole = 709, "amount_over_role";
     /// The group is not one: an id twice, too many requests, or an operation that cannot be part of one.
     GroupMalformed = 710, "group_malformed";

@@ -349,6 +349,14 @@ numbered! {
         SessionsMax = 13, "sessions_max";
         /// How long a looser limit waits, in milliseconds. Scope: 0. Without it 24 hours, and never less.
         Reconsider = 14, "reconsider";
+        /// 1 = callers of this role may name no asset, provider or chain without a permit. Scope: the role.
+        PermitsRequired = 15, "permits_required";
+        /// 1 = this identity may act for this provider. Scope: identity × 2^32 + provider.
+        CallerProvider = 16, "caller_provider";
+        /// 1 = this identity may act for this chain. Scope: identity × 2^32 + chain.
+        CallerChain = 17, "caller_chain";
+        /// One more than the most that an identity may name in one operation. Scope: identity × 65536 + asset.
+        CallerAmountMax = 18, "caller_amount_max";
     }
 }
 

@@ -91,7 +91,7 @@ const FAULTS: &[Fault] = &[
     ),
     fault(
         "a fenced bridge goes on",
-        "decide/mod.rs",
+        "decide/permit.rs",
         "(number != 0 && number as u16 != *grant).then_some(ResultCode::Fenced)",
         "(number == u64::from(*grant) + 1).then_some(ResultCode::Fenced)",
     ),

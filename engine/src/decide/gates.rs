@@ -461,6 +461,12 @@ const SESSIONS_MAX: u128 = 1 << 26;
 const MINUTES_PER_DAY: u128 = 24 * 60;
 const PROVIDERS: u64 = 1 << 12;
 
+/// Whether a role's number is one that a certificate can carry.
+fn is_caller(number: u64) -> bool {
+    let role = u8::try_from(number).ok().and_then(Role::from_number);
+    role.is_some_and(|role| role != Role::System)
+}
+
 fn rule_fits(state: &State, request: &Request) -> bool {
     let Some(rule) = Rule::from_number(request.detail.u16_at(0)) else { return false };
     let (scope, value) = (request.detail.u64_at(8), request.detail.u128_at(16));
@@ -479,13 +485,11 @@ fn rule_fits(state: &State, request: &Request) -> bool {
         }
         Rule::SecondApprovalFrom | Rule::WithdrawFee => short && open(scope) && value <= Amount::MAX.0,
         Rule::Importing => scope == 0 && flag,
-        Rule::RoleAmountMax => {
-            let role = scope >> 16;
-            let caller = u8::try_from(role).ok().and_then(Role::from_number);
-            caller.is_some_and(|role| role != Role::System)
-                && open(scope & 0xffff)
-                && value <= Amount::MAX.0 + 1
-        }
+        Rule::RoleAmountMax => is_caller(scope >> 16) && open(scope & 0xffff) && value <= Amount::MAX.0 + 1,
+        Rule::PermitsRequired => is_caller(scope) && flag,
+        Rule::CallerProvider => scope & 0xffff_ffff < PROVIDERS && flag,
+        Rule::CallerChain => flag,
+        Rule::CallerAmountMax => scope >> 48 == 0 && open(scope & 0xffff) && value <= Amount::MAX.0 + 1,
         Rule::ProviderActor => scope < PROVIDERS && value <= u128::from(u32::MAX),
         Rule::SessionsMax => scope == 0 && value <= SESSIONS_MAX,
     }

@@ -6,7 +6,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Admitted, Answer, Decision, begin, decide_new, known, not_permitted, refused};
+use super::permit;
+use super::{Admitted, Answer, Decision, begin, decide_new, known, refused};
 use crate::code::ResultCode;
 use crate::id::Lsn;
 use crate::record::Record;
@@ -95,7 +96,7 @@ fn not_taken(state: &State, now: Timestamp, members: &[Admitted]) -> Option<(usi
     let each = members.iter().enumerate().find_map(|(place, member)| {
         let spec = member.request.kind.spec();
         let code = known::not_taken(state, now, &member.request, spec);
-        code.or_else(|| not_permitted(state, member, spec)).map(|code| (place, code))
+        code.or_else(|| permit::not_permitted(state, member, spec)).map(|code| (place, code))
     });
     if each.is_some() {
         return each;

@@ -10,6 +10,7 @@ mod gates;
 mod group;
 mod known;
 mod money;
+mod permit;
 mod refer;
 
 use alloc::vec::Vec;
@@ -18,15 +19,14 @@ pub(crate) use gates::settings_of;
 pub use group::{GROUP_MAX, decide_group};
 pub(crate) use money::{share, withdraw_fee};
 
-use crate::amount::Amount;
 use crate::code::ResultCode;
-use crate::field::{Need, Rule};
-use crate::id::{AssetId, CallerId, Lsn, SessionId};
+use crate::field::Need;
+use crate::id::{CallerId, Lsn, SessionId};
 use crate::record::{Age, Record};
 use crate::request::Request;
 use crate::role::Role;
 use crate::state::{ASSETS_MAX, State, Token, chain_key};
-use crate::table::{HandsOut, Source, Spec, Venue};
+use crate::table::{HandsOut, Spec};
 use crate::time::Timestamp;
 use facts::Facts;
 use refer::Referred;
@@ -99,7 +99,7 @@ pub fn decide(state: &State, now: Timestamp, admitted: &Admitted) -> Decision {
 
 /// Decides a request whose id is new and finds room.
 fn decide_new(state: &State, now: Timestamp, admitted: &Admitted, spec: &Spec) -> Decision {
-    if let Some(code) = not_permitted(state, admitted, spec) {
+    if let Some(code) = permit::not_permitted(state, admitted, spec) {
         return Decision::Answer(Answer::Not(code));
     }
     let mut record = begin(state, now, admitted, spec);
@@ -139,54 +139,6 @@ fn refused(record: &Record, code: ResultCode) -> Record {
         refused.set_counterparty_previous(record.counterparty_previous());
     }
     refused
-}
-
-/// Whether this caller may not do this, though its role may: another bridge has the grant, another caller the
-/// provider, or the amount is too great for the role.
-fn not_permitted(state: &State, admitted: &Admitted, spec: &Spec) -> Option<ResultCode> {
-    let Admitted { request, role, actor, grant, .. } = admitted;
-    let guarded = state.rows.grants.len() > 0 || state.switches.any(Rule::ProviderActor);
-    let venue = if guarded { venue(state, request, *role, spec) } else { None };
-    let only = venue
-        .filter(|_| matches!(role, Role::Games))
-        .and_then(|venue| state.rule(Rule::ProviderActor, u64::from(venue)));
-    if only.is_some_and(|only| only != u128::from(*actor)) {
-        return Some(ResultCode::CallerNotPermitted);
-    }
-    if over_role(state, request, *role, spec) {
-        return Some(ResultCode::AmountOverRole);
-    }
-    let number = venue.map_or(0, |venue| state.granted(*role, venue));
-    (number != 0 && number as u16 != *grant).then_some(ResultCode::Fenced)
-}
-
-/// The provider or chain for whose business a bridge needs its grant.
-fn venue(state: &State, request: &Request, role: Role, spec: &Spec) -> Option<u32> {
-    match (role, spec.venue) {
-        (Role::Games, Venue::Game) => Some(u32::from(request.game.provider())),
-        (Role::Games, Venue::Hold) => {
-            state.hold(request.target()).map(|hold| u32::from(hold.game.provider()))
-        }
-        (Role::Chain, Venue::Chain) => Some(request.chain()),
-        _ => None,
-    }
-}
-
-fn over_role(state: &State, request: &Request, role: Role, spec: &Spec) -> bool {
-    let unbounded = !state.switches.any(Rule::RoleAmountMax) && spec.capped.is_empty();
-    // A price, a top-up or the cost of a transaction is no amount that the role moves.
-    let moves = !spec.legs.is_empty() || !spec.capped.is_empty();
-    if unbounded || !moves || request.asset == AssetId::NONE {
-        return false;
-    }
-    let scope = u64::from(role as u8) << 16 | u64::from(request.asset.0);
-    let pays = spec.legs.iter().any(|leg| matches!(leg.amount, Source::Payout));
-    let payout = if pays { request.payout() } else { Amount::ZERO };
-    let most = request.amount.max(payout);
-    match state.rule(Rule::RoleAmountMax, scope) {
-        Some(bound) => most.0 >= bound,
-        None => spec.capped.contains(role) && !most.is_zero(),
-    }
 }
 
 /// Checks and moves. The record is complete if this gives a code that counts as executed.

@@ -213,7 +213,16 @@ fn a_rule_out_of_its_range_is_refused() {
         (Rule::ProviderActor, 4_096, 1),
         (Rule::ProviderActor, 0, 1 << 32),
         (Rule::SessionsMax, 0, (1 << 26) + 1),
-        (Rule::Reconsider, 1, 1),
+        (Rule::Reconsider, 1, 24 * 3_600_000),
+        (Rule::PermitsRequired, 0, 1),
+        (Rule::PermitsRequired, 10, 1),
+        (Rule::PermitsRequired, 3, 2),
+        (Rule::CallerProvider, 5 << 32 | 4_096, 1),
+        (Rule::CallerProvider, 5 << 32, 2),
+        (Rule::CallerChain, 5 << 32, 2),
+        (Rule::CallerAmountMax, 5 << 16 | 9, 1),
+        (Rule::CallerAmountMax, 1 << 48 | 1, 1),
+        (Rule::CallerAmountMax, 5 << 16 | 1, Amount::MAX.0 + 2),
     ] {
         let set = Operation::SetRule { rule, scope, value };
         assert_eq!(ledger.ask(&set), ResultCode::RuleUnfit, "{} of {scope:#x} = {value}", rule.name());

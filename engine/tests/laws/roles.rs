@@ -1,6 +1,13 @@
 //! Who may ask for what: a table written by hand from the rules of the house, cell by cell.
 
-use cage_engine::{OperationKind, Role};
+use cage_engine::field::Slot;
+use cage_engine::{
+    Amount, Answer, AssetId, Decision, GameId, Operation, OperationKind, PlayerId, Request, RequestId,
+    ResultCode, Role, Rule, SessionId, decide,
+};
+
+use crate::ledger::ask::CHAIN;
+use crate::ledger::{ALICE, ETH, Ledger, PLAY, admitted};
 
 use OperationKind as Kind;
 
@@ -97,6 +104,183 @@ fn every_role_may_do_what_the_house_lets_it_and_nothing_else() {
         }
     }
     assert_eq!(MATRIX.len(), OperationKind::ALL.len());
+}
+
+/// What a permit is asked for: `p` the game's provider, `h` that of the hold, `c` the chain; `1` an asset, `2` both;
+/// `a` the amount is bounded, `w` the payout as well. Written by hand, too.
+const PERMITS: [(Kind, &str); 54] = [
+    (Kind::SetRule, ""),
+    (Kind::PublishRate, "1"),
+    (Kind::Grant, ""),
+    (Kind::OpenAsset, ""),
+    (Kind::OpenPlayer, ""),
+    (Kind::SetStatus, ""),
+    (Kind::OpenSession, "p1"),
+    (Kind::RevokeSession, ""),
+    (Kind::SetLimit, ""),
+    (Kind::DisableGame, ""),
+    (Kind::DepositCredit, "c1a"),
+    (Kind::DepositReverse, "c1a"),
+    (Kind::Chargeback, "c1a"),
+    (Kind::AssignAddress, ""),
+    (Kind::Collect, "1a"),
+    (Kind::WriteOff, "1a"),
+    (Kind::Lock, "1a"),
+    (Kind::Unlock, "1a"),
+    (Kind::WithdrawRequest, "1a"),
+    (Kind::WithdrawApprove, "1"),
+    (Kind::WithdrawSigned, "c1"),
+    (Kind::WithdrawSettle, "c1"),
+    (Kind::WithdrawCancel, "1"),
+    (Kind::WithdrawRelease, "c1"),
+    (Kind::ImportBalance, "1a"),
+    (Kind::ImportBet, "1a"),
+    (Kind::ImportHold, "1a"),
+    (Kind::ImportReference, "1"),
+    (Kind::ImportUsage, ""),
+    (Kind::Transfer, "1a"),
+    (Kind::Exchange, "2a"),
+    (Kind::Adjust, "1a"),
+    (Kind::AdjustApprove, "1"),
+    (Kind::AdjustReject, "1"),
+    (Kind::PromoCredit, "p1a"),
+    (Kind::JackpotContribute, "p1a"),
+    (Kind::JackpotWin, "p1a"),
+    (Kind::JackpotAdjust, "1a"),
+    (Kind::FreeroundGrant, "p1"),
+    (Kind::FreeroundConsume, "p"),
+    (Kind::FreeroundExpire, "p"),
+    (Kind::AllowanceFund, "1a"),
+    (Kind::AllowanceReturn, "1a"),
+    (Kind::Reserve, "p1a"),
+    (Kind::Settle, "h1aw"),
+    (Kind::Cancel, "h1"),
+    (Kind::Bet, "p1a"),
+    (Kind::Win, "p1a"),
+    (Kind::BetWin, "p1aw"),
+    (Kind::Rollback, "p1a"),
+    (Kind::EndRound, "p1"),
+    (Kind::VoidRound, "p1"),
+    (Kind::VoidPeriod, "1"),
+    (Kind::LateCorrection, "p1a"),
+];
+
+/// A house in which everybody needs permits; and for each role one who has none.
+struct Strict {
+    ledger: Ledger,
+    hold: RequestId,
+    usd: AssetId,
+}
+
+const NOBODY: u32 = 0xface_0ff0;
+const MOST: u128 = 5;
+
+impl Strict {
+    fn new() -> Self {
+        let mut ledger = Ledger::open();
+        let usd = ledger.open_asset("USD");
+        ledger.deposit(ALICE, 1_000);
+        let hold = ledger.open_hold(ALICE, 10, 20);
+        for role in Role::CALLERS.into_iter().filter(|role| *role != Role::Operator) {
+            ledger.set_rule(Rule::PermitsRequired, role as u64, 1);
+        }
+        // The last rule that the operator sets before it is bound itself.
+        ledger.set_rule(Rule::PermitsRequired, Role::Operator as u64, 1);
+        Self { ledger, hold, usd }
+    }
+
+    fn permit(&mut self, rule: Rule, scope: u64, value: u128) {
+        self.ledger.set_rule(rule, scope, value);
+    }
+
+    /// A request with every place filled: an amount and a payout of one more than the most.
+    fn request(&mut self, kind: Kind) -> Request {
+        let id = self.ledger.new_id();
+        let mut request = Operation::RevokeSession { player: ALICE, session: SessionId(1) }.request(id);
+        (request.kind, request.session) = (kind, SessionId(0));
+        request.player = PlayerId::NONE;
+        for field in kind.fields() {
+            match (field.slot, field.name) {
+                (Slot::Asset, _) => request.asset = ETH,
+                (Slot::Player, _) => request.player = ALICE,
+                (Slot::Amount, _) => request.amount = Amount(MOST + 1),
+                (Slot::Reference, _) => request.reference = self.hold.0,
+                (Slot::Game, "chain" | "venue") => request.game = GameId(CHAIN),
+                (Slot::Game, _) => request.game = PLAY,
+                (Slot::Detail(at), "payout") => request.detail.0[at] = MOST as u8 + 1,
+                (Slot::Detail(at), "to") if field.bytes == 2 => request.detail.0[at] = self.usd.0 as u8,
+                _ => {}
+            }
+        }
+        request
+    }
+
+    fn answer(&self, role: Role, request: Request) -> ResultCode {
+        let asked = admitted(request, role, NOBODY, self.ledger.now);
+        match decide(&self.ledger.state, self.ledger.now, &asked) {
+            Decision::Answer(Answer::Not(code)) => code,
+            _ => ResultCode::Done,
+        }
+    }
+}
+
+/// Nobody names a provider, a chain, an asset or an amount that was not permitted. Each role that
+/// may ask, each operation, each thing that is named.
+#[test]
+fn where_permits_are_required_nothing_is_named_without_one_cell_by_cell() {
+    let asked = OperationKind::ALL.iter().filter(|kind| !kind.spec().roles.contains(Role::System));
+    let mut cells = 0;
+    for kind in asked.copied() {
+        let row = PERMITS.iter().find(|(of, _)| *of == kind);
+        let (_, needs) = row.unwrap_or_else(|| panic!("{} has no row", kind.name()));
+        for role in Role::CALLERS.into_iter().filter(|role| kind.spec().roles.contains(*role)) {
+            let mut house = Strict::new();
+            let cell = format!("{} by {}", kind.name(), role.name());
+            let stopped =
+                [ResultCode::CallerNotPermitted, ResultCode::AssetNotPermitted, ResultCode::AmountOverRole];
+            let mut expect = |house: &mut Strict, expected: Option<ResultCode>, what: &str| {
+                let request = house.request(kind);
+                let code = house.answer(role, request);
+                cells += 1;
+                match expected {
+                    Some(expected) => assert_eq!(code, expected, "{cell}: {what}"),
+                    None => assert!(!stopped.contains(&code), "{cell}: {what}: {code:?}"),
+                }
+            };
+            let identity = u64::from(NOBODY);
+            if let Some(letter) = needs.chars().find(|letter| "phc".contains(*letter)) {
+                expect(&mut house, Some(ResultCode::CallerNotPermitted), "no provider or chain");
+                let (rule, venue) = match letter {
+                    'c' => (Rule::CallerChain, CHAIN),
+                    _ => (Rule::CallerProvider, u32::from(PLAY.provider())),
+                };
+                house.permit(rule, identity << 32 | u64::from(venue + 1), 1);
+                expect(&mut house, Some(ResultCode::CallerNotPermitted), "another one");
+                house.permit(rule, identity << 32 | u64::from(venue), 1);
+            }
+            let assets = if needs.contains('2') { vec![ETH, house.usd] } else { vec![ETH] };
+            let names = needs.contains(['1', '2']);
+            for asset in assets.into_iter().filter(|_| names) {
+                expect(&mut house, Some(ResultCode::AssetNotPermitted), "an asset is missing");
+                house.permit(Rule::CallerAmountMax, identity << 16 | u64::from(asset.0), MOST + 1);
+            }
+            if needs.contains('a') {
+                expect(&mut house, Some(ResultCode::AmountOverRole), "one more than the most");
+                let mut paying = house.request(kind);
+                paying.amount = Amount(1);
+                let over = house.answer(role, paying) == ResultCode::AmountOverRole;
+                assert_eq!(over, needs.contains('w'), "{cell}: the payout is bounded");
+                house.permit(Rule::CallerAmountMax, identity << 16 | u64::from(ETH.0), MOST + 2);
+            }
+            expect(&mut house, None, "all is permitted");
+            // The bound of the role holds beside that of the identity.
+            if needs.contains('a') {
+                house.permit(Rule::RoleAmountMax, (role as u64) << 16 | u64::from(ETH.0), MOST + 1);
+                expect(&mut house, Some(ResultCode::AmountOverRole), "the role's bound is the lower one");
+            }
+        }
+    }
+    assert!(cells > 200, "{cells} cells were looked at");
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(crate) const OF_THE_TABLE: &[&str] = &[
     "operations",
     "asking",
     "roles",
+    "permits",
     "codes 0-99",
     "codes 100-699",
     "codes 700-799",
@@ -40,6 +41,7 @@ pub(crate) fn part(name: &str) -> Option<String> {
         "operations" => operations(),
         "asking" => asking(),
         "roles" => roles(),
+        "permits" => permits(),
         "rules" => enumeration(Rule::ALL.iter().map(|rule| (*rule as u16, rule.name(), rule.meaning()))),
         "statuses" => enumeration(Status::ALL.iter().map(|it| (*it as u16, it.name(), it.meaning()))),
         "lock reasons" => lock_reasons(),
@@ -131,6 +133,32 @@ fn roles() -> Vec<String> {
         };
         let cells: Vec<_> = columns.iter().map(cell).collect();
         lines.push(format!("| `{}` | {} |", kind.name(), cells.join(" | ")));
+    }
+    lines
+}
+
+/// What a caller needs a permit for, where its role needs permits at all.
+fn permits() -> Vec<String> {
+    let mut lines = vec![
+        "| operation | provider or chain | assets | bounded |".to_owned(),
+        "|---|---|---|---|".to_owned(),
+    ];
+    for kind in OperationKind::ALL.iter().filter(|kind| !is_internal(**kind)) {
+        let spec = kind.spec();
+        let slot = |slot| kind.fields().iter().find(|field| field.slot == slot).map(|field| field.name);
+        let asset = if *kind == OperationKind::OpenAsset { None } else { slot(Slot::Asset) };
+        let other = spec.legs.iter().any(|leg| matches!(leg.credit, Side::PlayerOther(_)));
+        let assets = match (asset, other) {
+            (None, _) => "–".to_owned(),
+            (Some(name), false) => format!("`{name}`"),
+            (Some(name), true) => format!("`{name}`, `to`"),
+        };
+        let moves = asset.is_some() && (!spec.legs.is_empty() || !spec.capped.is_empty());
+        let pays = spec.legs.iter().any(|leg| leg.amount == Source::Payout);
+        let named = [slot(Slot::Amount).filter(|_| moves), Some("payout").filter(|_| pays)];
+        let named: Vec<_> = named.into_iter().flatten().map(|name| format!("`{name}`")).collect();
+        let bounded = if named.is_empty() { "–".to_owned() } else { named.join(", ") };
+        lines.push(format!("| `{}` | {} | {assets} | {bounded} |", kind.name(), words::venue(spec.venue)));
     }
     lines
 }
