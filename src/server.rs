@@ -234,17 +234,27 @@ fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>) -> Callbacks {
 /// Tells when the log cannot prepare its next segments: a full disk, above all. While those that are ready last,
 /// nothing is lost, and space that is made now is enough.
 async fn watch_log(log: LogHandle) {
-    let mut told = None;
+    let (mut failing, mut on_reserve) = (None, false);
     loop {
         tokio::time::sleep(limits::LOG_WATCH_EVERY).await;
-        let failure = log.preparation_failure();
-        if failure != told {
-            match &failure {
-                Some(reason) => tracing::error!(%reason, "no further log segment can be made: make space"),
-                None => tracing::info!("log segments can be made again"),
+        let space = log.space();
+        let (prepared_bytes, reserve) = (space.prepared_bytes, space.lives_on_reserve());
+        if space.failure != failing {
+            match &space.failure {
+                Some(reason) => {
+                    tracing::error!(%reason, prepared_bytes, "no further log segment can be made: make space");
+                }
+                None => tracing::info!(prepared_bytes, "log segments can be made again"),
             }
-            told = failure;
         }
+        match (on_reserve, reserve) {
+            (false, true) => {
+                tracing::error!(prepared_bytes, "the log lives on its reserve: wagers are not taken");
+            }
+            (true, false) => tracing::info!(prepared_bytes, "wagers are taken again"),
+            _ => {}
+        }
+        (failing, on_reserve) = (space.failure, reserve);
     }
 }
 

@@ -9,6 +9,7 @@ mod bridges;
 mod cli;
 mod damage;
 mod drills;
+mod full_disk;
 mod groups;
 mod hostile;
 mod kill;

@@ -33,6 +33,8 @@ pub struct Sequencer {
     writer: Writer,
     counts: Counts,
     held_back: Option<ResultCode>,
+    /// No further segment of the log can be prepared: what is appended has to be looked at more closely.
+    space_is_short: bool,
     /// The bytes of the run that is being appended.
     run: Vec<[u8; RECORD_BYTES]>,
 }
@@ -48,6 +50,8 @@ pub struct Counts {
     pub repeated: u64,
     /// Requests that were answered without any record.
     pub unrecorded: u64,
+    /// Of these, because the log lived on its reserve.
+    pub no_space: u64,
     /// Reads.
     pub reads: u64,
     /// Batches.
@@ -62,7 +66,14 @@ impl Sequencer {
     #[must_use]
     pub fn new(state: State, writer: Writer) -> Self {
         assert_eq!(state.next_lsn().0, writer.next_lsn().0, "the state is that of the log's end");
-        Self { state, writer, counts: Counts::default(), held_back: None, run: Vec::new() }
+        Self {
+            state,
+            writer,
+            counts: Counts::default(),
+            held_back: None,
+            space_is_short: false,
+            run: Vec::new(),
+        }
     }
 
     /// The ledger, to look at.
@@ -105,6 +116,7 @@ impl Sequencer {
         if self.room() < batch.iter().map(records_max).sum() {
             return Err(LogFull);
         }
+        self.space_is_short = self.writer.space_is_short();
         let mut replies = Replies::with_capacity(batch.len());
         let mut needed = Lsn::NONE;
         let (mut begun, mut touched) = (0, 0);
@@ -164,9 +176,13 @@ impl Sequencer {
     fn carry_out(&mut self, tickets: &[Ticket], decisions: &[Decision], replies: &mut Replies) -> Lsn {
         let records: usize = decisions.iter().map(|decision| decision.records().len()).sum();
         // What was decided before is told all the same; only new decisions wait.
-        let held_back =
-            self.held_back.or_else(|| (records > LINKED_RECORDS_MAX).then_some(ResultCode::GroupMalformed));
+        let held_back = self
+            .held_back
+            .or_else(|| (records > LINKED_RECORDS_MAX).then_some(ResultCode::GroupMalformed))
+            .or_else(|| self.space_for(tickets, decisions));
         if let Some(reason) = held_back.filter(|_| records > 0) {
+            self.counts.no_space +=
+                if reason == ResultCode::DiskNearlyFull { tickets.len() as u64 } else { 0 };
             self.counts.unrecorded += tickets.len() as u64;
             tickets.iter().for_each(|ticket| replies.push(&Reply::without_record(ticket.tag, reason)));
             return Lsn::NONE;
@@ -185,6 +201,19 @@ impl Sequencer {
             }
         }
         needed
+    }
+
+    /// While the log lives on its reserve, only what ends, pays, gives back or protects is recorded, and only if it
+    /// happens: nobody uses the reserve up by opening something, or by being refused.
+    fn space_for(&self, tickets: &[Ticket], decisions: &[Decision]) -> Option<ResultCode> {
+        if !self.space_is_short || !self.writer.lives_on_reserve() {
+            return None;
+        }
+        let happens =
+            |decision: &Decision| decision.records().first().is_none_or(|record| record.result.is_executed());
+        let waits =
+            tickets.iter().any(|ticket| matches!(&ticket.item, Item::Operation(asked) if can_wait(asked)));
+        (waits || !decisions.iter().all(happens)).then_some(ResultCode::DiskNearlyFull)
     }
 
     /// Answers without a record of its own.
@@ -282,6 +311,13 @@ impl Sequencer {
         );
         last
     }
+}
+
+/// Whether something can wait until the disk has space again: it opens something, or is money that a player brings
+/// (what a chain has brought is there already).
+fn can_wait(asked: &Admitted) -> bool {
+    let kind = asked.request.kind;
+    kind.spec().opens || (kind == OperationKind::DepositCredit && asked.role == Role::Cashier)
 }
 
 /// What a ticket asks of the ledger, if anything.

@@ -3,6 +3,7 @@
 pub(crate) mod books;
 pub(crate) mod casino;
 pub(crate) mod log;
+pub(crate) mod small_disk;
 pub(crate) mod wire;
 
 use std::future::Future;

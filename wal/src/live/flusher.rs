@@ -29,7 +29,7 @@ use super::{
     control::wall_clock_ns,
     options::{LogOptions, RecordTraits},
     segments::{ReadySegment, ReadySegments},
-    shared::{Counters, Head, Shared, lock},
+    shared::{Counters, Head, Shared},
 };
 
 /// How the segment before the next one ends.
@@ -229,6 +229,7 @@ impl Flusher {
             round.bytes += frame.len();
             self.ends.push(FrameEnd { last_lsn: header.next_lsn().previous(), chain: round.chain });
         }
+        self.shared.space.left(self.segment.room() - round.bytes as u64);
         chunk.commit(round.records);
         round
     }
@@ -302,6 +303,7 @@ fn begin_segment(
 ) -> Result<LiveSegment, LogFault> {
     let head = shared.head();
     let ReadySegment { number, mut file } = take_ready(shared, ready, head.lsn.next(), patience)?;
+    shared.space.taken(file.bytes());
     let header = SegmentHeader {
         log: shared.log,
         epoch: shared.epoch,
@@ -339,8 +341,7 @@ fn take_ready(
     let reason = match ready.take(patience) {
         Ok(Some(segment)) => return Ok(segment),
         Ok(None) => {
-            let failure = lock(&shared.preparation_failure).clone();
-            failure.unwrap_or_else(|| format!("none was prepared within {patience:?}"))
+            shared.space.failure().unwrap_or_else(|| format!("none was prepared within {patience:?}"))
         }
         Err(error) => error.to_string(),
     };

@@ -12,10 +12,12 @@ mod options;
 mod reader;
 mod segments;
 mod shared;
+mod space;
 mod writer;
 
 pub use chains::FrameEnd;
 pub use options::{Callbacks, Identity, LogOptions, RecordTraits};
 pub use reader::Reader;
 pub use shared::{LogHandle, LogStats};
+pub use space::LogSpace;
 pub use writer::{Closed, Full, Writer};

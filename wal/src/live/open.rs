@@ -22,6 +22,7 @@ use super::{
     options::{Callbacks, Identity, LogOptions},
     segments::{Plan, SegmentThread, remove_temporaries},
     shared::{Head, LogHandle, Shared},
+    space::Space,
     writer::{Threads, Writer},
 };
 
@@ -48,7 +49,9 @@ impl Recovered {
         let control = ControlFile::open(&*self.storage, self.control.as_ref(), log, identity.epoch, &head)?;
         let previous = PreviousEnd { offset: self.report.end.offset, rest: self.rest };
         let plan = plan(&options, self.spares, self.report.end.segment + 1);
-        let shared = Shared::new(log, identity.epoch, self.storage, head, self.segments, callbacks.on_fault);
+        let space = Space::new(options.reserve_bytes());
+        let shared =
+            Shared::new(log, identity.epoch, self.storage, head, self.segments, space, callbacks.on_fault);
         let shared = Arc::new(shared);
         let (ring, consumer) = RingBuffer::new(options.ring_records);
         let (segments, ready) = SegmentThread::start(plan, Arc::clone(&shared))?;

@@ -26,8 +26,12 @@ pub struct RecordTraits {
 pub struct LogOptions {
     /// Size of new segments in bytes: a multiple of 4096, at least 64 KiB. Default 128 MiB.
     pub segment_bytes: u64,
-    /// Segments kept ready ahead of the one in use, at least 1. Default 2.
+    /// Segments kept ready ahead of the one in use, at least 1. Default 3.
     pub ready_segments: usize,
+    /// Of the prepared space, how many segments' worth is kept for what must be recorded even when the disk is
+    /// full: [`Writer::lives_on_reserve`](crate::Writer::lives_on_reserve). At most `ready_segments`. With 2,
+    /// the default, one is ready for a restart on a full disk: each open begins a segment.
+    pub reserve_segments: usize,
     /// How bytes become durable. Default [`FlushStrategy::DirectDsync`].
     pub flush: FlushStrategy,
     /// Records that may wait for the flusher; then [`Full`](crate::Full). Default 32 768 (8 MiB).
@@ -53,7 +57,8 @@ impl LogOptions {
     pub const fn new(rules_version: u32, records: RecordTraits) -> Self {
         Self {
             segment_bytes: 128 << 20,
-            ready_segments: 2,
+            ready_segments: 3,
+            reserve_segments: 2,
             flush: FlushStrategy::DirectDsync,
             ring_records: 32_768,
             flush_bytes_max: 1 << 20,
@@ -65,12 +70,19 @@ impl LogOptions {
         }
     }
 
+    pub(super) const fn reserve_bytes(&self) -> u64 {
+        self.segment_bytes.saturating_mul(self.reserve_segments as u64)
+    }
+
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.segment_bytes < SEGMENT_BYTES_MIN || !self.segment_bytes.is_multiple_of(PAGE) {
             return Err("segment_bytes has to be a multiple of 4096 and at least 64 KiB");
         }
         if self.ready_segments == 0 {
             return Err("ready_segments has to be at least 1");
+        }
+        if self.reserve_segments > self.ready_segments {
+            return Err("reserve_segments has to be at most ready_segments");
         }
         if self.ring_records < LINKED_RECORDS_MAX {
             return Err("ring_records has to hold at least the longest linked run (64 records)");

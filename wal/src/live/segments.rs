@@ -21,7 +21,7 @@ use crate::{
     storage::{DurableFile, FlushStrategy, Storage},
 };
 
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 
 /// How long to wait before a full disk is tried again.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(100);
@@ -98,7 +98,9 @@ struct Preparer {
 impl Preparer {
     fn run(self, ready: &SyncSender<Result<ReadySegment, StorageError>>) {
         for spare in &self.plan.spares {
-            if ready.send(self.open(spare.number)).is_err() {
+            let opened = self.open(spare.number);
+            let failed = opened.is_err();
+            if ready.send(opened).is_err() || failed {
                 return;
             }
         }
@@ -111,18 +113,20 @@ impl Preparer {
         }
     }
 
-    /// A full disk is waited for (the flusher has its own patience); every other failure is final.
+    /// A full disk (or quota) is waited for (the flusher has its own patience); every other failure is final.
     fn prepare_until_it_fits(&self, number: u64) -> Result<ReadySegment, StorageError> {
         loop {
             let error = match self.prepare(number) {
                 Ok(segment) => {
-                    *lock(&self.shared.preparation_failure) = None;
+                    self.shared.space.can_prepare();
                     return Ok(segment);
                 }
                 Err(error) => error,
             };
-            *lock(&self.shared.preparation_failure) = Some(error.to_string());
-            if error.source.kind() != io::ErrorKind::StorageFull || self.stop.load(Ordering::Relaxed) {
+            self.shared.space.cannot_prepare(error.to_string());
+            let full =
+                matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            if !full || self.stop.load(Ordering::Relaxed) {
                 return Err(error);
             }
             thread::park_timeout(FULL_DISK_PAUSE);
@@ -133,17 +137,17 @@ impl Preparer {
         let storage = &self.shared.storage;
         let temporary = format!("segment-{number:x}{TEMPORARY_SUFFIX}");
         let Plan { segment_bytes, strategy, .. } = self.plan;
-        if let Err(error) = storage.allocate(&temporary, segment_bytes, strategy, &self.stop) {
+        storage
+            .allocate(&temporary, segment_bytes, strategy, &self.stop)
+            .and_then(|()| storage.rename(&temporary, &segment_name(number)))
             // It never had its final name. If it cannot be removed now, the next open does it.
-            drop(storage.remove(&temporary));
-            return Err(error);
-        }
-        storage.rename(&temporary, &segment_name(number))?;
+            .inspect_err(|_| drop(storage.remove(&temporary)))?;
         self.open(number)
     }
 
     fn open(&self, number: u64) -> Result<ReadySegment, StorageError> {
         let file = self.shared.storage.open_write(&segment_name(number), self.plan.strategy)?;
+        self.shared.space.ready(file.bytes());
         Ok(ReadySegment { number, file })
     }
 }

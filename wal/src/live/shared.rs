@@ -21,7 +21,10 @@ use crate::{
 };
 
 use super::chains::{FrameEnd, RecentFrames};
-use super::reader::Reader;
+use super::{
+    reader::Reader,
+    space::{LogSpace, Space},
+};
 
 /// The end of the durable log.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +60,7 @@ pub(super) struct Shared {
     fault: OnceLock<LogFault>,
     on_fault: Box<dyn Fn(&LogFault) + Send + Sync>,
     pub(super) counters: Counters,
-    /// Why the last attempt to prepare a segment failed, if it did.
-    pub(super) preparation_failure: Mutex<Option<String>>,
+    pub(super) space: Space,
     flusher: OnceLock<Thread>,
     flusher_sleeps: AtomicBool,
     closing: AtomicBool,
@@ -96,6 +98,7 @@ impl Shared {
         storage: Arc<dyn Storage>,
         head: Head,
         segments: Vec<SegmentExtent>,
+        space: Space,
         on_fault: Box<dyn Fn(&LogFault) + Send + Sync>,
     ) -> Self {
         let mut recent = RecentFrames::default();
@@ -111,7 +114,7 @@ impl Shared {
             fault: OnceLock::new(),
             on_fault,
             counters: Counters::default(),
-            preparation_failure: Mutex::new(None),
+            space,
             flusher: OnceLock::new(),
             flusher_sleeps: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -315,7 +318,13 @@ impl LogHandle {
     /// the prepared ones are used up.
     #[must_use]
     pub fn preparation_failure(&self) -> Option<String> {
-        lock(&self.shared.preparation_failure).clone()
+        self.shared.space.failure()
+    }
+
+    /// How much prepared space is left, and whether there will be more.
+    #[must_use]
+    pub fn space(&self) -> LogSpace {
+        self.shared.space.look()
     }
 
     /// The epoch of this open.

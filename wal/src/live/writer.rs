@@ -9,7 +9,7 @@ use rtrb::Producer;
 
 use crate::{
     error::LogFault,
-    format::{FRAME_MAGIC, LINKED_RECORDS_MAX, Record, SEGMENT_MAGIC},
+    format::{FRAME_MAGIC, LINKED_RECORDS_MAX, RECORD_BYTES, Record, SEGMENT_MAGIC},
     lsn::{ChainHash, DurableLsn, Lsn},
     storage::Lock,
 };
@@ -65,6 +65,21 @@ impl Writer {
     #[must_use]
     pub fn free(&self) -> usize {
         self.ring.slots()
+    }
+
+    /// Whether no further segment can be prepared now: the disk is full, above all. Costs one load.
+    #[must_use]
+    pub fn space_is_short(&self) -> bool {
+        self.shared.space.is_failing()
+    }
+
+    /// Whether, besides, less than the reserve ([`LogOptions::reserve_segments`](crate::LogOptions)) is left after
+    /// everything that was appended. From then on only what cannot wait should be appended. Passes by itself when
+    /// there is space again.
+    #[must_use]
+    pub fn lives_on_reserve(&self) -> bool {
+        let waiting = self.ring.buffer().capacity() - self.ring.slots();
+        self.space_is_short() && self.shared.space.reserve_reached((waiting * RECORD_BYTES) as u64)
     }
 
     /// A handle to watch the log with.

@@ -117,6 +117,12 @@ impl Storage for Directory {
             options.custom_flags(OFlags::DIRECT.bits().cast_signed());
         }
         let file = options.open(self.file(name)).map_err(self.failed("create", name))?;
+        // A disk that is nearly full is not filled to its last block just to find that out.
+        let free = rustix::fs::fstatvfs(&file)
+            .map_err(|error| self.failed("examine the disk of", name)(error.into()))?;
+        if free.f_bfree.saturating_mul(free.f_frsize) < bytes {
+            return Err(self.failed("allocate", name)(rustix::io::Errno::NOSPC.into()));
+        }
         // Asking for all blocks at once keeps them together; a file system that cannot do it is no worse off.
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}

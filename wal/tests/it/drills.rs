@@ -1,13 +1,16 @@
 //! Faults that are switched on in the program itself: wherever the disk says no, nothing is acknowledged after it,
 //! and the next start finds everything that was.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use cage_wal::{
-    LogFault,
+    LogFault, LogOptions, LogSpace,
     storage::{
         faulty::{Call, CallCounts, FaultPlan, Faulty},
         sim::SimDisk,
@@ -116,4 +119,88 @@ fn an_empty_plan_changes_nothing() {
     log.close();
     assert!(counts.of(Call::Write) > 3 && counts.of(Call::Sync) == counts.of(Call::Write));
     assert_eq!(recover_all(directory(home.path())).unwrap().1.len(), 40);
+}
+
+/// Options under which a full disk is given up on soon, when the last segment is used up.
+fn impatient() -> LogOptions {
+    LogOptions { segment_wait: Duration::from_secs(2), ..options() }
+}
+
+/// Waits until the thread that prepares segments has done all it can.
+fn prepared(log: &Log, options: &LogOptions) {
+    let settled =
+        |space: LogSpace| space.failure.is_some() || space.ready_segments == options.ready_segments as u64;
+    while !settled(log.handle.space()) {
+        std::thread::yield_now();
+    }
+}
+
+/// B4.13. The disk is full from the fourth segment on. The log says so while a whole reserve is left, and takes that
+/// much more before it stops.
+#[test]
+fn a_full_disk_is_told_while_the_whole_reserve_is_left() {
+    for (ready, reserve) in [(1, 1), (2, 1), (3, 2), (2, 0)] {
+        let plan = "allocate@5-=full".parse().expect("a plan");
+        let faulty = Faulty::new(SimDisk::new(), plan, |_| {});
+        let options = LogOptions { ready_segments: ready, reserve_segments: reserve, ..impatient() };
+        let (mut log, _) = Log::on(faulty, options, 1);
+        let mut on_reserve = 0;
+        let fault = loop {
+            let next = log.writer.next_lsn().0;
+            prepared(&log, &options);
+            let short = log.writer.lives_on_reserve();
+            assert!(short || on_reserve == 0, "without more space it stays so");
+            // A frame of one record takes a page.
+            on_reserve += u64::from(short);
+            if let Err(fault) = log.append(&run(next, 1)).and_then(|_| log.flush()) {
+                break fault;
+            }
+        };
+        assert!(matches!(fault, LogFault::NoSegment { .. }), "{fault}");
+        let pages = options.segment_bytes * reserve as u64 / 4096;
+        let most = pages + 1;
+        let least = pages.saturating_sub(reserve as u64 + 1);
+        assert!((least..=most).contains(&on_reserve), "{on_reserve} of {pages} pages: ready {ready}");
+    }
+}
+
+/// B4.13. What waits in the ring counts as used: a burst cannot eat the reserve before it is noticed.
+#[test]
+fn records_that_wait_for_the_disk_count_against_the_reserve() {
+    let plan = "allocate@4-=full,write@4-=delay:5".parse().expect("a plan");
+    let options = LogOptions { reserve_segments: 1, ..impatient() };
+    let (mut log, _) = Log::on(Faulty::new(SimDisk::new(), plan, |_| {}), options, 1);
+    prepared(&log, &options);
+    let mut taken = 0;
+    while !log.writer.lives_on_reserve() {
+        log.append(&run(log.writer.next_lsn().0, 1)).unwrap();
+        taken += 1;
+    }
+    // Two segments are there, one of them is the reserve: nothing of it was taken by those that wait.
+    assert!(taken > 200, "{taken}");
+    log.flush().unwrap();
+    let left = log.handle.space().prepared_bytes;
+    assert!(left + 8192 >= log.handle.space().reserve_bytes, "{left}");
+}
+
+/// B4.13. Space that returns ends it, without anybody's help.
+#[test]
+fn when_there_is_space_again_the_log_goes_on_by_itself() {
+    let plan = "allocate@4-8=full".parse().expect("a plan");
+    let (mut log, _) = Log::on(Faulty::new(SimDisk::new(), plan, |_| {}), options(), 1);
+    let (mut was_short, mut is_over) = (false, false);
+    let begun = Instant::now();
+    for first in 1.. {
+        if is_over && first > 500 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never ends");
+        was_short |= log.writer.lives_on_reserve();
+        is_over = was_short && !log.writer.space_is_short();
+        log.append(&run(first, 1)).unwrap();
+        log.flush().unwrap();
+    }
+    let space = log.handle.space();
+    assert!(was_short && space.failures == 5 && space.failure.is_none(), "{space:?}");
+    log.close();
 }
