@@ -6,15 +6,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use cage_engine::{Lsn, Record, RequestId, State};
+use cage_engine::{Lsn, Operation, Record, RequestId, State};
 use cage_wal::{FrameView, Limits, RecoveryError, ScanReport};
 
 use crate::recovery::{self, ReplayFault};
 
 mod acks;
 mod again;
+mod vouched;
 
 pub use acks::{Acks, AcksError};
+pub use vouched::Vouched;
 
 /// What to compare the log with.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub struct AuditOptions {
     pub head: Option<(Lsn, [u8; 32])>,
     /// Acknowledgements that somebody wrote down.
     pub acks: Option<Acks>,
+    /// Checkpoints that a witness has kept.
+    pub witness: Option<Vouched>,
 }
 
 /// What an audit found.
@@ -56,6 +60,12 @@ pub struct AuditReport {
     pub acks_missing: u64,
     /// Of these, how many stand in the log more than once.
     pub acks_doubled: u64,
+    /// Whether checkpoints were given to compare.
+    pub witness_given: bool,
+    /// Checkpoints compared.
+    pub checkpoints_checked: u64,
+    /// How much of what was signed is not so in the log.
+    pub checkpoints_bad: u64,
     /// What differs, the first few in words.
     pub differences: Vec<String>,
     /// How many differ.
@@ -119,6 +129,7 @@ struct Auditor {
     until: Option<Lsn>,
     head: Option<(Lsn, [u8; 32])>,
     acks: Option<Acks>,
+    witness: Option<Vouched>,
     seen: HashMap<RequestId, u32>,
     /// Records that belong together, as far as they were read.
     run: Vec<(Lsn, Record)>,
@@ -131,13 +142,14 @@ struct Auditor {
 
 impl Auditor {
     fn new(options: AuditOptions) -> Self {
-        let AuditOptions { until, head, acks } = options;
+        let AuditOptions { until, head, acks, witness } = options;
         let seen = acks.as_ref().map(Acks::ids).unwrap_or_default();
         Self {
             state: State::new(0),
             until,
             head,
             acks,
+            witness,
             seen,
             run: Vec::new(),
             notices: Vec::new(),
@@ -164,6 +176,9 @@ impl Auditor {
                 .filter(|(lsn, _)| until.is_none_or(|until| *lsn <= until))
                 .try_for_each(|(lsn, record)| self.record(*lsn, record))
         })?;
+        if let Some(witness) = &mut self.witness {
+            witness.frame(frame);
+        }
         if let Some((_, head)) = self.head.take_if(|(lsn, _)| lsn.0 == frame.last_lsn.0)
             && head != *frame.chain.as_bytes()
         {
@@ -184,6 +199,11 @@ impl Auditor {
             && record.result.is_executed()
         {
             *count += 1;
+        }
+        if let Some(witness) = &mut self.witness
+            && let Ok(Operation::StateDigest { digest }) = Operation::try_from(&record.request)
+        {
+            witness.digest(Lsn(lsn.0 - 1), digest);
         }
         self.run.push((lsn, *record));
         if record.linked {
@@ -238,8 +258,14 @@ impl Auditor {
         if doubled > 0 {
             self.differs(format!("{doubled} acknowledged requests stand in the log more than once"));
         }
-        let conserved = self.state.asset_ids().all(|asset| self.state.recomputed_sum(asset).0 == 0);
         let last = Lsn(self.state.next_lsn().0 - 1);
+        let witness_given = self.witness.is_some();
+        let vouched = self.witness.take().map(|witness| witness.finish(last, until)).unwrap_or_default();
+        for what in vouched.differences {
+            self.differs(what);
+        }
+        self.notices.extend(vouched.notices);
+        let conserved = self.state.asset_ids().all(|asset| self.state.recomputed_sum(asset).0 == 0);
         self.notices.extend(scanned.map(notices).unwrap_or_default());
         AuditReport {
             records: self.records,
@@ -254,6 +280,9 @@ impl Auditor {
             acks_checked: acks.checked,
             acks_missing: acks.missing_count,
             acks_doubled: doubled,
+            witness_given,
+            checkpoints_checked: vouched.checked,
+            checkpoints_bad: vouched.bad,
             differences: self.differences,
             difference_count: self.difference_count,
         }

@@ -34,3 +34,4 @@ pub mod recovery;
 pub mod server;
 
 pub mod audit;
+pub mod proof;

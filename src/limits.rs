@@ -32,6 +32,10 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the log is asked whether it can prepare further segments.
 pub const LOG_WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How often the end of the log is signed while it moves.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// Frames under one checkpoint: a proof of one record reads so many at most, and has at most 16 steps.
+pub const CHECKPOINT_FRAMES_MAX: usize = 1 << 16;
 /// How often it is told again that clients have seen another log than this.
 pub const DOUBT_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// What one step of the sequencer does by itself (expiries and the like), so that a million deadlines at once do not

@@ -7,19 +7,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cage_engine::{ResultCode, Settings, Timestamp};
-use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, VERSION, Welcome};
+use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, SignedCheckpoint, VERSION, Welcome, frame};
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{
     Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, RecoveryError,
 };
 use quinn::{Endpoint, Incoming, VarInt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, spawn_local};
 
 use crate::certs::{self, CertsError, Identity};
@@ -27,6 +28,8 @@ use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::endpoint::{self, EndpointError};
 use crate::limits;
+use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
+use crate::proof::signer::{Signer, SignerError};
 use crate::recovery::{self, ReplayFault};
 use crate::sequencer::inbox::Inbox;
 use crate::sequencer::{Closed, LogFull, Sequencer};
@@ -41,6 +44,11 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// The folder of certificates; a development set is made in `data_dir/certs` if it is not given.
     pub certs: Option<PathBuf>,
+    /// The key that checkpoints are signed with; a development one is made beside development certificates if it is not
+    /// given.
+    pub checkpoint_key: Option<PathBuf>,
+    /// The file that checkpoints are kept in, if any.
+    pub witness: Option<PathBuf>,
     /// The UDP address.
     pub listen: SocketAddr,
     /// What decisions depend on.
@@ -64,6 +72,15 @@ pub enum ServeError {
     /// The keys of session tokens do not do.
     #[error("session keys: {0}")]
     Keys(#[from] KeysError),
+    /// The key of checkpoints does not do.
+    #[error("checkpoint key: {0}")]
+    CheckpointKey(#[from] KeyError),
+    /// There is a witness and no key.
+    #[error("--witness needs --checkpoint-key: nothing can be signed without a key")]
+    WitnessWithoutKey,
+    /// The log is not what was signed.
+    #[error("the witness: {0}")]
+    Witness(#[from] SignerError),
     /// The log cannot be recovered.
     #[error("the log cannot be recovered: {0}")]
     Recovery(#[from] RecoveryError<ReplayFault>),
@@ -95,6 +112,7 @@ pub struct Server {
     shared: Rc<Shared>,
     progress: Arc<Notify>,
     fault: Arc<Notify>,
+    signer: Option<Signer>,
 }
 
 /// What sessions see of the server.
@@ -140,6 +158,7 @@ impl Server {
             ensure_development_keys(&certs.join(KEYS_DIR))?;
         }
         let tokens = Tokens::open(&certs.join(KEYS_DIR))?;
+        let key = checkpoint_key(options, &certs)?;
         if let Some(plan) = &options.faults {
             tracing::warn!(?plan, "FAULTS ARE ON: the log fails on purpose; this is a drill");
         }
@@ -155,6 +174,8 @@ impl Server {
         log_options.idle_poll = options.flush_poll;
         let callbacks = callbacks(&progress, &fault);
         let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
+        let sign = |key| Signer::start(key, options.witness.clone(), log.clone());
+        let signer = key.map(sign).transpose()?;
         let mut clock = Clock::new(state.clock());
         let mut sequencer = Sequencer::new(state, writer);
         sequencer.configure(clock.now(), options.settings).map_err(ServeError::Settings)?;
@@ -172,7 +193,7 @@ impl Server {
             handshakes: Cell::new(0),
             gone: Notify::new(),
         });
-        Ok((Self { endpoint, sequencer, shared, progress, fault }, started))
+        Ok((Self { endpoint, sequencer, shared, progress, fault, signer }, started))
     }
 
     /// The UDP address that it listens on.
@@ -188,11 +209,12 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if the log fails; nothing after that was acknowledged.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, ServeError> {
-        let Self { endpoint, mut sequencer, shared, progress, fault } = self;
+        let Self { endpoint, mut sequencer, shared, progress, fault, signer } = self;
         let commit = Rc::new(Commit::new(shared.log.clone(), progress, Arc::clone(&fault)));
         let watching = spawn_local(watch_log(shared.log.clone()));
         let reminding = spawn_local(remind(Rc::clone(&shared)));
         let committing = spawn_local(Rc::clone(&commit).run());
+        let telling = spawn_local(tell(Rc::clone(&shared), signer.as_ref().map(Signer::latest)));
         let accepting = spawn_local(accept(endpoint.clone(), Rc::clone(&shared)));
         let fault = async move { fault.notified().await };
         tokio::pin!(stop, fault);
@@ -215,8 +237,46 @@ impl Server {
         committing.abort();
         watching.abort();
         reminding.abort();
+        telling.abort();
         let now = shared.clock.borrow_mut().now();
-        Ok(sequencer.close(now)?)
+        let closed = sequencer.close(now)?;
+        if let Some(signer) = signer {
+            signer.finish((cage_wal::Lsn(closed.last.0 - 1), closed.digest));
+        }
+        Ok(closed)
+    }
+}
+
+/// The key to sign with: the one that was given, or the development one.
+fn checkpoint_key(options: &ServerOptions, certs: &Path) -> Result<Option<SigningKey>, ServeError> {
+    if let Some(path) = &options.checkpoint_key {
+        return Ok(Some(SigningKey::read(path)?));
+    }
+    if options.certs.is_some() {
+        tracing::warn!("no --checkpoint-key: nobody vouches for the log");
+        return if options.witness.is_some() { Err(ServeError::WitnessWithoutKey) } else { Ok(None) };
+    }
+    let path = certs.join(DEVELOPMENT_KEY);
+    if !path.exists() {
+        SigningKey::create(&path)?;
+    }
+    tracing::warn!(
+        path = %path.display(),
+        "checkpoints are signed with a development key: it lies beside the log, so whoever can change the log can sign it"
+    );
+    Ok(Some(SigningKey::read(&path)?))
+}
+
+/// Sends each new checkpoint to whoever asked for them.
+async fn tell(shared: Rc<Shared>, latest: Option<watch::Receiver<Option<SignedCheckpoint>>>) {
+    let Some(mut latest) = latest else { return };
+    while latest.changed().await.is_ok() {
+        let Some(signed) = *latest.borrow_and_update() else { continue };
+        let frame = Bytes::from(frame::checkpoint(&signed));
+        let sessions: Vec<_> = shared.sessions.borrow().values().filter_map(Weak::upgrade).collect();
+        for session in sessions {
+            session.tell(&frame);
+        }
     }
 }
 
@@ -325,7 +385,7 @@ impl Host for Shared {
     }
 
     async fn greet(&self, hello: &Hello, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
-        let Hello { version_min, version_max, seen } = *hello;
+        let Hello { version_min, version_max, seen, .. } = *hello;
         let refuse = |code: CloseCode, facts: String| Err((code, format!("{} {facts}", code.meaning())));
         if !(version_min..=version_max).contains(&VERSION) {
             let spoken = format!("The client speaks {version_min} to {version_max}, this server {VERSION}.");

@@ -50,6 +50,8 @@ pub fn in_process(dir: &Path, shape: Shape) -> Result<Report, LimitError> {
     let options = ServerOptions {
         data_dir: dir.to_owned(),
         certs: None,
+        checkpoint_key: None,
+        witness: None,
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         settings: Settings {
             ids_capacity: IDS_CAPACITY,

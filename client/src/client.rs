@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cage_engine::decide::GROUP_MAX;
 use cage_engine::{Balance, Lsn, Operation, OperationKind, Request, RequestId, ResultCode};
-use cage_protocol::{Ask, Read, TOKEN_BYTES_MAX, Watermark, Welcome};
+use cage_protocol::{Ask, Read, SignedCheckpoint, TOKEN_BYTES_MAX, Watermark, Welcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectionError;
+use crate::kept;
 use crate::lane::{Lane, Submission};
 use crate::link::{Dialer, Link};
 use crate::outcome::{Error, Executed};
@@ -101,7 +102,8 @@ impl Client {
     /// [`ConnectionError`] if no server can be reached within [`Config::connect_time`]; at once if it is one that
     /// trying again cannot change, such as a certificate that is not accepted.
     pub async fn connect(config: Config, credentials: Credentials) -> Result<Self, ConnectionError> {
-        let shared = Arc::<Shared>::default();
+        let kept = config.watermark_file.as_deref().map(kept::read).transpose()?.unwrap_or_default();
+        let shared = Arc::new(Shared::new(config.checkpoint_key, kept));
         let first = *config
             .addresses
             .first()
@@ -109,6 +111,7 @@ impl Client {
         let endpoint = Endpoint::new(&credentials, &config.server_name, first)?;
         let mut dialer = Dialer::new(endpoint.clone(), config.addresses, Arc::clone(&shared));
         let (closing, closed) = watch::channel(false);
+        let (alive, links) = mpsc::channel(1);
         let mut lanes = Vec::new();
         let until = Instant::now() + config.connect_time;
         for _ in 0..config.connections.max(1) {
@@ -123,7 +126,14 @@ impl Client {
                 }
             };
             let link = link(&dialer, &shared, &closed, config.streams.max(1), &mut lanes);
-            tokio::spawn(link.run(connection));
+            let alive = alive.clone();
+            tokio::spawn(async move {
+                link.run(connection).await;
+                drop(alive);
+            });
+        }
+        if let Some(file) = config.watermark_file {
+            tokio::spawn(kept::keep(file, Arc::clone(&shared), links, closed));
         }
         let handle = Handle { shared, lanes, closing, endpoint };
         Ok(Self { handle: Arc::new(handle), deadline: config.deadline, grant: 0 })
@@ -282,6 +292,12 @@ impl Client {
     #[must_use]
     pub fn watermark(&self) -> Watermark {
         self.handle.shared.watermark()
+    }
+
+    /// The latest checkpoint that the ledger signed and that was believed: what an auditor wants to see.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<SignedCheckpoint> {
+        self.handle.shared.checkpoint()
     }
 
     /// What the server said when the latest connection was made.

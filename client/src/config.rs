@@ -1,8 +1,10 @@
 //! How a client connects.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::checkpoint::CheckpointKey;
 use crate::limits;
 
 /// How a client connects. [`Config::new`] fits a front-end server; the fields are for those who measured.
@@ -20,6 +22,11 @@ pub struct Config {
     pub deadline: Duration,
     /// How long the first connection may take, attempts and pauses together.
     pub connect_time: Duration,
+    /// The key that the ledger signs its checkpoints with. With it, a checkpoint of another one ends the connection.
+    pub checkpoint_key: Option<CheckpointKey>,
+    /// A file in which is kept what was seen of the log, for the next start. Each client has one of its own. Delete it
+    /// only when an operator says that the ledger begins anew.
+    pub watermark_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -33,6 +40,8 @@ impl Config {
             streams: 4,
             deadline: limits::DEADLINE,
             connect_time: limits::CONNECT_TIME,
+            checkpoint_key: None,
+            watermark_file: None,
         }
     }
 }

@@ -19,9 +19,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) async fn greet(quic: quinn::Connection, seen: Watermark) -> Result<Self, ConnectionError> {
+    pub(crate) async fn greet(
+        quic: quinn::Connection,
+        seen: Watermark,
+        checkpoints: bool,
+    ) -> Result<Self, ConnectionError> {
         let (mut send, receive) = quic.open_bi().await?;
-        let hello = Hello { version_min: VERSION, version_max: VERSION, seen };
+        let hello = Hello { version_min: VERSION, version_max: VERSION, checkpoints, seen };
         send.write_all(&frame::hello(&hello)).await?;
         let mut receiver = ReplyReceiver::new(receive);
         let welcome = receiver.welcome().await?;

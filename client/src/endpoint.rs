@@ -53,11 +53,29 @@ impl Endpoint {
     /// [`ConnectionError`] if the server is not there, not trusted, or turns the client away. Without an answer
     /// it takes [`limits::IDLE_TIME_MAX`]: callers who know better put a timeout around it.
     pub async fn connect(&self, address: SocketAddr, seen: Watermark) -> Result<Connection, ConnectionError> {
+        self.greet(address, seen, false).await
+    }
+
+    /// [`Self::connect`], and asks to be sent checkpoints.
+    pub(crate) async fn connect_and_watch(
+        &self,
+        address: SocketAddr,
+        seen: Watermark,
+    ) -> Result<Connection, ConnectionError> {
+        self.greet(address, seen, true).await
+    }
+
+    async fn greet(
+        &self,
+        address: SocketAddr,
+        seen: Watermark,
+        checkpoints: bool,
+    ) -> Result<Connection, ConnectionError> {
         let connecting = self
             .quic
             .connect(address, &self.server_name)
             .map_err(|error| ConnectionError::Address(error.to_string()))?;
-        Connection::greet(connecting.await?, seen).await
+        Connection::greet(connecting.await?, seen, checkpoints).await
     }
 
     /// Waits until every connection has said that it is closed.

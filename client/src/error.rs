@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoint::BadCheckpoint;
 use cage_protocol::{CloseCode, FrameFault};
 use quinn::{ConnectionClose, ReadError, WriteError};
 
@@ -70,6 +72,17 @@ pub enum ConnectionError {
         /// The log of this server.
         found: u128,
     },
+    /// A checkpoint of the server's is not to be believed.
+    #[error("a checkpoint of the server's is not to be believed: {0}")]
+    Checkpoint(BadCheckpoint),
+    /// The file in which is kept what was seen of the log cannot be used.
+    #[error("{path}: {reason}; it says what this client has seen of the log: restore it, or delete it if an operator says so", path = path.display())]
+    Kept {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The server keeps a log of the same name with another past.
     #[error(
         "the server's log has another chain at LSN {lsn} than this client was shown: it was replaced or changed"
@@ -89,6 +102,7 @@ impl ConnectionError {
             | Self::NoAnswer { .. }
             | Self::Lost(_)
             | Self::Protocol(_)
+            | Self::Checkpoint(_)
             | Self::Behind { .. } => false,
             Self::Credentials(_)
             | Self::Address(_)
@@ -96,7 +110,8 @@ impl ConnectionError {
             | Self::CertificateRefused(_)
             | Self::Handshake(_)
             | Self::LogDiffers { .. }
-            | Self::ChainDiffers { .. } => true,
+            | Self::ChainDiffers { .. }
+            | Self::Kept { .. } => true,
             Self::Closed { code, .. } => matches!(
                 code,
                 Some(

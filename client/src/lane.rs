@@ -112,7 +112,10 @@ impl Lane {
                     self.submissions.close();
                 }
                 Event::Attached(stream) => self.attach(stream),
-                Event::Received(Ok(count)) => self.take_replies(count),
+                Event::Received(Ok(count)) => {
+                    self.take_replies(count);
+                    self.take_checkpoint();
+                }
                 Event::Received(Err(fault)) | Event::Flushed(Err(fault)) => self.detach(Some(fault)),
                 Event::Flushed(Ok(())) | Event::Credit => {}
                 Event::Woken => self.look_at_the_clock(),
@@ -225,6 +228,16 @@ impl Lane {
             }
         }
         self.replies = replies;
+    }
+
+    /// Remembers a checkpoint. A server whose checkpoints are not to be believed is left.
+    fn take_checkpoint(&mut self) {
+        let came = self.stream.as_mut().and_then(|stream| stream.receiver.take_checkpoint());
+        let Some(checkpoint) = came else { return };
+        if let Err(bad) = checkpoint.and_then(|checkpoint| self.shared.believe(&checkpoint)) {
+            tracing::error!(%bad, "a checkpoint of the server's is not to be believed");
+            self.detach(Some(ConnectionError::Checkpoint(bad)));
+        }
     }
 
     /// Passes the answer on; or keeps the request for another try, if that can help before its deadline.

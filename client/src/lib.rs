@@ -28,11 +28,13 @@
 
 #![forbid(unsafe_code)]
 
+mod checkpoint;
 mod client;
 mod config;
 mod outcome;
 
 mod ids;
+mod kept;
 mod lane;
 mod link;
 mod shared;
@@ -49,6 +51,7 @@ pub mod limits;
 pub use cage_engine as engine;
 pub use cage_protocol as protocol;
 
+pub use checkpoint::{BadCheckpoint, CheckpointKey, CheckpointKeyError};
 pub use client::{Balances, Client, Submitted, Totals};
 pub use config::Config;
 pub use connection::Connection;

@@ -45,6 +45,8 @@ pub const SILENCE_CHECK: Duration = Duration::from_millis(50);
 pub const GOODBYE_TIME_MAX: Duration = Duration::from_millis(500);
 /// The pause before a request that was not taken is sent again.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How often what was seen of the log is written to its file.
+pub const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How wrong the own clock may be before ids are minted by the server's.
 pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(1);
 

@@ -39,7 +39,7 @@ impl Dialer {
     /// One attempt. The one after a failure goes to the next address.
     async fn attempt(&mut self, time: Duration) -> Result<Connection, ConnectionError> {
         let address = self.addresses[self.next];
-        let connecting = self.endpoint.connect(address, self.shared.watermark());
+        let connecting = self.endpoint.connect_and_watch(address, self.shared.watermark());
         let connected = timeout(time, connecting)
             .await
             .unwrap_or(Err(ConnectionError::NoAnswer { address, after: time }));

@@ -9,10 +9,11 @@ use std::slice;
 use bytes::{Bytes, BytesMut};
 use cage_protocol::{
     Ask, CloseCode, FRAME_HEADER_BYTES, FRAME_ITEMS_MAX, Frame, FrameFault, FrameKind, OpenSession, Reply,
-    WIRE_REQUEST_BYTES, Welcome, frame,
+    SignedCheckpoint, WIRE_REQUEST_BYTES, Welcome, frame,
 };
 use quinn::{RecvStream, SendStream};
 
+use crate::checkpoint::BadCheckpoint;
 use crate::error::ConnectionError;
 use crate::limits::READ_BYTES;
 
@@ -145,15 +146,18 @@ pub struct ReplyReceiver {
     start: usize,
     /// to here.
     end: usize,
+    /// The latest checkpoint that came.
+    checkpoint: Option<Box<Result<SignedCheckpoint, BadCheckpoint>>>,
 }
 
 impl ReplyReceiver {
     pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, buffer: vec![0; READ_BYTES].into_boxed_slice(), start: 0, end: 0 }
+        Self { stream, buffer: vec![0; READ_BYTES].into_boxed_slice(), start: 0, end: 0, checkpoint: None }
     }
 
     /// Waits for replies and adds all that are there to `replies`. Says how many items they were; a reply with a
-    /// result that this build does not know is among them and left out. Can be dropped and called again.
+    /// result that this build does not know is among them and left out. None if it was only a checkpoint that came.
+    /// Can be dropped and called again.
     ///
     /// # Errors
     /// [`ConnectionError`] if the server said goodbye, broke the protocol, or is gone. Replies before that were
@@ -161,7 +165,7 @@ impl ReplyReceiver {
     pub async fn receive(&mut self, replies: &mut Vec<Reply>) -> Result<usize, ConnectionError> {
         loop {
             let count = self.decode(replies)?;
-            if count > 0 {
+            if count > 0 || self.checkpoint.is_some() {
                 return Ok(count);
             }
             self.read().await?;
@@ -178,12 +182,23 @@ impl ReplyReceiver {
                     replies.extend(frame.items().filter_map(Reply::from_bytes));
                     self.start += length;
                 }
+                Ok(Some((frame, length))) if frame.kind == FrameKind::Checkpoint => {
+                    self.checkpoint = Some(Box::new(
+                        SignedCheckpoint::from_bytes(frame.items).ok_or(BadCheckpoint::Format),
+                    ));
+                    self.start += length;
+                }
                 Ok(None) => return Ok(count),
                 _ if count > 0 => return Ok(count),
                 Ok(Some((frame, _))) => return Err(unexpected(&frame)),
                 Err(fault) => return Err(fault),
             }
         }
+    }
+
+    /// The latest checkpoint that came and was not taken yet.
+    pub(crate) fn take_checkpoint(&mut self) -> Option<Result<SignedCheckpoint, BadCheckpoint>> {
+        self.checkpoint.take().map(|came| *came)
     }
 
     fn frame(&self) -> Result<Option<(Frame<'_>, usize)>, ConnectionError> {

@@ -17,14 +17,20 @@ REPLY = [("tag", 8, "u"), ("lsn", 8, "u"), ("player", 8, "u"), ("result", 2, "u"
          ("flags", 2, "u"), (None, 2, "0"), ("available", 16, "i"), ("reserved", 16, "i")]
 WATERMARK = [("log_id", 16, "u"), ("lsn", 8, "u"), ("chain_lsn", 8, "u"), ("chain_head", 32, "x")]
 MAGIC = ("magic", 4, "u")
-HELLO = [MAGIC, ("version_min", 2, "u"), ("version_max", 2, "u"), (None, 24, "0")] + WATERMARK
+HELLO = [MAGIC, ("version_min", 2, "u"), ("version_max", 2, "u"), ("flags", 2, "u"), (None, 22, "0")] + WATERMARK
 WELCOME = [MAGIC, ("version", 2, "u"), ("role", 1, "u"), (None, 1, "0"), ("frame_items_max", 2, "u"),
            (None, 2, "0"), ("in_flight_max", 4, "u"), ("epoch", 8, "u"), ("now", 8, "u"),
            ("id_horizon", 8, "u"), (None, 24, "0")] + WATERMARK
 FRAME = [("length", 4, "u"), ("kind", 1, "u"), (None, 1, "0"), ("count", 2, "u")]
 OPEN_SESSION = [("tag", 8, "u"), ("id", 16, "u"), ("grant", 2, "u"), ("token", None, "x")]
+CHECKPOINT = [("magic", 4, "u"), ("version", 2, "u"), (None, 2, "0"), ("log_id", 16, "u"), ("previous_lsn", 8, "u"),
+              ("lsn", 8, "u"), ("frames", 8, "u"), ("chain_head", 32, "x"), ("root", 32, "x"),
+              ("digest_lsn", 8, "u"), ("digest", 32, "x"), ("time", 8, "u"), ("key", 8, "u"), (None, 24, "0"),
+              ("signature", 64, "x")]
 LAYOUTS = {"request": (REQUEST, 128), "reply": (REPLY, 64), "hello": (HELLO, 96), "welcome": (WELCOME, 128),
-           "frame": (FRAME, 8), "open_session": (OPEN_SESSION, None)}
+           "frame": (FRAME, 8), "open_session": (OPEN_SESSION, None),
+           "checkpoint": (CHECKPOINT, 256)}
+MAGICS = {"checkpoint": b"CWCP"}
 
 
 def read(layout, data):
@@ -63,7 +69,8 @@ def check(vector):
         assert fields[name] == value, f"{name} is {fields[name]}, expected {value}"
     assert write(layout, fields) == head, "written again, the bytes differ"
     if "magic" in fields:
-        assert int(fields["magic"]).to_bytes(4, "little") == b"CAGE", "magic"
+        magic = MAGICS.get(vector["kind"], b"CAGE")
+        assert int(fields["magic"]).to_bytes(4, "little") == magic, "magic"
     if vector["kind"] == "frame":
         assert len(data) == size + int(fields["length"]), "length"
 

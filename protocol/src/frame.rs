@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 
+use crate::checkpoint::{CHECKPOINT_BYTES, SignedCheckpoint};
 use crate::fault::CloseCode;
 use crate::hello::{HELLO_BYTES, WELCOME_BYTES};
 use crate::reply::REPLY_BYTES;
@@ -35,6 +36,8 @@ pub enum FrameKind {
     Goodbye = 5,
     /// Client to server: a signed token. The one kind whose item has no fixed size.
     OpenSession = 6,
+    /// Server to client, to those who asked for it in their hello.
+    Checkpoint = 7,
 }
 
 impl FrameKind {
@@ -46,6 +49,7 @@ impl FrameKind {
             4 => Self::Replies,
             5 => Self::Goodbye,
             6 => Self::OpenSession,
+            7 => Self::Checkpoint,
             _ => return None,
         })
     }
@@ -60,12 +64,13 @@ impl FrameKind {
             Self::Replies => REPLY_BYTES,
             Self::Goodbye => GOODBYE_BYTES,
             Self::OpenSession => OPEN_SESSION_BYTES_MIN,
+            Self::Checkpoint => CHECKPOINT_BYTES,
         }
     }
 
     const fn items_max(self) -> usize {
         match self {
-            Self::Hello | Self::Welcome | Self::Goodbye | Self::OpenSession => 1,
+            Self::Hello | Self::Welcome | Self::Goodbye | Self::OpenSession | Self::Checkpoint => 1,
             Self::Requests | Self::Replies => FRAME_ITEMS_MAX,
         }
     }
@@ -173,6 +178,12 @@ pub fn hello(hello: &Hello) -> Vec<u8> {
 #[must_use]
 pub fn welcome(welcome: &Welcome) -> Vec<u8> {
     [header(FrameKind::Welcome, 1).as_slice(), &welcome.to_bytes()].concat()
+}
+
+/// A checkpoint in its frame.
+#[must_use]
+pub fn checkpoint(signed: &SignedCheckpoint) -> Vec<u8> {
+    [header(FrameKind::Checkpoint, 1).as_slice(), &signed.to_bytes()].concat()
 }
 
 /// A goodbye in its frame. A reason that is too long is cut.

@@ -8,6 +8,7 @@ pub const HELLO_BYTES: usize = 96;
 /// The bytes of a welcome.
 pub const WELCOME_BYTES: usize = 128;
 const MAGIC: u32 = u32::from_le_bytes(*b"CAGE");
+const FLAG_CHECKPOINTS: u16 = 1;
 
 /// How far a log is known to be durable: what a server acknowledged, and what a client may hold against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Hello {
     pub version_min: u16,
     /// The newest version that it speaks.
     pub version_max: u16,
+    /// Whether it wants to be sent checkpoints.
+    pub checkpoints: bool,
     /// The most that it has seen acknowledged.
     pub seen: Watermark,
 }
@@ -67,7 +70,8 @@ struct HelloLayout {
     magic: u32,
     version_min: u16,
     version_max: u16,
-    reserved: [u8; 24],
+    flags: u16,
+    reserved: [u8; 22],
     seen: WatermarkLayout,
 }
 
@@ -114,7 +118,8 @@ impl Hello {
             magic: MAGIC,
             version_min: self.version_min,
             version_max: self.version_max,
-            reserved: [0; 24],
+            flags: if self.checkpoints { FLAG_CHECKPOINTS } else { 0 },
+            reserved: [0; 22],
             seen: self.seen.to_layout(),
         })
     }
@@ -123,10 +128,12 @@ impl Hello {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let layout = layout::read::<HelloLayout>(bytes)?;
-        let zero = layout.reserved == [0; 24];
+        let flags = layout.flags.to_native();
+        let zero = layout.reserved == [0; 22] && flags & !FLAG_CHECKPOINTS == 0;
         (layout.magic.to_native() == MAGIC && zero).then(|| Self {
             version_min: layout.version_min.to_native(),
             version_max: layout.version_max.to_native(),
+            checkpoints: flags & FLAG_CHECKPOINTS != 0,
             seen: Watermark::of(&layout.seen),
         })
     }

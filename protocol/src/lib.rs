@@ -6,7 +6,8 @@
 //! ```text
 //! stream = hello frames*        frame = length:u32 kind:u8 zero:u8 count:u16 items
 //! client: Hello, then Requests (each 1..=1024 items of 128 bytes) and OpenSession (a token)
-//! server: Welcome, then Replies (items of 64 bytes), at the end perhaps Goodbye
+//! server: Welcome, then Replies (items of 64 bytes) and, if asked for, Checkpoint (one a second), at the end perhaps
+//!         Goodbye
 //! ```
 
 #![no_std]
@@ -14,6 +15,7 @@
 
 extern crate alloc;
 
+pub mod checkpoint;
 pub mod fault;
 pub mod frame;
 pub mod hello;
@@ -21,6 +23,7 @@ pub mod reply;
 pub mod request;
 pub mod session;
 
+pub use checkpoint::{CHECKPOINT_BYTES, Checkpoint, SignedCheckpoint};
 pub use fault::CloseCode;
 pub use frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameFault, FrameKind};
 pub use hello::{Hello, Watermark, Welcome};

@@ -10,7 +10,8 @@ use cage_engine::{
     Purse, Reference, Request, RequestId, ResultCode, SessionId, Timestamp,
 };
 use cage_protocol::{
-    Ask, Asked, CloseCode, Frame, Hello, OpenSession, Read, Reply, Watermark, Welcome, frame,
+    Ask, Asked, Checkpoint, CloseCode, Frame, Hello, OpenSession, Read, Reply, SignedCheckpoint, Watermark,
+    Welcome, frame,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/vectors.json");
@@ -153,9 +154,12 @@ fn vectors() -> Vec<Vector> {
             ("chain_head", hex(&seen.chain_head)),
         ]
     };
-    let hello = Hello { version_min: 0, version_max: 3, seen };
-    let fields =
-        [vec![("version_min", "0".to_owned()), ("version_max", "3".to_owned())], watermark(seen)].concat();
+    let hello = Hello { version_min: 0, version_max: 3, checkpoints: true, seen };
+    let fields = [
+        vec![("version_min", "0".to_owned()), ("version_max", "3".to_owned()), ("flags", "1".to_owned())],
+        watermark(seen),
+    ]
+    .concat();
     vectors.push(("hello", "hello".to_owned(), hello.to_bytes().to_vec(), fields));
     let welcome = welcome(seen);
     let fields = [
@@ -172,6 +176,25 @@ fn vectors() -> Vec<Vector> {
     ]
     .concat();
     vectors.push(("welcome", "welcome".to_owned(), welcome.to_bytes().to_vec(), fields));
+    let signed = checkpoint();
+    let Checkpoint { log_id, previous_lsn, lsn, frames, chain_head, root, digest_lsn, digest, time, key } =
+        signed.checkpoint;
+    let fields = vec![
+        ("log_id", log_id.to_string()),
+        ("previous_lsn", previous_lsn.to_string()),
+        ("lsn", lsn.to_string()),
+        ("frames", frames.to_string()),
+        ("chain_head", hex(&chain_head)),
+        ("root", hex(&root)),
+        ("digest_lsn", digest_lsn.to_string()),
+        ("digest", hex(&digest)),
+        ("time", time.to_string()),
+        ("key", key.to_string()),
+        ("signature", hex(&signed.signature)),
+    ];
+    vectors.push(("checkpoint", "checkpoint".to_owned(), signed.to_bytes().to_vec(), fields));
+    let fields = vec![("length", "256".to_owned()), ("kind", "7".to_owned()), ("count", "1".to_owned())];
+    vectors.push(("frame", "checkpoint".to_owned(), frame::checkpoint(&signed), fields));
     let goodbye = frame::goodbye(CloseCode::Draining, "see you");
     let fields = vec![("length", "128".to_owned()), ("kind", "5".to_owned()), ("count", "1".to_owned())];
     vectors.push(("frame", "goodbye".to_owned(), goodbye, fields));
@@ -186,6 +209,23 @@ const TOKEN: &[u8] = b"v4.public.AAAA.AAAA";
 
 fn open_session() -> OpenSession<'static> {
     OpenSession { tag: 80, id: id(10), grant: 0xcafe, token: TOKEN }
+}
+
+/// The signature is none; keys are not this package's business.
+const fn checkpoint() -> SignedCheckpoint {
+    let checkpoint = Checkpoint {
+        log_id: 5 << 100,
+        previous_lsn: 900,
+        lsn: 998,
+        frames: 3,
+        chain_head: [0xab; 32],
+        root: [0xcd; 32],
+        digest_lsn: 700,
+        digest: [0xef; 32],
+        time: 1_700_000_000_000_000_000,
+        key: 0x0123_4567_89ab_cdef,
+    };
+    SignedCheckpoint { checkpoint, signature: [0x5a; 64] }
 }
 
 fn replies() -> Vec<(&'static str, Reply)> {
@@ -279,7 +319,9 @@ fn what_is_written_is_read_back() {
         assert_eq!(Reply::from_bytes(&reply.to_bytes()), Some(reply));
     }
     let seen = Watermark { log_id: 1, lsn: 2, chain_lsn: 3, chain_head: [4; 32] };
-    let hello = Hello { version_min: 0, version_max: 1, seen };
+    let signed = checkpoint();
+    assert_eq!(SignedCheckpoint::from_bytes(&signed.to_bytes()), Some(signed));
+    let hello = Hello { version_min: 0, version_max: 1, checkpoints: true, seen };
     assert_eq!(Hello::from_bytes(&hello.to_bytes()), Some(hello));
     assert_eq!(Welcome::from_bytes(&welcome(seen).to_bytes()), Some(welcome(seen)));
     let goodbye = frame::goodbye(CloseCode::LogFailed, "ö".repeat(200).as_str());

@@ -75,7 +75,9 @@ fn a_frame_that_cannot_be_is_refused_from_its_header_on() {
     assert_eq!(header(FRAME_BYTES_MAX as u32, 3, 0, 1024), Err(CloseCode::FrameTooLong));
     assert_eq!(header(u32::MAX, 3, 0, 1), Err(CloseCode::FrameTooLong));
     assert_eq!(header(128, 0, 0, 1), Err(CloseCode::FrameUnknown));
-    assert_eq!(header(128, 7, 0, 1), Err(CloseCode::FrameUnknown));
+    assert_eq!(header(128, 8, 0, 1), Err(CloseCode::FrameUnknown));
+    assert_eq!(header(256, 7, 0, 1), Ok(false));
+    assert_eq!(header(512, 7, 0, 2), Err(CloseCode::FrameMalformed));
     assert_eq!(header(26, 6, 0, 1), Ok(false), "a token of no bytes is refused as a token");
     assert_eq!(header(FRAME_BYTES_MAX as u32 - 8, 6, 0, 1), Ok(false), "and so is one that is too long");
     assert_eq!(header(25, 6, 0, 1), Err(CloseCode::FrameMalformed));

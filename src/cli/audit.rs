@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use cage_client::CheckpointKey;
 use cage_engine::Lsn;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{fail, hex};
-use crate::audit::{Acks, AuditOptions, AuditReport, audit};
+use crate::audit::{Acks, AuditOptions, AuditReport, Vouched, audit};
+use crate::proof::witness;
 
 /// Exit code: something differs.
 const EXIT_DIFFERENCES: u8 = 1;
@@ -37,6 +39,12 @@ pub(crate) struct Audit {
     /// Acknowledgements that a load generator wrote down
     #[arg(long, value_name = "FILE")]
     acks: Option<PathBuf>,
+    /// Signed checkpoints that a witness has kept, to be found in this log
+    #[arg(long, value_name = "FILE", requires = "checkpoint_key")]
+    witness: Option<PathBuf>,
+    /// Public key that the checkpoints must be signed by
+    #[arg(long, value_name = "PUBFILE", requires = "witness")]
+    checkpoint_key: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -68,6 +76,8 @@ struct Json<'a> {
     acks_checked: u64,
     acks_missing: u64,
     acks_doubled: u64,
+    checkpoints_checked: u64,
+    checkpoints_bad: u64,
     torn_tail: Option<&'a str>,
     notices: &'a [String],
     differences: &'a [String],
@@ -80,6 +90,10 @@ impl Audit {
             Ok(acks) => acks,
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
+        let witness = match self.witness() {
+            Ok(witness) => witness,
+            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        };
         let head = self.head.map(|(lsn, hash)| (Lsn(lsn), hash));
         if let (Some(until), Some((lsn, _))) = (self.until, head)
             && until < lsn.0
@@ -89,7 +103,7 @@ impl Audit {
                 &"--until stops before the record of --head: leave one of them out",
             );
         }
-        let options = AuditOptions { until: self.until.map(Lsn), head, acks };
+        let options = AuditOptions { until: self.until.map(Lsn), head, acks, witness };
         let log = log_dir(&self.dir);
         let bar = progress_bar(&log, self.json);
         let begin = Instant::now();
@@ -105,6 +119,16 @@ impl Audit {
             print_text(&report, seconds)
         }
         if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DIFFERENCES) }
+    }
+}
+
+impl Audit {
+    /// The witness, with the key that it must be signed by.
+    fn witness(&self) -> Result<Option<Vouched>, String> {
+        let (Some(witness), Some(key)) = (&self.witness, &self.checkpoint_key) else { return Ok(None) };
+        let key = CheckpointKey::read(key).map_err(|reason| reason.to_string())?;
+        let kept = witness::read(witness).map_err(|reason| reason.to_string())?;
+        Ok(Some(Vouched::new(kept, &key)))
     }
 }
 
@@ -141,6 +165,8 @@ fn print_json(report: &AuditReport, seconds: f64) {
         acks_checked: report.acks_checked,
         acks_missing: report.acks_missing,
         acks_doubled: report.acks_doubled,
+        checkpoints_checked: report.checkpoints_checked,
+        checkpoints_bad: report.checkpoints_bad,
         torn_tail: report.torn_tail.as_deref(),
         notices: &report.notices,
         differences: &report.differences,
@@ -166,6 +192,13 @@ fn print_text(report: &AuditReport, seconds: f64) {
             report.acks_checked,
             report.acks_missing,
             report.acks_doubled
+        );
+    }
+    if report.witness_given {
+        say!(
+            "witness   {} checkpoints checked, {} differences",
+            report.checkpoints_checked,
+            report.checkpoints_bad
         );
     }
     for notice in &report.notices {

@@ -78,7 +78,7 @@ struct JsonLeg {
 
 /// Amounts are text: no reader in another language may take them for floats.
 #[derive(Serialize)]
-struct JsonRecord {
+pub(super) struct JsonRecord {
     lsn: u64,
     segment: u64,
     decided_nanos: u64,
@@ -111,7 +111,7 @@ fn json_leg(leg: &Leg) -> JsonLeg {
     }
 }
 
-fn json_record(lsn: Lsn, segment: u64, record: &Record) -> JsonRecord {
+pub(super) fn json_record(lsn: Lsn, segment: u64, record: &Record) -> JsonRecord {
     let request = &record.request;
     JsonRecord {
         lsn: lsn.0,
@@ -136,7 +136,7 @@ fn json_record(lsn: Lsn, segment: u64, record: &Record) -> JsonRecord {
     }
 }
 
-fn write_text(out: &mut impl Write, lsn: Lsn, record: &Record) -> std::io::Result<()> {
+pub(super) fn write_text(out: &mut impl Write, lsn: Lsn, record: &Record) -> std::io::Result<()> {
     let request = &record.request;
     write!(
         out,

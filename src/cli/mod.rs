@@ -9,9 +9,12 @@ macro_rules! say {
 }
 
 mod audit;
+mod checkpoint_key;
 mod demo;
 mod log;
+mod prove;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,9 @@ enum Command {
     Audit(audit::Audit),
     Demo(demo::Demo),
     Log(log::Log),
+    Prove(prove::Prove),
+    Verify(verify::Verify),
+    CheckpointKey(checkpoint_key::CheckpointKey),
 }
 
 /// Runs the command that the process was started with.
@@ -41,6 +47,9 @@ pub fn run() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Demo(demo) => demo.run(),
         Command::Log(log) => log.run(),
+        Command::Prove(prove) => prove.run(),
+        Command::Verify(verify) => verify.run(),
+        Command::CheckpointKey(key) => key.run(),
     }
 }
 
@@ -59,6 +68,6 @@ fn init_tracing() {
 }
 
 /// Bytes as hexadecimal text.
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -47,6 +47,13 @@ pub(crate) struct Serve {
     /// Folder of certificates [default: development ones, made in DATA_DIR/certs]
     #[arg(long, value_name = "DIR", env = "CAGE_CERTS")]
     certs: Option<PathBuf>,
+    /// Ed25519 key that signs the log's checkpoints, mode 0600, outside DATA_DIR; cage checkpoint-key makes one [default:
+    /// with development certificates a development key, otherwise none]
+    #[arg(long, value_name = "FILE", env = "CAGE_CHECKPOINT_KEY")]
+    checkpoint_key: Option<PathBuf>,
+    /// File that every checkpoint is added to, best on another machine's disk; the log is compared with it at the start
+    #[arg(long, value_name = "FILE", env = "CAGE_WITNESS")]
+    witness: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
@@ -131,6 +138,8 @@ impl Serve {
         ServerOptions {
             data_dir: self.data_dir,
             certs: self.certs,
+            checkpoint_key: self.checkpoint_key,
+            witness: self.witness,
             listen: self.listen,
             settings: Settings {
                 ids_capacity: self.settings.ids_capacity,

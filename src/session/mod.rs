@@ -9,6 +9,7 @@ mod stream;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
+use bytes::Bytes;
 use cage_engine::Timestamp;
 use cage_protocol::{CloseCode, frame};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
@@ -48,6 +49,8 @@ pub struct Session {
     identity: Identity,
     in_flight: Cell<usize>,
     answered: Notify,
+    /// The client asked for checkpoints.
+    checkpoints: Cell<bool>,
     draining: Cell<bool>,
     drain: Notify,
     streams: RefCell<Vec<Weak<StreamEnd>>>,
@@ -62,6 +65,7 @@ impl Session {
             identity,
             in_flight: Cell::new(0),
             answered: Notify::new(),
+            checkpoints: Cell::new(false),
             draining: Cell::new(false),
             drain: Notify::new(),
             streams: RefCell::default(),
@@ -115,6 +119,7 @@ impl Session {
         let Some((hello, unread)) = hello::read(&mut receive).await? else { return Ok(None) };
         match host.greet(&hello, &self.identity).await {
             Ok(Greeting(welcome)) => {
+                self.checkpoints.set(hello.checkpoints);
                 let sent = send.write_all(&frame::welcome(&welcome)).await;
                 Ok(sent.is_ok().then_some((send, receive, unread)))
             }
@@ -129,6 +134,17 @@ impl Session {
         let mut streams = self.streams.borrow_mut();
         streams.retain(|stream| stream.strong_count() > 0);
         streams.push(Rc::downgrade(stream));
+    }
+
+    /// Sends a notice, in its frame, on any of its streams, if the client asked for such.
+    pub fn tell(&self, frame: &Bytes) {
+        let streams = self.streams.borrow();
+        let mut open = streams.iter().filter_map(Weak::upgrade).filter(|stream| stream.is_open());
+        if self.checkpoints.get()
+            && let Some(stream) = open.next()
+        {
+            stream.tell(frame.clone());
+        }
     }
 
     const fn is_draining(&self) -> bool {

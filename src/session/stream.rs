@@ -22,6 +22,8 @@ use crate::sequencer::inbox::Batch;
 pub struct StreamEnd {
     session: Rc<Session>,
     ready: RefCell<VecDeque<(Bytes, usize)>>,
+    /// What is told besides. Only the latest: a client that does not read finds no heap of them.
+    notice: RefCell<Option<Bytes>>,
     wake: Notify,
     /// Requests taken from this stream and not answered yet.
     unanswered: Cell<usize>,
@@ -39,6 +41,7 @@ impl StreamEnd {
     /// until it is acknowledged and looks through them for every packet.
     fn take_ready(&self) -> Option<(Bytes, usize)> {
         let mut ready = self.ready.borrow_mut();
+        ready.extend(self.notice.take().map(|notice| (notice, 0)));
         if ready.len() <= 1 {
             return ready.pop_front();
         }
@@ -49,6 +52,17 @@ impl StreamEnd {
             count += replies;
         }
         Some((Bytes::from(joined), count))
+    }
+
+    /// Whether the client may still ask on it.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.ended.get()
+    }
+
+    /// Hands over a frame that answers nothing.
+    pub(super) fn tell(&self, frame: Bytes) {
+        self.notice.replace(Some(frame));
+        self.wake();
     }
 
     /// Hands over frames with `count` replies. They are written as soon as the client reads.
@@ -69,6 +83,7 @@ pub(super) async fn run(
     let end = Rc::new(StreamEnd {
         session: Rc::clone(&session),
         ready: RefCell::default(),
+        notice: RefCell::default(),
         wake: Notify::new(),
         unanswered: Cell::new(0),
         ended: Cell::new(false),
@@ -160,7 +175,7 @@ impl Unread {
                 FrameKind::Hello => {
                     break Some(Ended::new(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning()));
                 }
-                FrameKind::Welcome | FrameKind::Replies | FrameKind::Goodbye => {
+                FrameKind::Welcome | FrameKind::Replies | FrameKind::Goodbye | FrameKind::Checkpoint => {
                     break Some(Ended::new(CloseCode::FrameUnknown, "a client sends no such frame"));
                 }
             }

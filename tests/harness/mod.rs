@@ -366,3 +366,8 @@ impl Audit {
         assert_eq!(self.number("difference_count"), 0, "{self:?}");
     }
 }
+
+/// Bytes as hexadecimal text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -2,6 +2,7 @@
 
 mod certs;
 mod server;
+mod watermark;
 
 mod connect;
 mod lost;

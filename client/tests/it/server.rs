@@ -13,7 +13,8 @@ use cage_client::engine::{
     Record, RequestId, ResultCode, Role, Rule, Settings, State, Timestamp, decide, decide_group,
 };
 use cage_client::protocol::{
-    Ask, Asked, CloseCode, Frame, FrameKind, Hello, Read, Reply, VERSION, Watermark, Welcome, frame,
+    Ask, Asked, CloseCode, Frame, FrameKind, Hello, Read, Reply, SignedCheckpoint, VERSION, Watermark,
+    Welcome, frame,
 };
 use cage_client::{Client, Config, Credentials, load_authority, load_pair};
 use quinn::{Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, VarInt};
@@ -50,6 +51,8 @@ pub(crate) struct Ledger {
     pub(crate) log_id: u128,
     pub(crate) in_flight_max: u32,
     script: Script,
+    /// Said behind every welcome.
+    pub(crate) checkpoint: Option<SignedCheckpoint>,
     /// Every hello that was met.
     pub(crate) hellos: Vec<Hello>,
     /// The items of every frame of requests.
@@ -71,6 +74,7 @@ impl Ledger {
             log_id: 77,
             in_flight_max: 65_536,
             script: Box::new(|_| Treatment::Answer),
+            checkpoint: None,
             hellos: Vec::new(),
             frames: Vec::new(),
             unanswered_max: 0,
@@ -365,7 +369,7 @@ async fn stream(
 fn greet(ledger: &mut Ledger, item: &[u8]) -> Vec<u8> {
     ledger.hellos.push(Hello::from_bytes(item).unwrap());
     let lsn = ledger.durable().0;
-    frame::welcome(&Welcome {
+    let mut answer = frame::welcome(&Welcome {
         version: VERSION,
         role: 1,
         frame_items_max: 1024,
@@ -374,7 +378,9 @@ fn greet(ledger: &mut Ledger, item: &[u8]) -> Vec<u8> {
         now: now().0,
         id_horizon: 0,
         durable: Watermark { log_id: ledger.log_id, lsn, chain_lsn: lsn, chain_head: [7; 32] },
-    })
+    });
+    answer.extend(ledger.checkpoint.iter().flat_map(frame::checkpoint));
+    answer
 }
 
 /// The replies to a frame, in a frame; nothing if the connection is lost over it.

@@ -146,6 +146,16 @@ impl SegmentIdentity {
         Self { log, epoch, segment, sums: BlockSums::new(log, epoch, segment) }
     }
 
+    /// What a frame that stands alone says that it belongs to, and its header.
+    pub(crate) fn of_frame(frame: &[u8]) -> Result<(Self, FrameHeader), FrameFault> {
+        let Some(layout) = frame.get(..HEADER_BYTES).and_then(super::read_layout::<Layout>) else {
+            return Err(FrameFault::unreadable("a frame header", "fewer bytes"));
+        };
+        let identity = Self::new(LogId(layout.log), Epoch(layout.epoch), layout.segment);
+        let header = identity.read_header(frame)?.header();
+        Ok((identity, header))
+    }
+
     /// Checks the frame that should begin at `offset`, where `rest` is the segment from there on. `next` and
     /// `chain` are what it has to continue.
     pub(crate) fn verify(

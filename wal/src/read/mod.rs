@@ -73,6 +73,20 @@ impl<'a> FrameView<'a> {
         }
     }
 
+    /// Reads a frame that stands alone, without its segment: a proof's. Its header is checked, and nothing that lies
+    /// outside it; whoever trusts its hash trusts its records.
+    ///
+    /// # Errors
+    /// What is not as in a frame, in words.
+    pub fn alone(frame: &'a [u8]) -> Result<Self, String> {
+        let (identity, header) = SegmentIdentity::of_frame(frame).map_err(|fault| fault.to_string())?;
+        if frame.len() != header.frame_bytes() {
+            return Err(format!("expected {} bytes, found {}", header.frame_bytes(), frame.len()));
+        }
+        let position = Position { segment: identity.segment, offset: 0 };
+        Ok(Self::new(&identity, position, &header, frame))
+    }
+
     /// The records, in order; the first one has [`first_lsn`](Self::first_lsn).
     pub fn records(&self) -> impl ExactSizeIterator<Item = &'a Record> + use<'a> {
         self.bytes[HEADER_BYTES..].as_chunks().0[..self.count].iter()

@@ -1,0 +1,261 @@
+//! Signs how far the log is durable, once a second while it moves, on a thread of its own.
+//!
+//! In: the ends of durable frames, as the flusher leaves them in memory (or, after a restart, as the log holds them).
+//! Out: a line in the witness file, then the same checkpoint to whoever listens. Each one begins where the one before
+//! ended. A line that cannot be written is told, and the next one spans its frames as well. Never here: anything that an
+//! acknowledgement waits for.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cage_protocol::{Checkpoint, SignedCheckpoint};
+use cage_wal::{ChainHash, FrameEnd, LogHandle, Lsn, ReadError, Reader};
+use tokio::sync::watch;
+
+use super::keys::SigningKey;
+use super::merkle;
+use super::witness::{Witness, WitnessError};
+use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_FRAMES_MAX};
+
+/// Why a witness and a log do not go together.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+    /// A checkpoint is signed by another key: it cannot be checked.
+    #[error(
+        "{path}: the last checkpoint, at LSN {lsn}, is not signed by this key: give each key a witness file of its own",
+        path = path.display()
+    )]
+    OtherKey {
+        /// The witness file.
+        path: PathBuf,
+        /// The checkpoint's last record.
+        lsn: u64,
+    },
+    /// It is about another log.
+    #[error("{path}: it is the witness of the log {known:032x}, this one is {own:032x}", path = path.display())]
+    OtherLog {
+        /// The witness file.
+        path: PathBuf,
+        /// The witness's.
+        known: u128,
+        /// This one.
+        own: u128,
+    },
+    /// The log has lost its end.
+    #[error(
+        "{path}: LSN {lsn} was signed as durable, and the log ends at {durable}: acknowledged records are missing. Look for \
+         the right log; after a repair begin a new witness file, and keep this one",
+        path = path.display()
+    )]
+    Cut {
+        /// The witness file.
+        path: PathBuf,
+        /// What was signed.
+        lsn: u64,
+        /// Where the log ends.
+        durable: u64,
+    },
+    /// The log has another past.
+    #[error(
+        "{path}: the chain at LSN {lsn} is not the one that was signed: the log was replaced or changed. Look for the right \
+         log; after a repair begin a new witness file, and keep this one",
+        path = path.display()
+    )]
+    OtherChain {
+        /// The witness file.
+        path: PathBuf,
+        /// Where.
+        lsn: u64,
+    },
+    /// The log cannot be read there.
+    #[error("the log cannot be compared with its witness: {0}")]
+    Unreadable(#[from] ReadError),
+    /// There is no thread to be had.
+    #[error("cannot start the thread that signs checkpoints: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The digest of a state, and the last record of that state.
+pub type Digest = (Lsn, [u8; 32]);
+
+/// The thread that signs.
+#[derive(Debug)]
+pub struct Signer {
+    stop: Sender<Digest>,
+    thread: JoinHandle<()>,
+    latest: watch::Receiver<Option<SignedCheckpoint>>,
+}
+
+impl Signer {
+    /// Compares the log with its witness, if there is one, and begins to sign. Without a witness the first checkpoint
+    /// begins at the end of the log as it is now; with a new one at the log's first frame.
+    ///
+    /// # Errors
+    /// [`SignerError`]; the log must not be served then.
+    pub fn start(key: SigningKey, witness: Option<PathBuf>, log: LogHandle) -> Result<Self, SignerError> {
+        let mut reader = log.reader();
+        let (witness, last) = match witness {
+            None => (None, None),
+            Some(path) => {
+                let (witness, kept) = Witness::open(&path)?;
+                let last = kept.checkpoints.last().copied();
+                if let Some(last) = &last {
+                    compare(last, &key, &path, &log, &mut reader)?;
+                }
+                (Some(witness), last)
+            }
+        };
+        let begin = match (&witness, &last) {
+            (_, Some(last)) => Lsn(last.checkpoint.lsn),
+            (Some(_), None) => Lsn::ZERO,
+            (None, None) => log.chain_head().0,
+        };
+        let digest = last
+            .map_or((Lsn::ZERO, [0; 32]), |last| (Lsn(last.checkpoint.digest_lsn), last.checkpoint.digest));
+        let (told, latest) = watch::channel(last);
+        let (stop, stopped) = channel();
+        let worker = Worker { key, witness, log, reader, last: begin, digest, told };
+        let thread = thread::Builder::new()
+            .name("checkpoints".to_owned())
+            .spawn(move || worker.run(&stopped))
+            .map_err(SignerError::Thread)?;
+        Ok(Self { stop, thread, latest })
+    }
+
+    /// Where to hear of new checkpoints.
+    #[must_use]
+    pub fn latest(&self) -> watch::Receiver<Option<SignedCheckpoint>> {
+        self.latest.clone()
+    }
+
+    /// Signs what is durable now, with the digest of the last state, and ends the thread. After the log was closed this
+    /// is its end.
+    pub fn finish(self, digest: Digest) {
+        // A thread that is gone has told why.
+        let _ = self.stop.send(digest);
+        let _ = self.thread.join();
+    }
+}
+
+/// The log still holds what its witness has last seen.
+fn compare(
+    last: &SignedCheckpoint,
+    key: &SigningKey,
+    path: &std::path::Path,
+    log: &LogHandle,
+    reader: &mut Reader,
+) -> Result<(), SignerError> {
+    let path = path.to_owned();
+    let Checkpoint { log_id, lsn, chain_head, .. } = last.checkpoint;
+    let (own, durable) = (log.log_id().0, log.durable().get().0);
+    if !key.public().verifies(last) {
+        return Err(SignerError::OtherKey { path, lsn });
+    }
+    if log_id != own {
+        return Err(SignerError::OtherLog { path, known: log_id, own });
+    }
+    if lsn > durable {
+        return Err(SignerError::Cut { path, lsn, durable });
+    }
+    match reader.knows_chain(Lsn(lsn), ChainHash::from_bytes(chain_head)) {
+        // In the archive: an audit compares there.
+        Ok(true) | Err(ReadError::TooOld { .. }) => Ok(()),
+        Ok(false) => Err(SignerError::OtherChain { path, lsn }),
+        Err(reason) => Err(reason.into()),
+    }
+}
+
+struct Worker {
+    key: SigningKey,
+    witness: Option<Witness>,
+    log: LogHandle,
+    reader: Reader,
+    /// What the last checkpoint ended with.
+    last: Lsn,
+    digest: Digest,
+    told: watch::Sender<Option<SignedCheckpoint>>,
+}
+
+impl Worker {
+    fn run(mut self, stop: &Receiver<Digest>) {
+        loop {
+            match stop.recv_timeout(CHECKPOINT_EVERY) {
+                Err(RecvTimeoutError::Timeout) => self.sign_all(),
+                Ok(digest) => {
+                    self.digest = digest;
+                    return self.sign_all();
+                }
+                // The server fell over: what it has acknowledged is durable, and the next start signs it.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Signs until nothing that is durable is left unsigned, or something is in the way.
+    fn sign_all(&mut self) {
+        while self.last < self.log.durable().get() {
+            if let Err(reason) = self.sign() {
+                return tracing::error!(%reason, "no checkpoint: nobody vouches for what is new in the log");
+            }
+        }
+    }
+
+    fn sign(&mut self) -> Result<(), SignerError> {
+        let frames = self.frames()?;
+        let Some(end) = frames.last() else { return Ok(()) };
+        let leaves: Vec<_> = frames.iter().map(|frame| *frame.chain.as_bytes()).collect();
+        let signed = self.key.sign(Checkpoint {
+            log_id: self.log.log_id().0,
+            previous_lsn: self.last.0,
+            lsn: end.last_lsn.0,
+            frames: leaves.len() as u64,
+            chain_head: *end.chain.as_bytes(),
+            root: merkle::root(&leaves),
+            digest_lsn: self.digest.0.0,
+            digest: self.digest.1,
+            time: wall_clock(),
+            key: 0,
+        });
+        if let Some(witness) = &mut self.witness {
+            witness.add(&signed)?;
+        }
+        self.last = end.last_lsn;
+        self.told.send_replace(Some(signed));
+        Ok(())
+    }
+
+    /// The frames since the last checkpoint, some at a time; at least one if there are any.
+    fn frames(&mut self) -> Result<Vec<FrameEnd>, SignerError> {
+        if let Some(mut frames) = self.log.recent_frames(self.last) {
+            frames.truncate(CHECKPOINT_FRAMES_MAX);
+            return Ok(frames);
+        }
+        let (mut frames, mut room) = (Vec::new(), Vec::new());
+        let (mut next, durable) = (self.last.next(), self.log.durable().get());
+        while next <= durable && frames.len() < CHECKPOINT_FRAMES_MAX {
+            match self.reader.frame(next, &mut room) {
+                Ok(frame) => {
+                    frames.push(FrameEnd { last_lsn: frame.last_lsn, chain: frame.chain });
+                    next = frame.last_lsn.next();
+                }
+                // What was archived before there was a witness stays without: the chain vouches for it.
+                Err(ReadError::TooOld { oldest, .. }) if frames.is_empty() && oldest > next => {
+                    self.last = oldest.previous();
+                    next = oldest;
+                }
+                Err(reason) => return Err(reason.into()),
+            }
+        }
+        Ok(frames)
+    }
+}
+
+fn wall_clock() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

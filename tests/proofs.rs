@@ -1,0 +1,262 @@
+//! Signed checkpoints: what a witness and clients keep, held against the log; proofs of single records.
+//!
+//! What breaks: a log that was cut, replaced or written anew, every checksum right, and nobody can show it; a proof that
+//! proves something else than it says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use cage::proof::inclusion::Proof;
+use cage_client::{CheckpointKey, Client, Config};
+use cage_engine::Role;
+use tempfile::TempDir;
+
+use crate::harness::casino::{Casino, client, credentials};
+use crate::harness::{Ledger, SOON, Start, audit, folder, run, run_cage, soon, stderr, stdout, text};
+
+/// A ledger with a witness.
+struct Vouched {
+    dir: TempDir,
+    casino: Option<Casino>,
+}
+
+impl Vouched {
+    fn new() -> Self {
+        Self { dir: folder(), casino: None }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn witness(&self) -> PathBuf {
+        self.dir.path().join("witness")
+    }
+
+    fn public(&self) -> PathBuf {
+        self.data().join("certs").join("checkpoint.key.pub")
+    }
+
+    fn start(&self) -> Start {
+        Start::small(&self.data()).with("--witness", text(&self.witness()))
+    }
+
+    /// One run of the server, with so many transfers in it, closed in order.
+    async fn session(&mut self, transfers: usize) {
+        let ledger = self.start().ledger();
+        self.work(&ledger, transfers).await;
+        ledger.close().await;
+    }
+
+    async fn work(&mut self, ledger: &Ledger, transfers: usize) {
+        if self.casino.is_none() {
+            self.casino = Some(Casino::funded(ledger, 2, 1_000).await);
+        }
+        let casino = self.casino.as_ref().expect("a casino");
+        let frontend = client(ledger, Role::Frontend).await;
+        for _ in 0..transfers {
+            frontend.submit(casino.transfer(0, 1, 1)).await.expect("a transfer");
+        }
+        frontend.close().await;
+    }
+
+    fn audit(&self) -> crate::harness::Audit {
+        let (witness, public) = (self.witness(), self.public());
+        audit(&self.data(), &["--witness", text(&witness), "--checkpoint-key", text(&public)])
+    }
+
+    fn prove(&self, lsn: u64) -> Output {
+        let (data, witness) = (self.data(), self.witness());
+        run_cage(&["prove", text(&data), "--lsn", &lsn.to_string(), "--witness", text(&witness)])
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+    }
+}
+
+#[test]
+fn a_witness_vouches_for_a_log_over_restarts_and_crashes() {
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.session(20).await;
+        let first = vouched.audit();
+        first.assert_clean();
+        assert!(first.number("checkpoints_checked") >= 1, "{first:?}");
+        let ledger = vouched.start().ledger();
+        vouched.work(&ledger, 10).await;
+        let ledger = ledger.kill().ledger();
+        vouched.work(&ledger, 10).await;
+        ledger.close().await;
+        let last = vouched.audit();
+        last.assert_clean();
+        assert!(last.number("checkpoints_checked") > first.number("checkpoints_checked"), "{last:?}");
+        // The wrong key vouches for nothing.
+        let other = vouched.dir.path().join("other.key");
+        assert!(run_cage(&["checkpoint-key", text(&other), "--new"]).status.success());
+        let (witness, public) = (vouched.witness(), vouched.dir.path().join("other.key.pub"));
+        let report =
+            audit(&vouched.data(), &["--witness", text(&witness), "--checkpoint-key", text(&public)]);
+        assert_eq!((report.code, report.number("checkpoints_bad")), (1, last.number("checkpoints_checked")));
+        let refused = vouched.start().with("--checkpoint-key", text(&other)).refused();
+        assert!(refused.stderr.contains("is not signed by this key"), "{refused:?}");
+    });
+}
+
+/// The files are consistent, every checksum holds, every record can be decided again: only who kept a checkpoint knows.
+#[test]
+fn a_log_that_was_cut_or_written_anew_is_not_what_was_signed() {
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.session(5).await;
+        let (log, early) = (vouched.data().join("log"), vouched.dir.path().join("early"));
+        copy(&log, &early);
+        vouched.session(20).await;
+        vouched.audit().assert_clean();
+
+        let restore = || {
+            fs::remove_dir_all(&log).expect("a folder");
+            copy(&early, &log);
+        };
+        restore();
+        audit(&vouched.data(), &[]).assert_clean();
+        let report = vouched.audit();
+        assert_eq!(report.code, 1, "{report:?}");
+        assert!(report.json["differences"].to_string().contains("the log was cut"), "{report:?}");
+        let refused = vouched.start().refused();
+        assert!(refused.stderr.contains("acknowledged records are missing"), "{refused:?}");
+
+        restore();
+        let ledger = Start::small(&vouched.data()).ledger();
+        vouched.work(&ledger, 40).await;
+        ledger.close().await;
+        audit(&vouched.data(), &[]).assert_clean();
+        let report = vouched.audit();
+        assert_eq!(report.code, 1, "{report:?}");
+        assert!(report.number("checkpoints_bad") >= 1, "{report:?}");
+        let refused = vouched.start().refused();
+        assert!(refused.stderr.contains("is not the one that was signed"), "{refused:?}");
+        // What was signed before the fork can still be proved, what came after cannot.
+        assert!(vouched.prove(3).status.success());
+    });
+}
+
+#[test]
+fn a_record_is_proved_to_who_has_the_public_key_and_nothing_else() {
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.session(30).await;
+        vouched.session(30).await;
+        let last = vouched.audit().number("last_lsn");
+        let public = vouched.public();
+        let file = vouched.dir.path().join("proof");
+        for lsn in [1, 2, last / 2, last - 1, last] {
+            let proof = vouched.prove(lsn);
+            assert!(proof.status.success(), "{}", stderr(&proof));
+            fs::write(&file, &proof.stdout).expect("a file");
+            let verified = run_cage(&["verify", text(&file), "--checkpoint-key", text(&public), "--json"]);
+            let said: serde_json::Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+            assert_eq!(
+                (said["verdict"].as_str(), said["record"]["lsn"].as_u64()),
+                (Some("proved"), Some(lsn))
+            );
+            let plain = run_cage(&[
+                "log",
+                text(&vouched.data()),
+                "--from",
+                &lsn.to_string(),
+                "--until",
+                &lsn.to_string(),
+            ]);
+            let verified = run_cage(&["verify", text(&file), "--checkpoint-key", text(&public)]);
+            assert!(stdout(&verified).starts_with(&stdout(&plain)), "{}", stdout(&verified));
+        }
+        let unsigned = vouched.prove(last + 1);
+        assert_eq!(unsigned.status.code(), Some(2));
+        assert!(stderr(&unsigned).contains("not signed yet"), "{}", stderr(&unsigned));
+    });
+}
+
+#[test]
+fn a_proof_with_any_byte_changed_is_refused() {
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.session(30).await;
+        let key = CheckpointKey::read(&vouched.public()).expect("a key");
+        let proof = stdout(&vouched.prove(9));
+        let holds = |text: &str| Proof::from_text(text).and_then(|proof| proof.verify(&key)).is_ok();
+        assert!(holds(&proof));
+        let bytes = proof.as_bytes();
+        for at in 0..bytes.len() {
+            for mask in [0x01, 0x04, 0x20, 0x80, 0xff] {
+                let mut changed = bytes.to_vec();
+                changed[at] ^= mask;
+                assert!(!holds(&String::from_utf8_lossy(&changed)), "byte {at} ^ {mask:#x}");
+            }
+        }
+        // A shifted place, another record of the same frame, other members.
+        assert!(!holds(&proof.replace("\"lsn\":9", "\"lsn\":9999")));
+        assert!(!holds(&proof.replace("\"lsn\":9", "\"note\":1,\"lsn\":9")));
+        // The program refuses as well.
+        let file = vouched.dir.path().join("proof");
+        fs::write(&file, proof.replacen("\"index\":", "\"index\":1", 1)).expect("a file");
+        let refused = run_cage(&["verify", text(&file), "--checkpoint-key", text(&vouched.public())]);
+        assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    });
+}
+
+#[test]
+fn clients_are_sent_what_was_signed() {
+    run(async {
+        let vouched = Vouched::new();
+        let ledger = vouched.start().ledger();
+        let casino = Casino::funded(&ledger, 2, 1_000).await;
+        let key = CheckpointKey::read(&vouched.public()).expect("a key");
+        let config = Config {
+            checkpoint_key: Some(key),
+            deadline: SOON,
+            connect_time: SOON,
+            ..Config::new(ledger.address())
+        };
+        let frontend =
+            Client::connect(config, credentials(&ledger.certs(), Role::Frontend)).await.expect("a client");
+        let signed = soon("a checkpoint", async {
+            loop {
+                frontend.totals(casino.asset).await.expect("a read");
+                if let Some(signed) = frontend.checkpoint() {
+                    break signed;
+                }
+            }
+        })
+        .await;
+        assert!(key.verifies(&signed));
+        let seen = frontend.watermark();
+        assert_eq!((seen.chain_lsn, seen.chain_head), (signed.checkpoint.lsn, signed.checkpoint.chain_head));
+        frontend.close().await;
+        ledger.close().await;
+        let head =
+            format!("{}:{}", signed.checkpoint.lsn, crate::harness::hex(&signed.checkpoint.chain_head));
+        audit(&vouched.data(), &["--head", &head]).assert_clean();
+        let witness = fs::read_to_string(vouched.witness()).expect("a witness");
+        assert!(witness.contains(&head), "what clients are sent is in the witness");
+    });
+}
+
+#[test]
+fn a_key_that_others_can_read_signs_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let vouched = Vouched::new();
+    let key = vouched.dir.path().join("checkpoint.key");
+    let made = run_cage(&["checkpoint-key", text(&key), "--new"]);
+    assert_eq!(stdout(&made).trim().len(), 64);
+    assert_eq!(stdout(&run_cage(&["checkpoint-key", text(&key)])), stdout(&made));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a file");
+    let refused = vouched.start().with("--checkpoint-key", text(&key)).refused();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stderr.contains("chmod 600"), "{refused:?}");
+}
