@@ -339,7 +339,7 @@ fn no_kill_loses_an_acknowledgement_or_repeats_a_request() {
     let mut random = harness::random("kill");
     let requests = setting("CAGE_CHAOS_REQUESTS", 40_000);
     let window = usize::try_from(setting("CAGE_CHAOS_WINDOW", 1_024)).expect("a window");
-    let kills = setting("CAGE_CHAOS_KILLS", 12);
+    let kills = setting("CAGE_CHAOS_KILLS", 20);
     let connections = (RAW.iter().map(|(_, count)| count).sum::<usize>() + CLIENTS.len()) as u64;
     let total = connections * requests;
     let dir = folder();

@@ -14,6 +14,7 @@ mod groups;
 mod hostile;
 mod kill;
 mod order;
+mod power;
 mod proofs;
 mod refusals;
 mod replay;

@@ -8,6 +8,7 @@
 //!                |                                         failures: the n-th write, sync, allocation fails
 //!                '--> logs --> truth (frames, witnesses) --> damage: cuts, bits, bursts, pieces
 //!                                                            classify: below or above the watermark
+//!  program: tests of the whole server, told how much to do
 //! ```
 
 pub mod classify;
@@ -15,13 +16,14 @@ pub mod crash;
 pub mod damage;
 pub mod life;
 pub mod logs;
+pub mod program;
 pub mod records;
 pub mod tally;
 pub mod truth;
 
 pub use tally::{Plan, Tally, Verdict};
 
-/// A part of the campaign that runs in this process.
+/// A part of the campaign.
 #[derive(Clone, Copy, Debug)]
 pub struct Campaign {
     /// Its name on the command line and in the table.
@@ -37,7 +39,7 @@ pub struct Campaign {
 }
 
 /// All of them.
-pub const CAMPAIGNS: [Campaign; 7] = [
+pub const CAMPAIGNS: [Campaign; 10] = [
     Campaign {
         name: "crash-states",
         about: "the power goes at any moment; any subset of the sectors and names in flight arrives",
@@ -86,6 +88,27 @@ pub const CAMPAIGNS: [Campaign; 7] = [
         ci: 2_000,
         full: 10_000,
         run: classify::classification,
+    },
+    Campaign {
+        name: "power",
+        about: "the program's own writes and syncs, recorded with strace, cut off at every moment",
+        ci: 4_000,
+        full: 200_000,
+        run: program::power,
+    },
+    Campaign {
+        name: "drills",
+        about: "the disk of a running server fails at a chosen call",
+        ci: 24,
+        full: 500,
+        run: program::drills,
+    },
+    Campaign {
+        name: "kills",
+        about: "kill -9 under load, restart, every acknowledged id once, none invented",
+        ci: 20,
+        full: 500,
+        run: program::kills,
     },
 ];
 

@@ -4,6 +4,7 @@ pub(crate) mod books;
 pub(crate) mod casino;
 pub(crate) mod log;
 pub(crate) mod small_disk;
+pub(crate) mod strace;
 pub(crate) mod wire;
 
 use std::future::Future;
@@ -36,7 +37,14 @@ pub(crate) fn folder() -> TempDir {
 
 /// The program under test.
 pub(crate) fn cage() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cage"));
+    cage_after(&[])
+}
+
+/// The program under test, as the last of the arguments of another one, if there is one.
+fn cage_after(before: &[String]) -> Command {
+    let mut words = before.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_cage")]);
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words);
     for variable in ["CAGE_DATA_DIR", "CAGE_LISTEN", "CAGE_CERTS", "CAGE_LOG", "CAGE_FAULTS"] {
         command.env_remove(variable);
     }
@@ -102,6 +110,8 @@ pub(crate) struct Start {
     pub(crate) data_dir: PathBuf,
     pub(crate) options: Vec<String>,
     pub(crate) listen: String,
+    /// A program, with its arguments, that starts the server.
+    pub(crate) before: Vec<String>,
 }
 
 impl Start {
@@ -111,6 +121,7 @@ impl Start {
             data_dir: data_dir.to_owned(),
             options: SMALL.map(str::to_owned).to_vec(),
             listen: "127.0.0.1:0".to_owned(),
+            before: Vec::new(),
         }
     }
 
@@ -125,7 +136,7 @@ impl Start {
 
     /// Starts the process; does not wait for anything.
     pub(crate) fn spawn(&self) -> Process {
-        let mut child = cage()
+        let mut child = cage_after(&self.before)
             .args(["serve", "--listen", &self.listen, "--data-dir"])
             .arg(&self.data_dir)
             .args(&self.options)

@@ -208,6 +208,12 @@ impl SimDisk {
         self.state().happen(event);
     }
 
+    /// How many files were ever created: the number of the next one.
+    #[must_use]
+    pub fn files_made(&self) -> usize {
+        self.state().disk.files.len()
+    }
+
     /// The number of the file that has this name now.
     #[must_use]
     pub fn number_of(&self, name: &str) -> Option<usize> {
