@@ -136,6 +136,8 @@ codes! {
     PlayerFrozen = 212, "player_frozen";
     /// The player's account is closed.
     PlayerClosed = 214, "player_closed";
+    /// The caller's role may not give the player this status, or not now.
+    StatusNotAllowed = 215, "status_not_allowed";
     /// A session is required.
     SessionRequired = 220, "session_required";
     /// There never was a session of this number.
@@ -170,6 +172,8 @@ codes! {
     OrderExceeded = 247, "order_exceeded";
     /// The positions in the log are not those of past records.
     PeriodUnfit = 248, "period_unfit";
+    /// The player has another round of this game that is not over, and the game allows one at a time.
+    RoundUnfinished = 249, "round_unfinished";
     /// There is no deposit of this key.
     DepositUnknown = 250, "deposit_unknown";
     /// The deposit is another player's, in another asset, or came over another chain.

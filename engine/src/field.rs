@@ -319,6 +319,15 @@ numbered! {
         /// A calendar month of such days.
         Month = 3, "month";
     }
+    /// What a provider's transaction was for another system.
+    PastTransaction(u8) {
+        /// A bet whose round is closed: a win of it may still come, and is paid.
+        ClosedBet = 0, "closed_bet";
+        /// A bet that was rolled back.
+        UndoneBet = 1, "undone_bet";
+        /// A win or a rollback that was carried out: a repeat of it moves nothing.
+        CarriedOut = 2, "carried_out";
+    }
     /// A rule of the house that decisions look at.
     Rule(u16) {
         /// 1 = players of this brand may send to each other. Scope: the brand.
@@ -357,6 +366,8 @@ numbered! {
         CallerChain = 17, "caller_chain";
         /// One more than the most that an identity may name in one operation. Scope: identity × 65536 + asset.
         CallerAmountMax = 18, "caller_amount_max";
+        /// 1 = a player has one round of this game at a time. Scope: the game.
+        OneRound = 19, "one_round";
     }
 }
 

@@ -47,7 +47,7 @@ pub use amount::{Amount, Balance};
 pub use apply::ApplyFault;
 pub use code::{Outcome, ResultCode};
 pub use decide::{Admitted, Answer, Decision, decide, decide_group};
-pub use field::{LimitKind, LockReason, Period, PlayerClass, Rule, Status};
+pub use field::{LimitKind, LockReason, PastTransaction, Period, PlayerClass, Rule, Status};
 pub use id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
 pub use operation::{AssetCode, Expiry, Operation, OperationKind, Settings};
 pub use record::{Leg, RECORD_BYTES, Record};

@@ -13,7 +13,7 @@ use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, 
 use crate::request::{Detail, Malformed, Request};
 use crate::time::Timestamp;
 
-pub use crate::field::{LimitKind, LockReason, Period, PlayerClass, Rule, Status};
+pub use crate::field::{LimitKind, LockReason, PastTransaction, Period, PlayerClass, Rule, Status};
 
 /// An asset's short name: 1 to 16 of `A-Z`, `0-9`, `.`, `-` and `_`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -645,7 +645,7 @@ operations! {
         /// What happens if nobody ends it.
         expiry: Expiry = [16],
     }
-    /// Takes over the memory of a bet that has ended.
+    /// Takes over the memory of a provider's transaction that has ended.
     ImportReference = 83, "import_reference" {
         /// Whose.
         player: PlayerId = player,
@@ -655,8 +655,8 @@ operations! {
         bet: Reference = reference,
         /// The game.
         game: GameId = game,
-        /// Whether it was rolled back.
-        rolled_back: bool = [0],
+        /// What it was, and how it ended.
+        was: PastTransaction = [0],
     }
     /// Takes over how much of a limit is used up.
     ImportUsage = 84, "import_usage" {

@@ -11,6 +11,8 @@ mod holds;
 #[path = "laws/images.rs"]
 mod images;
 mod ledger;
+#[path = "laws/numbers.rs"]
+mod numbers;
 #[path = "laws/recount.rs"]
 mod recount;
 #[path = "laws/roles.rs"]

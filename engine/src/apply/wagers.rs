@@ -5,11 +5,13 @@ use alloc::vec::Vec;
 use super::{Applied, ApplyFault};
 use crate::amount::Amount;
 use crate::code::ResultCode;
-use crate::id::{AssetId, GameId, Lsn, Reference, RequestId};
+use crate::field::{PastTransaction, Rule};
+use crate::id::{AssetId, GameId, Lsn, PlayerId, Reference, RequestId};
 use crate::record::Record;
 use crate::request::{ROUND_AT, Request};
 use crate::state::{
-    Ended, Ending, Exposure, Hold, Round, Space, State, Traces, VoidOrder, Wager, exposure_key,
+    Ended, Ending, Exposure, Hold, Playing, Round, Space, State, Traces, VoidOrder, Wager, exposure_key,
+    playing_key,
 };
 use crate::table::Effect;
 use crate::time::Timestamp;
@@ -60,6 +62,27 @@ impl State {
             counted,
         });
         self.expose(game, asset, request.payout());
+        if round.0 == 0 {
+            self.begin_playing(player, game, Reference(id.0));
+        }
+    }
+
+    /// Notes what the player has going, if the game allows one round at a time.
+    fn begin_playing(&mut self, player: PlayerId, game: GameId, round: Reference) {
+        if self.rule(Rule::OneRound, u64::from(game.0)) != Some(1) {
+            return;
+        }
+        let key = playing_key(player, game);
+        if self.update(key, |row: &mut Playing| row.round = round).is_none() {
+            self.insert(Playing { player, game, round });
+        }
+    }
+
+    fn end_playing(&mut self, player: PlayerId, game: GameId, round: Reference) {
+        let key = playing_key(player, game);
+        if self.rows.playing.len() > 0 && self.row::<Playing>(key).is_some_and(|row| row.round == round) {
+            self.remove::<Playing>(key);
+        }
     }
 
     /// Whether the stake came from the credit meter of the request's session.
@@ -112,6 +135,7 @@ impl State {
         }
         if closed {
             self.remove::<Hold>(target.0).ok_or(missing)?;
+            self.end_playing(hold.player, hold.game, Reference(target.0));
             self.end(target, Space::Hold, Ending::Settled, lsn, record.decided);
         } else {
             self.update(target.0, |row: &mut Hold| *row = hold).ok_or(missing)?;
@@ -128,6 +152,7 @@ impl State {
         }
         let hold = self.remove::<Hold>(target.0).ok_or(ApplyFault::Missing("a hold"))?;
         self.cover(hold.game, hold.asset, hold.payout_left);
+        self.end_playing(hold.player, hold.game, Reference(target.0));
         self.restore(hold.player, hold.counted, hold.opened_at, record.decided);
         if hold.round.0 != 0 {
             self.update(hold.round.0, |row: &mut Round| {
@@ -205,6 +230,7 @@ impl State {
             return;
         }
         let Request { player, asset, game, .. } = record.request;
+        self.begin_playing(player, game, key);
         self.insert(Round {
             key,
             player,
@@ -374,6 +400,7 @@ impl State {
     /// in that order: as long as a bet is known, so are the wins that it was paid.
     fn close_round(&mut self, lsn: Lsn, key: Reference, how: Ending, now: Timestamp) -> Applied {
         let round = self.remove::<Round>(key.0).ok_or(ApplyFault::Missing("a round"))?;
+        self.end_playing(round.player, round.game, key);
         let ended = Ended { how, traces: Traces::default(), lsn };
         self.remember_ending(RequestId(key.0), Space::Round, ended, now);
         for wager in self.take_all(round.first)? {
@@ -457,7 +484,16 @@ impl State {
 
     pub(super) fn apply_reference(&mut self, lsn: Lsn, record: &Record) -> Applied {
         let Request { player, asset, game, detail, .. } = record.request;
-        let how = if detail.0[0] == 1 { Ending::Cancelled } else { Ending::Settled };
+        let was = PastTransaction::from_number(detail.0[0]).ok_or(ApplyFault::Missing("what it was"))?;
+        let how = match was {
+            PastTransaction::ClosedBet => Ending::Settled,
+            PastTransaction::UndoneBet => Ending::Cancelled,
+            // Nothing is the same as what this ledger never answered: a repeat is a conflict, and moves nothing.
+            PastTransaction::CarriedOut => {
+                self.remember_answer(record.request.target(), Space::Reference, 0, lsn, record.decided);
+                return Ok(());
+            }
+        };
         let traces = Traces::of(0, player, asset, game);
         self.remember_ending(
             record.request.target(),

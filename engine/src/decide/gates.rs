@@ -6,14 +6,14 @@ use super::refer::Target;
 use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::{LockReason, Rule, Status};
-use crate::id::{AssetId, CallerId, GameId, PlayerId, Reference};
+use crate::id::{AssetId, CallerId, GameId, PlayerId, Reference, RequestId};
 use crate::limits::{LIMIT_MAX, OF_DEPOSITS, OF_WAGERS};
 use crate::operation::{
     AssetCode, HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, Operation, OperationKind, Settings,
 };
 use crate::request::{ROUND_AT, Request};
 use crate::role::Role;
-use crate::state::{Ending, RECONSIDER_MILLIS, Stage, State};
+use crate::state::{Ending, Playing, RECONSIDER_MILLIS, Round, Stage, State, playing_key};
 use crate::table::{Effect, Gate};
 
 type Passed = Result<(), ResultCode>;
@@ -39,11 +39,7 @@ impl Facts<'_> {
             Gate::LimitFits => {
                 only(request.amount.0 <= u128::from(LIMIT_MAX) && state.reference_asset().is_some())
             }
-            Gate::StatusFits => only(
-                self.status() != Status::Closed
-                    || request.detail.0[0] == Status::Closed as u8
-                    || self.role == Role::Operator,
-            ),
+            Gate::StatusFits => self.status_fits(),
             Gate::PlayersDiffer => only(request.player != request.counterparty()),
             Gate::TransfersAllowed => self.transfers_allowed(),
             Gate::AmountBound => {
@@ -67,6 +63,7 @@ impl Facts<'_> {
             Gate::MeterFits => self.meter_fits(),
             Gate::GameEnabled => self.game_enabled(),
             Gate::RoundFits => self.round_fits(),
+            Gate::RoundFinished => only(self.round_finished()),
             Gate::WagerLimits => self.over_limit(OF_WAGERS),
             Gate::DepositLimits if self.role == Role::Cashier => self.over_limit(OF_DEPOSITS),
             Gate::DepositLimits => Ok(()),
@@ -149,6 +146,15 @@ impl Facts<'_> {
                 .ids
                 .as_ref()
                 .is_none_or(|ids| ids.fits(ids_capacity, ids_retention_millis, owed, self.now))
+    }
+
+    fn status_fits(&self) -> Passed {
+        let (before, asked) = (self.status(), Status::from_number(self.request.detail.0[0]));
+        let opens = before == Status::Closed && asked != Some(Status::Closed);
+        refuse_unless(!opens || self.role == Role::Operator, ResultCode::PlayerClosed)?;
+        let excludes = asked == Some(Status::SelfExcluded)
+            && matches!(before, Status::Active | Status::WagerBlocked | Status::SelfExcluded);
+        refuse_unless(excludes || self.role != Role::Frontend, ResultCode::StatusNotAllowed)
     }
 
     fn transfers_allowed(&self) -> Passed {
@@ -238,6 +244,21 @@ impl Facts<'_> {
             Some(Ending::Cancelled) => Err(ResultCode::RoundCancelled),
             Some(_) => Err(ResultCode::RoundClosed),
         }
+    }
+
+    /// GLI-19 4.3.3 e and 4.16.3: the round before is over before the next one begins.
+    fn round_finished(&self) -> bool {
+        let Self { state, request, .. } = self;
+        if state.rule(Rule::OneRound, u64::from(request.game.0)) != Some(1) {
+            return true;
+        }
+        let Some(playing) = state.row::<Playing>(playing_key(request.player, request.game)) else {
+            return true;
+        };
+        let key = playing.round;
+        let staked = |round: &Round| !round.stake.is_zero() || round.open_holds > 0;
+        key == self.named_round()
+            || !state.round(key).is_some_and(staked) && state.hold(RequestId(key.0)).is_none()
     }
 
     fn exposure_within(&self) -> bool {
@@ -489,6 +510,7 @@ fn rule_fits(state: &State, request: &Request) -> bool {
         Rule::PermitsRequired => is_caller(scope) && flag,
         Rule::CallerProvider => scope & 0xffff_ffff < PROVIDERS && flag,
         Rule::CallerChain => flag,
+        Rule::OneRound => scope <= u64::from(u32::MAX) && flag,
         Rule::CallerAmountMax => scope >> 48 == 0 && open(scope & 0xffff) && value <= Amount::MAX.0 + 1,
         Rule::ProviderActor => scope < PROVIDERS && value <= u128::from(u32::MAX),
         Rule::SessionsMax => scope == 0 && value <= SESSIONS_MAX,

@@ -70,8 +70,13 @@ pub(super) fn not_taken(state: &State, now: Timestamp, request: &Request, spec: 
         return Some(ResultCode::NotConfigured);
     };
     match spec.id {
-        IdRule::Permanent => return state.keys.is_full().then_some(ResultCode::KeyTableFull),
-        IdRule::Internal | IdRule::Reference => return None,
+        IdRule::Permanent if state.keys.is_full() => return Some(ResultCode::KeyTableFull),
+        // What is taken over leaves facts like what is opened, and must not make the ledger forget young ones.
+        IdRule::Permanent if leaves_facts(spec) => {
+            let needed = facts_of(spec, request) + state.facts_owed() + spare(ids.capacity());
+            return (!state.has_room(needed, now)).then_some(ResultCode::IdTableFull);
+        }
+        IdRule::Permanent | IdRule::Internal | IdRule::Reference => return None,
         IdRule::Request => {}
     }
     if is_ahead(request.id, now) {
@@ -112,10 +117,14 @@ pub(super) const fn facts_of(spec: &Spec, request: &Request) -> u64 {
         // A hold is ended by a request of its own; its round may have to be remembered, too.
         Effect::HoldOpened if request.reference != 0 => 4,
         // A bet and its round.
-        Effect::HoldOpened | Effect::BetOpened | Effect::BetWon => 3,
-        Effect::WithdrawalOpened | Effect::FreeroundOpened => 2,
+        Effect::HoldOpened | Effect::BetOpened | Effect::BetWon | Effect::HoldImported => 3,
+        Effect::WithdrawalOpened | Effect::FreeroundOpened | Effect::BetImported => 2,
         _ => 1,
     }
+}
+
+const fn leaves_facts(spec: &Spec) -> bool {
+    matches!(spec.effect, Effect::HoldImported | Effect::BetImported | Effect::ReferenceImported)
 }
 
 /// What is kept free of new wagers, so that winnings, refunds and ends always find room.

@@ -23,7 +23,7 @@ pub(crate) use keys::Keys;
 pub(crate) use players::{Gates, Players};
 pub(crate) use rows::{
     TRANSACTIONS_KEPT, address_key, chain_key, disabled_key, exposure_key, grant_key, locked_key,
-    player_asset, rule_key,
+    player_asset, playing_key, rule_key,
 };
 pub(crate) use store::{Rows, Scratch};
 pub(crate) use switches::Switches;
@@ -34,7 +34,8 @@ pub use image::{IMAGE_VERSION, ImageFault};
 pub use players::Player;
 pub use rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, Pool, Rate, Round, RuleRow, Session, Stage, Token, Turnover, VoidOrder, Wager, Withdrawal,
+    Locked, Playing, Pool, Rate, Round, RuleRow, Session, Stage, Token, Turnover, VoidOrder, Wager,
+    Withdrawal,
 };
 
 use crate::account::{AccountId, Purse};

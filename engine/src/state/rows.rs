@@ -180,6 +180,15 @@ rows! {
         /// What was won.
         won: Amount,
     }
+    /// What a player has going on a game that allows one round at a time.
+    Playing = "playing", |row| playing_key(row.player, row.game), most MANY => {
+        /// Who.
+        player: PlayerId,
+        /// On which game.
+        game: GameId,
+        /// The round, or the hold without one.
+        round: Reference,
+    }
     /// An open session.
     Session = "sessions", |row| u128::from(row.number.0), due Some((row.expires, Sort::Session)) => {
         /// Its number.
@@ -451,6 +460,10 @@ impl Field for Stage {
 
 pub(crate) const fn player_asset(player: PlayerId, asset: AssetId) -> u128 {
     (player.number() as u128) << 16 | asset.0 as u128
+}
+
+pub(crate) const fn playing_key(player: PlayerId, game: GameId) -> u128 {
+    (player.number() as u128) << 32 | game.0 as u128
 }
 
 pub(crate) const fn locked_key(player: PlayerId, asset: AssetId, reason: LockReason) -> u128 {

@@ -12,7 +12,8 @@ use super::ids::{
 use super::image::{self, ImageFault};
 use super::rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, Pool, Rate, Round, RuleRow, Session, Token, Turnover, VoidOrder, Wager, Withdrawal, player_asset,
+    Locked, Playing, Pool, Rate, Round, RuleRow, Session, Token, Turnover, VoidOrder, Wager, Withdrawal,
+    player_asset,
 };
 use super::table::{Row, Sort, Table};
 use super::{Gates, Hasher, State};
@@ -122,6 +123,7 @@ tables! {
     holds: Hold,
     wagers: Wager,
     rounds: Round,
+    playing: Playing,
     sessions: Session,
     tokens: Token,
     limits: Limits,

@@ -41,8 +41,8 @@ gates! {
     PriceFits => [RuleUnfit];
     /// The limit can be counted with, and there is a reference asset.
     LimitFits => [LimitUnfit];
-    /// A closed player is opened again by an operator only.
-    StatusFits => [PlayerClosed];
+    /// A closed player is opened again by an operator only; a front-end excludes at the player's own wish, and nothing else.
+    StatusFits => [PlayerClosed, StatusNotAllowed];
     /// Sender and receiver differ.
     PlayersDiffer => [SamePlayer];
     /// The asset allows transfers, and so do the brands and the jurisdictions of both; and both are of one class.
@@ -73,6 +73,8 @@ gates! {
     GameEnabled => [GamingDisabled, GameDisabled];
     /// The round is to be opened, or open, this player's, in this asset and of this provider.
     RoundFits => [RoundDiffers, RoundClosed, RoundCancelled];
+    /// The player has no other round of this game with a stake in it, nor a hold without a round, if the game allows but one.
+    RoundFinished => [RoundUnfinished];
     /// The stake is within the player's limits.
     WagerLimits => [RateMissing, LimitBet, LimitLoss, LimitWager];
     /// The deposit is within the player's limits (what a chain brings is credited all the same, locked).

@@ -17,7 +17,7 @@ pub(super) const OPEN_PLAYER: Spec = Spec {
 };
 
 pub(super) const SET_STATUS: Spec = Spec {
-    roles: roles(&[Role::Risk, Role::Operator]),
+    roles: roles(&[Role::Frontend, Role::Risk, Role::Operator]),
     groupable: true,
     gates: &[Gate::StatusFits],
     effect: Effect::Status,

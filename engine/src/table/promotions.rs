@@ -50,6 +50,7 @@ pub(super) const JACKPOT_ADJUST: Spec = Spec {
     roles: roles(&[Role::Operator]),
     capped: roles(&[Role::Operator]),
     id: IdRule::Permanent,
+    groupable: true,
     amount: AmountRule::Positive,
     legs: &[
         leg_if_any(Side::House(Purse::Adjustments), Side::Pool(Purse::Jackpot), Source::Given),

@@ -3,14 +3,14 @@
 
 use cage_engine::{
     Amount, ApplyFault, CallerId, LockReason, Operation, OperationKind, Outcome, PlayerClass, Purse,
-    ResultCode, Role, Status, Timestamp,
+    ResultCode, Role, Rule, Status, Timestamp,
 };
 
 use crate::ledger::ask::{
-    approve, bet, changed, deposit, end_round, last_win, paid, reserve_in, rollback, set_status, sign,
-    take_back, unlock, win, withdraw,
+    approve, bet, bet_win, changed, deposit, end_round, last_win, paid, reserve_in, rollback, set_status,
+    sign, take_back, unlock, void_round, win, withdraw,
 };
-use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, replayed};
+use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, PLAY, SISTER, replayed};
 
 #[test]
 fn gli_19_r1_one_clock_stamps_every_record_and_never_falls() {
@@ -55,6 +55,65 @@ fn gli_19_r3_a_cycle_ends_with_its_last_award_and_takes_no_stake_afterwards() {
     let (brief, late) = (changed(bet(ALICE, 10, 0xbea, 3), |bet| bet.ends_round = true), 0xbeb);
     assert_eq!(ledger.ask(&brief), ResultCode::Done);
     assert_eq!(ledger.ask(&bet(ALICE, 10, late, 3)), ResultCode::RoundClosed);
+}
+
+/// GLI-19 4.3.3 e and 4.16.3: where a game allows one round at a time, the one before has to be over.
+#[test]
+fn gli_19_r3_r6_a_game_of_one_round_takes_no_second_one_before_the_first_is_over() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 1_000);
+    ledger.deposit(BOB, 1_000);
+    ledger.set_rule(Rule::OneRound, u64::from(PLAY.0), 1);
+    let unfinished = ResultCode::RoundUnfinished;
+    let lone = ledger.open_hold(ALICE, 10, 40);
+    assert_eq!(ledger.ask(&ledger.reserve(ALICE, 10, 40)), unfinished, "a hold without a round is one, too");
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe1, 1)), unfinished);
+    assert_eq!(ledger.ask(&ledger.reserve(BOB, 10, 40)), ResultCode::Done, "another player's is no matter");
+    let elsewhere = changed(bet(ALICE, 10, 0xbe2, 9), |bet| bet.game = SISTER);
+    assert_eq!(ledger.ask(&elsewhere), ResultCode::Done, "nor is another game");
+    assert_eq!(ledger.settle(ALICE, lone, 4, 5), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe3, 1)), unfinished, "6 of its stake are undecided");
+    ledger.crash();
+    assert_eq!(ledger.settle(ALICE, lone, 6, 5), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe4, 1)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe5, 1)), ResultCode::Done, "more stakes in the same round");
+    assert_eq!(ledger.ask(&reserve_in(ALICE, 10, 40, 1)), ResultCode::Done);
+    let hold = ledger.latest().request.id;
+    assert_eq!(ledger.ask(&bet_win(ALICE, 10, 5, 0xbe6, 2)), unfinished);
+    assert_eq!(ledger.ask(&reserve_in(ALICE, 10, 40, 2)), unfinished);
+    assert_eq!(ledger.cancel(ALICE, hold), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &last_win(ALICE, 5, 0xbe4)), ResultCode::Done);
+    let at_once = changed(bet_win(ALICE, 10, 5, 0xbe8, 3), |bet| bet.ends_round = true);
+    assert_eq!(ledger.ask(&at_once), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbe9, 4)), ResultCode::Done, "that one was over at once");
+    assert_eq!(ledger.ask_key(2, &rollback(ALICE, 0xbe9)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbea, 5)), ResultCode::Done, "a round without any stake is over");
+    assert_eq!(ledger.ask(&void_round(ALICE, 5, None)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbeb, 6)), ResultCode::Done);
+    ledger.set_rule(Rule::OneRound, u64::from(PLAY.0), 0);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 0xbec, 7)), ResultCode::Done);
+    ledger.replayed();
+}
+
+/// GLI-19 A.3.8: exclusion at the player's own wish is in force at once, and does not need an office to be open.
+#[test]
+fn gli_19_r24_a_player_is_excluded_through_the_front_end_and_let_in_again_by_the_house_alone() {
+    let mut ledger = Ledger::casino();
+    let own = |ledger: &mut Ledger, status| ledger.ask_as(Role::Frontend, &set_status(ALICE, status));
+    for status in [Status::Active, Status::WagerBlocked, Status::Frozen, Status::Closed] {
+        assert_eq!(own(&mut ledger, status), ResultCode::StatusNotAllowed, "{}", status.name());
+    }
+    assert_eq!(own(&mut ledger, Status::SelfExcluded), ResultCode::Done);
+    assert_eq!(own(&mut ledger, Status::SelfExcluded), ResultCode::Done, "again");
+    assert_eq!(own(&mut ledger, Status::Active), ResultCode::StatusNotAllowed);
+    for (status, code) in
+        [(Status::Frozen, ResultCode::StatusNotAllowed), (Status::Closed, ResultCode::PlayerClosed)]
+    {
+        assert_eq!(ledger.ask_as(Role::Risk, &set_status(ALICE, status)), ResultCode::Done);
+        assert_eq!(own(&mut ledger, Status::SelfExcluded), code, "it would loosen {}", status.name());
+    }
+    assert_eq!(ledger.ask_as(Role::Operator, &set_status(ALICE, Status::WagerBlocked)), ResultCode::Done);
+    assert_eq!(own(&mut ledger, Status::SelfExcluded), ResultCode::Done);
 }
 
 #[test]

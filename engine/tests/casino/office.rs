@@ -2,8 +2,8 @@
 
 use cage_engine::state::Ending;
 use cage_engine::{
-    AccountId, Amount, CallerId, Expiry, LimitKind, LockReason, Operation, Period, PlayerClass, Purse,
-    Reference, RequestId, ResultCode, Role, Rule, SessionId,
+    AccountId, Amount, CallerId, Expiry, LimitKind, LockReason, Operation, PastTransaction, Period,
+    PlayerClass, Purse, Reference, RequestId, ResultCode, Role, Rule, SessionId,
 };
 
 use crate::ledger::ask::{adjust, bet, bet_win, changed, rollback, transfer, win};
@@ -97,16 +97,16 @@ fn imports_take_over_balances_bets_holds_and_memories_while_they_are_allowed() {
     assert_eq!(ledger.settle(ALICE, hold, 8, 9), ResultCode::Done);
     assert_eq!(ledger.ask_key(7, &held), ResultCode::AlreadyKnown);
     assert_eq!(ledger.available(ALICE), 70 + 25 + 9);
-    let memory = |bet, rolled_back| Operation::ImportReference {
+    let memory = |bet, was| Operation::ImportReference {
         player: ALICE,
         asset: ETH,
         bet: Reference(bet),
         game: PLAY,
-        rolled_back,
+        was,
     };
-    assert_eq!(ledger.ask_key(8, &memory(0xbe8, false)), ResultCode::Done);
-    assert_eq!(ledger.ask_key(9, &memory(0xbe9, true)), ResultCode::Done);
-    assert_eq!(ledger.ask_key(10, &memory(0xbe9, false)), ResultCode::AlreadyKnown);
+    assert_eq!(ledger.ask_key(8, &memory(0xbe8, PastTransaction::ClosedBet)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(9, &memory(0xbe9, PastTransaction::UndoneBet)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(10, &memory(0xbe9, PastTransaction::ClosedBet)), ResultCode::AlreadyKnown);
     assert_eq!(ledger.ask_key(11, &win(ALICE, 5, 0xbe8)), ResultCode::Done, "late, and paid");
     assert_eq!(ledger.ask_key(12, &win(ALICE, 5, 0xbe9)), ResultCode::HoldCancelled);
     assert_eq!(ledger.ask_key(13, &rollback(ALICE, 0xbe9)), ResultCode::AlreadyCancelled);
@@ -126,6 +126,76 @@ fn imports_take_over_balances_bets_holds_and_memories_while_they_are_allowed() {
     assert_eq!(imported, -(70 + 70 + 10 + 8));
     ledger.set_rule(Rule::Importing, 0, 0);
     assert_eq!(ledger.ask_key(15, &balance), ResultCode::NotImporting);
+}
+
+/// The provider goes on repeating what the other system has answered: nothing of it is done a second time.
+#[test]
+fn a_win_that_the_other_system_paid_is_not_paid_again() {
+    let mut ledger = Ledger::casino();
+    ledger.set_rule(Rule::Importing, 0, 1);
+    let memory = |bet, was| Operation::ImportReference {
+        player: ALICE,
+        asset: ETH,
+        bet: Reference(bet),
+        game: PLAY,
+        was,
+    };
+    assert_eq!(ledger.ask_key(1, &memory(0xbe7, PastTransaction::ClosedBet)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(2, &memory(0x817, PastTransaction::CarriedOut)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(3, &memory(0x817, PastTransaction::CarriedOut)), ResultCode::AlreadyKnown);
+    assert_eq!(ledger.ask_key(4, &memory(0x2bc, PastTransaction::CarriedOut)), ResultCode::Done);
+    ledger.crash();
+    assert_eq!(
+        ledger.ask_key(0x817, &win(ALICE, 25, 0xbe7)),
+        ResultCode::IdConflict,
+        "it is known, and paid"
+    );
+    assert_eq!(ledger.ask_key(0x2bc, &rollback(ALICE, 0xbe8)), ResultCode::IdConflict);
+    assert_eq!(ledger.ask_key(0x2bd, &rollback(ALICE, 0x817)), ResultCode::ReferenceTooOld, "by hand only");
+    assert_eq!(ledger.available(ALICE), 0);
+    assert_eq!(ledger.ask_key(0x818, &win(ALICE, 5, 0xbe7)), ResultCode::Done, "another one is paid");
+}
+
+/// A house that moves in while it plays must not forget what is young for what is old.
+#[test]
+fn imports_wait_rather_than_make_the_ledger_forget_what_is_young() {
+    let mut ledger = Ledger::with(cage_engine::Settings { ids_capacity: 64, ..crate::ledger::SETTINGS });
+    ledger.set_rule(Rule::Importing, 0, 1);
+    assert_eq!(ledger.ask_key(0x2bc, &rollback(ALICE, 0xdead)), ResultCode::Tombstoned);
+    let ended = |number: u128| Operation::ImportReference {
+        player: ALICE,
+        asset: ETH,
+        bet: Reference(number),
+        game: PLAY,
+        was: PastTransaction::ClosedBet,
+    };
+    let full = (1..200).find(|number| ledger.ask_key(*number, &ended(*number)) != ResultCode::Done);
+    let full = full.expect("the memory is full in the end");
+    let open = Operation::ImportBet {
+        player: ALICE,
+        asset: ETH,
+        stake: Amount(10),
+        bet: Reference(0xbe7),
+        game: PLAY,
+        payout_max: Amount(90),
+        round: Reference(0x40d),
+    };
+    let held = Operation::ImportHold {
+        player: ALICE,
+        asset: ETH,
+        stake: Amount(8),
+        hold: RequestId(0x401d),
+        game: PLAY,
+        payout_max: Amount(9),
+        expiry: Expiry::Never,
+    };
+    for import in [ended(full), open, held] {
+        assert_eq!(ledger.ask_key(0xfeed, &import), ResultCode::IdTableFull, "{import:?}");
+    }
+    assert_eq!(ledger.state.wager_ending(Reference(0xdead)), Some(Ending::Tombstone), "still known");
+    ledger.pass_millis(crate::ledger::SETTINGS.ids_retention_millis + 1);
+    ledger.deposit(ALICE, 1);
+    assert_eq!(ledger.ask_key(0xfeed, &ended(full)), ResultCode::Done, "later there is room");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Prizes: jackpots, free rounds, promotions.
 
-use cage_engine::{Amount, Operation, OperationKind, Purse, Reference, ResultCode, Role, Status};
+use cage_engine::{Amount, Operation, OperationKind, Purse, Reference, RequestId, ResultCode, Role, Status};
 
 use crate::ledger::ask::{changed, consume, contribute, freerounds, jackpot_win, set_status, withdraw};
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY};
@@ -113,4 +113,21 @@ fn a_prize_is_paid_once_by_its_sponsor_and_may_have_to_be_wagered() {
     assert_eq!(ledger.ask_as(Role::Cashier, &prize(1, true, 0)), ResultCode::Done);
     assert_eq!(ledger.ask(&set_status(ALICE, Status::SelfExcluded)), ResultCode::Done);
     assert_eq!(ledger.ask_key(4, &prize(1, false, 0)), ResultCode::Done, "what was won is won");
+}
+
+/// GLI-19 4.13.6: two jackpots become one, all of it or nothing, and what was less than a unit stays where it is kept.
+#[test]
+fn gli_19_r16_two_jackpots_are_merged_as_one_group() {
+    let mut ledger = Ledger::casino();
+    ledger.trust(Role::Operator, ETH, 1_000);
+    assert_eq!(ledger.ask_key(1, &seed(500, false)), ResultCode::Done);
+    let (from, to) = (seed(400, true), changed(seed(400, false), |seed| seed.detail.0[0] = POOL as u8 + 1));
+    let too_much = [(RequestId(2), seed(501, true)), (RequestId(3), to)];
+    assert_eq!(ledger.ask_group(&too_much), [ResultCode::InsufficientFunds, ResultCode::GroupRefused]);
+    let merge = [(RequestId(4), from), (RequestId(5), to)];
+    for _ in 0..2 {
+        assert_eq!(ledger.ask_group(&merge), [ResultCode::Done; 2]);
+    }
+    let pool = |pool| ledger.of_house(Purse::Jackpot, pool);
+    assert_eq!((pool(POOL), pool(POOL + 1), ledger.of_house(Purse::Adjustments, 0)), (100, 400, -500));
 }

@@ -150,9 +150,11 @@ impl Walk {
             "class" | "brand" | "jurisdiction" => 0,
             "amount_max" => 1_000_000,
             "scale" => 18,
+            "was" => self.random.random_range(0..3),
             "disabled" => u128::from(self.random.random_ratio(1, 12)),
-            "debit" | "rolled_back" | "remove" | "house_paid" | "transfers" | "fresh" | "reverse_settled"
-            | "ends_round" => u128::from(self.random.random_ratio(1, 4)),
+            "debit" | "remove" | "house_paid" | "transfers" | "fresh" | "reverse_settled" | "ends_round" => {
+                u128::from(self.random.random_ratio(1, 4))
+            }
             "amount"
                 if matches!(kind, Kind::Rollback | Kind::Collect | Kind::AllowanceReturn)
                     && self.random.random() =>
@@ -173,6 +175,7 @@ impl Walk {
         let kinds: Vec<_> = kinds.copied().collect();
         let money = [
             OperationKind::Collect,
+            OperationKind::WriteOff,
             OperationKind::DepositReverse,
             OperationKind::DepositCredit,
             OperationKind::Bet,

@@ -35,7 +35,7 @@ const MATRIX: [(Kind, &str, &str); 62] = [
     (Kind::Grant, "gn", ""),
     (Kind::OpenAsset, "o", ""),
     (Kind::OpenPlayer, "fo", ""),
-    (Kind::SetStatus, "ro", ""),
+    (Kind::SetStatus, "fro", ""),
     (Kind::OpenSession, "fg", ""),
     (Kind::RevokeSession, "fgro", ""),
     (Kind::SetLimit, "fr", ""),

@@ -279,7 +279,7 @@ impl Ledger {
             asset: ETH,
             bet: Reference(0xb0b2),
             game: PLAY,
-            rolled_back: true,
+            was: cage_engine::PastTransaction::UndoneBet,
         };
         self.does_under(0xdead_0011, &ended, Done);
         let usage = Operation::ImportUsage {

@@ -6,7 +6,7 @@ pub(crate) mod ask;
 pub(crate) mod books;
 mod every_kind;
 
-use cage_engine::table::Spec;
+use cage_engine::table::{Effect, Spec};
 use cage_engine::{
     AccountId, Admitted, Amount, Answer, AssetCode, AssetId, Balance, CallerId, Decision, Expiry, GameId,
     Lsn, Operation, OperationKind, PlayerClass, PlayerId, Purse, Record, Request, RequestId, ResultCode,
@@ -45,6 +45,10 @@ pub(crate) struct Ledger {
 pub(crate) fn first_role(spec: &Spec) -> Role {
     const ORDER: [Role; 7] =
         [Role::Games, Role::Chain, Role::Frontend, Role::Cashier, Role::Risk, Role::Operator, Role::Approver];
+    // What a front-end may say of a player's status is a case of its own.
+    if spec.effect == Effect::Status {
+        return Role::Risk;
+    }
     let may = |role: &Role| spec.roles.contains(*role);
     let unbounded = ORDER.into_iter().find(|role| may(role) && !spec.capped.contains(*role));
     unbounded.or_else(|| ORDER.into_iter().find(may)).unwrap_or(Role::System)

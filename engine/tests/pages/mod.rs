@@ -10,8 +10,8 @@ use cage_engine::operation::{HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, SCAL
 use cage_engine::state::ASSETS_MAX;
 use cage_engine::table::{Effect, FREEROUNDS_MAX, Gate, HandsOut, IdRule, PPM, Side, Source, Spec};
 use cage_engine::{
-    Amount, LimitKind, LockReason, OperationKind, Period, PlayerClass, PlayerId, Purse, ResultCode, Role,
-    RoleSet, Rule, Settings, Status,
+    Amount, LimitKind, LockReason, OperationKind, PastTransaction, Period, PlayerClass, PlayerId, Purse,
+    ResultCode, Role, RoleSet, Rule, Settings, Status,
 };
 
 /// The parts that `operations-table.md` must have, besides one for each operation.
@@ -31,6 +31,7 @@ pub(crate) const OF_THE_TABLE: &[&str] = &[
     "limit kinds",
     "periods",
     "classes",
+    "past transactions",
     "purses",
     "numbers",
 ];
@@ -47,6 +48,9 @@ pub(crate) fn part(name: &str) -> Option<String> {
         "lock reasons" => lock_reasons(),
         "limit kinds" => enumeration(LimitKind::ALL.iter().map(|it| (*it as u16, it.name(), it.meaning()))),
         "periods" => enumeration(Period::ALL.iter().map(|it| (*it as u16, it.name(), it.meaning()))),
+        "past transactions" => {
+            enumeration(PastTransaction::ALL.iter().map(|it| (*it as u16, it.name(), it.meaning())))
+        }
         "classes" => enumeration(PlayerClass::ALL.iter().map(|it| (*it as u16, it.name(), it.meaning()))),
         "purses" => purses(),
         "numbers" => numbers(),

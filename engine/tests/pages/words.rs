@@ -334,7 +334,9 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
             "the bet is open in its round, which is opened if it is new; counts as exposure"
         }
         Effect::HoldImported => "the hold is open; counts as exposure",
-        Effect::ReferenceImported => "the bet is remembered as closed, or as rolled back",
+        Effect::ReferenceImported => {
+            "the bet is remembered as closed, or as rolled back; the win or rollback as answered"
+        }
         Effect::UsageImported => "so much of the limit is used",
         Effect::AdjustmentOpened => "the proposal waits for another identity",
         Effect::AdjustmentDone => "the proposal ends as done",
