@@ -173,7 +173,7 @@ impl AccountId {
         Purse::from_number(self.purse_number())
     }
 
-    const fn purse_number(self) -> u8 {
+    pub(crate) const fn purse_number(self) -> u8 {
         (self.0 >> OWNER_BITS) as u8
     }
 

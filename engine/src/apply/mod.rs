@@ -101,10 +101,8 @@ impl State {
         if leg.debit.asset() != leg.credit.asset() {
             return Err(ApplyFault::Missing("a movement between two assets"));
         }
-        let before = self.balance(leg.debit);
-        self.set(leg.debit, before, before.less(leg.amount), leg.debit_after)?;
-        let before = self.balance(leg.credit);
-        self.set(leg.credit, before, before.plus(leg.amount), leg.credit_after)?;
+        self.post(leg.debit, leg.debit_after, |before| before.less(leg.amount))?;
+        self.post(leg.credit, leg.credit_after, |before| before.plus(leg.amount))?;
         if leg.debit.is_of(Purse::Allowance) || leg.credit.is_of(Purse::Allowance) {
             self.apply_meter(leg, record)?;
         }
@@ -116,33 +114,6 @@ impl State {
         if let Some(reason) = record.lock_reason().or(named).filter(|_| leg.credit.is_of(Purse::Locked)) {
             self.lock(leg.credit, reason, leg.amount);
         }
-        Ok(())
-    }
-
-    /// Sets a balance to what the record says, if that is what it must be.
-    fn set(
-        &mut self,
-        account: AccountId,
-        before: Balance,
-        expected: Option<Balance>,
-        recorded: Balance,
-    ) -> Applied {
-        let expected = expected.ok_or(ApplyFault::Missing("a sum"))?;
-        if expected != recorded {
-            return Err(ApplyFault::BalanceDiffers { account, expected, recorded });
-        }
-        let asset = self.asset(account.asset()).ok_or(ApplyFault::Missing("an asset"))?;
-        let change = recorded.0 - before.0;
-        let total = if account.is_players() { asset.players_total } else { asset.house_total };
-        total.0.checked_add(change).ok_or(ApplyFault::Missing("a total"))?;
-        if let Some(player) = account.player() {
-            if recorded < Balance::ZERO || !self.players.contains(player) {
-                return Err(ApplyFault::Missing("a player's purse"));
-            }
-        } else if account.purse().is_none() {
-            return Err(ApplyFault::Missing("a purse"));
-        }
-        self.set_balance(account, before, recorded);
         Ok(())
     }
 

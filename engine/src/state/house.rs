@@ -42,8 +42,8 @@ impl House {
         self.accounts.get(&account).copied().unwrap_or_default()
     }
 
-    pub(crate) fn set_balance(&mut self, account: AccountId, held: Balance) {
-        self.accounts.insert(account, held);
+    pub(crate) fn balance_mut(&mut self, account: AccountId) -> &mut Balance {
+        self.accounts.entry(account).or_default()
     }
 
     /// In no particular order: nothing that can be seen may depend on it.

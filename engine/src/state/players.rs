@@ -76,14 +76,21 @@ impl Cell {
         }
     }
 
-    const fn purse_mut(&mut self, purse: Purse) -> Option<&mut u128> {
+    /// By the purse's number.
+    const fn purse_mut(&mut self, purse: u8) -> Option<&mut u128> {
+        const AVAILABLE: u8 = Purse::Available as u8;
+        const LOCKED: u8 = Purse::Locked as u8;
+        const RESERVED: u8 = Purse::Reserved as u8;
+        const ALLOWANCE: u8 = Purse::Allowance as u8;
+        const WITHDRAWING: u8 = Purse::Withdrawing as u8;
+        const BONUS: u8 = Purse::Bonus as u8;
         Some(match purse {
-            Purse::Available => &mut self.available,
-            Purse::Locked => &mut self.locked,
-            Purse::Reserved => &mut self.reserved,
-            Purse::Allowance => &mut self.allowance,
-            Purse::Withdrawing => &mut self.withdrawing,
-            Purse::Bonus => &mut self.bonus,
+            AVAILABLE => &mut self.available,
+            LOCKED => &mut self.locked,
+            RESERVED => &mut self.reserved,
+            ALLOWANCE => &mut self.allowance,
+            WITHDRAWING => &mut self.withdrawing,
+            BONUS => &mut self.bonus,
             _ => return None,
         })
     }
@@ -192,17 +199,17 @@ impl Players {
         Balance(i128::try_from(held).unwrap_or(i128::MAX))
     }
 
-    /// Sets a purse; says whether the player owes the house something. `None` if there is no such player or purse.
-    pub(crate) fn set_balance(
+    /// A purse by its number, and whether the player owes the house something. `None` if there is no such player or
+    /// purse.
+    pub(crate) fn purse_mut(
         &mut self,
         player: PlayerId,
         asset: AssetId,
-        purse: Purse,
-        held: u128,
-    ) -> Option<bool> {
+        purse: u8,
+    ) -> Option<(&mut u128, bool)> {
         let cell = self.cell_or_new(player, asset)?;
-        *cell.purse_mut(purse)? = held;
-        Some(cell.owes)
+        let owes = cell.owes;
+        Some((cell.purse_mut(purse)?, owes))
     }
 
     /// What every wager looks at; `None` if there is no such player.
@@ -260,12 +267,11 @@ impl Players {
     }
 
     fn cell_or_new(&mut self, player: PlayerId, asset: AssetId) -> Option<&mut Cell> {
-        let first = self.first.get_mut(player.index())?;
-        if first.asset == AssetId::NONE.0 {
+        let first = self.first.get(player.index())?;
+        if first.asset == asset.0 || first.asset == AssetId::NONE.0 {
+            let first = self.first.get_mut(player.index())?;
             first.asset = asset.0;
-        }
-        if first.asset == asset.0 {
-            return self.first.get_mut(player.index());
+            return Some(first);
         }
         let mut next = first.next;
         while let Some(place) = (next as usize).checked_sub(1) {

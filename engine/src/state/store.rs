@@ -19,6 +19,7 @@ use super::table::{Row, Sort, Table};
 use super::{Gates, Hasher, State};
 use crate::account::{AccountId, Purse};
 use crate::amount::Balance;
+use crate::apply::ApplyFault;
 use crate::field::Status;
 use crate::id::{Lsn, PlayerId, RequestId};
 use crate::time::Timestamp;
@@ -102,7 +103,7 @@ macro_rules! tables {
             fn take_back_one(&mut self, undo: Undo) {
                 match undo {
                     $(Undo::$row(key, before) => self.put_back(key, before),)+
-                    Undo::Balance(account, held) => self.put_balance(account, self.balance(account), held),
+                    Undo::Balance(account, held) => self.put_balance(account, held),
                     Undo::Latest(player, lsn) => self.players.set_latest(player, lsn),
                     Undo::Gates(player, gates) => {
                         if let Some(now) = self.players.gates_mut(player) {
@@ -142,6 +143,11 @@ tables! {
     disabled: DisabledGame,
     addresses: Address,
     chains: ChainCounter,
+}
+
+fn as_expected(account: AccountId, expected: Option<Balance>, recorded: Balance) -> Result<(), ApplyFault> {
+    let expected = expected.ok_or(ApplyFault::Missing("a sum"))?;
+    if expected == recorded { Ok(()) } else { Err(ApplyFault::BalanceDiffers { account, expected, recorded }) }
 }
 
 /// What was changed while a group is tried.
@@ -210,40 +216,82 @@ impl State {
         }
     }
 
-    /// Sets a balance, and all that follows from it: the totals, and whether there is something to collect.
-    pub(crate) fn set_balance(&mut self, account: AccountId, before: Balance, held: Balance) {
+    /// Sets a balance to what the record says, if that is what it must be, and all that follows from it: the totals,
+    /// and whether there is something to collect.
+    pub(crate) fn post(
+        &mut self,
+        account: AccountId,
+        recorded: Balance,
+        expected: impl FnOnce(Balance) -> Option<Balance>,
+    ) -> Result<(), ApplyFault> {
+        let before = match account.player() {
+            Some(player) => {
+                let (held, owes) = self
+                    .players
+                    .purse_mut(player, account.asset(), account.purse_number())
+                    .ok_or(ApplyFault::Missing("a player's purse"))?;
+                let before = Balance(*held as i128);
+                as_expected(account, expected(before), recorded)?;
+                *held = u128::try_from(recorded.0).map_err(|_| ApplyFault::Missing("a player's purse"))?;
+                if owes && account.is_of(Purse::Available) {
+                    self.set_collectable(player, account);
+                }
+                before
+            }
+            None => {
+                account.purse().ok_or(ApplyFault::Missing("a purse"))?;
+                let held = self.house.balance_mut(account);
+                let before = *held;
+                as_expected(account, expected(before), recorded)?;
+                *held = recorded;
+                if account.is_of(Purse::Receivable) {
+                    self.set_owes(account, recorded);
+                }
+                before
+            }
+        };
         self.note(|| Undo::Balance(account, before));
-        self.put_balance(account, before, held);
+        let total = self.total_mut(account).ok_or(ApplyFault::Missing("an asset"))?;
+        // A balance may rise from the least to the greatest that can be counted; a total bounds what it may become.
+        let change = recorded.0.wrapping_sub(before.0);
+        total.0 = total.0.checked_add(change).ok_or(ApplyFault::Missing("a total"))?;
+        Ok(())
     }
 
-    fn put_balance(&mut self, account: AccountId, before: Balance, held: Balance) {
-        let change = held.0 - before.0;
-        let asset = account.asset();
-        let player = account.player();
-        match player {
-            Some(player) => {
-                let purse = account.purse().unwrap_or(Purse::Available);
-                let held = u128::try_from(held.0).unwrap_or(0);
-                let owes = self.players.set_balance(player, asset, purse, held) == Some(true);
-                if owes && purse == Purse::Available {
+    /// Sets a balance back to what it was before a trial.
+    fn put_balance(&mut self, account: AccountId, held: Balance) {
+        let change = held.0.wrapping_sub(self.balance(account).0);
+        if let Some(player) = account.player() {
+            if let Some((purse, owes)) =
+                self.players.purse_mut(player, account.asset(), account.purse_number())
+            {
+                *purse = held.0 as u128;
+                if owes && account.is_of(Purse::Available) {
                     self.set_collectable(player, account);
                 }
             }
-            None => {
-                self.house.set_balance(account, held);
-                if account.is_of(Purse::Receivable) {
-                    let debtor = PlayerId::trusted(account.owner());
-                    self.players.set_owes(debtor, asset, held < Balance::ZERO);
-                    self.set_collectable(debtor, account);
-                }
+        } else {
+            *self.house.balance_mut(account) = held;
+            if account.is_of(Purse::Receivable) {
+                self.set_owes(account, held);
             }
         }
-        if let Some(asset) = usize::from(asset.0).checked_sub(1).and_then(|place| self.assets.get_mut(place))
-        {
-            let total = if player.is_some() { &mut asset.players_total } else { &mut asset.house_total };
-            // Their sum is bounded by the decision; while a movement is half done it may pass the bound.
+        if let Some(total) = self.total_mut(account) {
+            // While a movement is half taken back, the sum may pass what its bound is.
             total.0 = total.0.wrapping_add(change);
         }
+    }
+
+    fn total_mut(&mut self, account: AccountId) -> Option<&mut Balance> {
+        let asset = self.assets.get_mut(usize::from(account.asset().0).checked_sub(1)?)?;
+        Some(if account.is_players() { &mut asset.players_total } else { &mut asset.house_total })
+    }
+
+    /// A player owes what the receivable is below zero.
+    fn set_owes(&mut self, receivable: AccountId, held: Balance) {
+        let debtor = PlayerId::trusted(receivable.owner());
+        self.players.set_owes(debtor, receivable.asset(), held < Balance::ZERO);
+        self.set_collectable(debtor, receivable);
     }
 
     /// Who owes something and has something is collected from at once.

@@ -1,6 +1,7 @@
 //! A table of rows, each under a key of 128 bits. Rows never move; those taken out leave room for others.
 
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::chunked::Chunked;
 use super::digest::Hasher;
@@ -51,12 +52,15 @@ pub(crate) struct Table<R> {
     rows: Chunked<Option<R>>,
     free: Vec<u32>,
     index: Growing,
+    /// Where the row was that was found last. A decision and its execution look at the same few rows again and again.
+    latest: Cell<u32>,
     seed: u64,
 }
 
 impl<R: Row> Table<R> {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { rows: Chunked::new(), free: Vec::new(), index: Growing::new(R::ROWS_MAX), seed }
+        let index = Growing::new(R::ROWS_MAX);
+        Self { rows: Chunked::new(), free: Vec::new(), index, latest: Cell::new(0), seed }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -69,7 +73,12 @@ impl<R: Row> Table<R> {
 
     fn place(&self, key: u128) -> Option<u32> {
         let is_it = |place: u32| self.row(place).is_some_and(|row| row.key() == key);
-        self.index.find(hash(key, self.seed), is_it)
+        if is_it(self.latest.get()) {
+            return Some(self.latest.get());
+        }
+        let place = self.index.find(hash(key, self.seed), is_it)?;
+        self.latest.set(place);
+        Some(place)
     }
 
     fn row(&self, place: u32) -> Option<&R> {
@@ -117,7 +126,7 @@ impl<R: Row> Table<R> {
         let key = |place: u32| rows.get(place as usize).and_then(Option::as_ref).map_or(0, Row::key);
         let hash_of = |place| hash(key(place), seed);
         let index = Growing::of_all(rows.len(), R::ROWS_MAX, hash_of, |one, other| key(one) == key(other))?;
-        Some(Self { free: Vec::new(), index, rows, seed })
+        Some(Self { free: Vec::new(), index, latest: Cell::new(0), rows, seed })
     }
 
     /// In no particular order: nothing that can be seen may depend on it.

@@ -178,7 +178,10 @@ impl State {
             };
             let Some(counted) = counted else { return Err(input.wrong("an amount")) };
             total.0 = total.0.wrapping_add(counted);
-            self.players.set_balance(player, asset, purse, held);
+            let Some((place, _)) = self.players.purse_mut(player, asset, purse as u8) else {
+                return Err(input.wrong("a player's purse"));
+            };
+            *place = held;
         }
         Ok(())
     }
@@ -194,7 +197,7 @@ impl State {
             let place = usize::from(account.asset().0).wrapping_sub(1);
             let Some(asset) = self.assets.get_mut(place) else { return Err(input.wrong("an asset")) };
             asset.house_total.0 = asset.house_total.0.wrapping_add(held.0);
-            self.house.set_balance(account, held);
+            *self.house.balance_mut(account) = held;
         }
         let add_up =
             |asset: &Asset| asset.players_total.0.wrapping_add(asset.house_total.0) == Balance::ZERO.0;
