@@ -116,8 +116,8 @@ const FAULTS: &[Fault] = &[
     fault(
         "debts are not collected",
         "state/store.rs",
-        "if owes && purse == Purse::Available {",
-        "if owes && purse == Purse::Bonus {",
+        "if owes && account.is_of(Purse::Available) {",
+        "if owes && account.is_of(Purse::Bonus) {",
     ),
     fault(
         "a deposit is reversed twice",

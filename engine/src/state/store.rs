@@ -147,7 +147,11 @@ tables! {
 
 fn as_expected(account: AccountId, expected: Option<Balance>, recorded: Balance) -> Result<(), ApplyFault> {
     let expected = expected.ok_or(ApplyFault::Missing("a sum"))?;
-    if expected == recorded { Ok(()) } else { Err(ApplyFault::BalanceDiffers { account, expected, recorded }) }
+    if expected == recorded {
+        Ok(())
+    } else {
+        Err(ApplyFault::BalanceDiffers { account, expected, recorded })
+    }
 }
 
 /// What was changed while a group is tried.
@@ -233,9 +237,7 @@ impl State {
                 let before = Balance(*held as i128);
                 as_expected(account, expected(before), recorded)?;
                 *held = u128::try_from(recorded.0).map_err(|_| ApplyFault::Missing("a player's purse"))?;
-                if owes && account.is_of(Purse::Available) {
-                    self.set_collectable(player, account);
-                }
+                self.collect_if(owes, player, account);
                 before
             }
             None => {
@@ -266,9 +268,7 @@ impl State {
                 self.players.purse_mut(player, account.asset(), account.purse_number())
             {
                 *purse = held.0 as u128;
-                if owes && account.is_of(Purse::Available) {
-                    self.set_collectable(player, account);
-                }
+                self.collect_if(owes, player, account);
             }
         } else {
             *self.house.balance_mut(account) = held;
@@ -292,6 +292,12 @@ impl State {
         let debtor = PlayerId::trusted(receivable.owner());
         self.players.set_owes(debtor, receivable.asset(), held < Balance::ZERO);
         self.set_collectable(debtor, receivable);
+    }
+
+    fn collect_if(&mut self, owes: bool, player: PlayerId, account: AccountId) {
+        if owes && account.is_of(Purse::Available) {
+            self.set_collectable(player, account);
+        }
     }
 
     /// Who owes something and has something is collected from at once.
