@@ -185,6 +185,7 @@ fn groups_that_are_none_are_refused_by_number_and_the_connection_lives() {
     });
 }
 
+/// W6: no kill leaves a bet without its win.
 #[test]
 fn a_group_in_flight_at_a_kill_is_there_whole_or_not_at_all() {
     const ROUNDS: u64 = 6;

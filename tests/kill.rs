@@ -478,6 +478,7 @@ async fn balances(ledger: &Ledger, casino: &Casino) -> BTreeMap<cage_engine::Pla
 }
 
 /// An id that was never answered before the kill is asked again: whatever became of it, it is in the log once.
+/// (W12: the reply is lost, the request is not.)
 #[test]
 fn a_request_in_flight_at_the_kill_happens_once() {
     harness::run(async {

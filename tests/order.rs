@@ -3,7 +3,7 @@
 //! What breaks: requests of one stream that overtake each other (balances do not fall one by one), a read that does
 //! not see what stands before it, an answer of which another connection cannot see the effect yet.
 
-use cage_engine::{ResultCode, Role};
+use cage_engine::{Amount, Operation, ResultCode, Role, SessionId};
 use cage_protocol::{Ask, Read, Reply};
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -97,6 +97,44 @@ fn a_bet_and_its_settlement_can_travel_together() {
 }
 
 /// Whoever has an answer can tell everybody: no read on another connection is older than it.
+/// W7 and W9: no two connections see the same money and both take it.
+#[test]
+fn of_many_withdrawals_at_once_as_many_are_taken_as_the_balance_covers() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 1, 1_000).await;
+        let (player, asset) = (casino.players[0], casino.asset);
+        let withdraw = Operation::WithdrawRequest {
+            player,
+            asset,
+            amount: Amount(100),
+            session: SessionId::NONE,
+            chain: 1,
+            destination: [7; 32],
+        };
+        let mut clients = Vec::new();
+        for role in [Role::Frontend, Role::Cashier, Role::Frontend, Role::Cashier] {
+            clients.push(client(&ledger, role).await);
+        }
+        let asked: Vec<_> = (0..40).map(|number| clients[number % 4].submit(withdraw)).collect();
+        let mut taken = 0;
+        for answer in asked {
+            match answer.await {
+                Ok(_) => taken += 1,
+                Err(fault) => assert_eq!(fault.code(), Some(ResultCode::InsufficientFunds)),
+            }
+        }
+        assert_eq!(taken, 10, "40 asked for a tenth of it");
+        assert_eq!(clients[0].balances(player, asset).await.expect("balances").available.0, 0);
+        for client in clients {
+            client.close().await;
+        }
+        ledger.close().await;
+        audit(dir.path(), &[]).assert_clean();
+    });
+}
+
 #[test]
 fn an_answer_is_seen_by_everybody() {
     let mut random = harness::random("everybody");

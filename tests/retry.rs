@@ -144,6 +144,7 @@ fn a_request_that_is_repeated_before_its_answer_happens_once() {
     });
 }
 
+/// W10: nothing without an id, and nothing twice under one.
 #[test]
 fn an_id_cannot_be_used_for_anything_else() {
     run(async {

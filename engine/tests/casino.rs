@@ -23,3 +23,5 @@ mod prizes;
 mod rounds;
 #[path = "casino/sessions.rs"]
 mod sessions;
+#[path = "casino/weaknesses.rs"]
+mod weaknesses;

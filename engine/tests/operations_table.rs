@@ -10,7 +10,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cage_engine::{OperationKind, ResultCode};
+use cage_engine::{OperationKind, ResultCode, Role};
 
 const BEGIN: &str = "<!-- generated: ";
 const BEGIN_CLOSED: &str = " -->\n";
@@ -93,6 +93,53 @@ fn the_table_of_operations_has_every_part() {
     for kind in OperationKind::ALL {
         let title = format!("\n### {} `{}`\n", kind.number(), kind.name());
         assert!(text.contains(&title), "docs/operations-table.md has the section {title:?}");
+    }
+}
+
+/// What a row of the index by task says: its operations, and the answers to expect.
+fn index() -> Vec<(String, String, String)> {
+    let text = page("operations-table.md");
+    let (_, rest) = text.split_once("\n## What a wallet must do\n").expect("the index");
+    let (section, _) = rest.split_once("\n## ").expect("something behind it");
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    rows.map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+        let [task, how, answers] = &cells[..] else { panic!("three cells: {line}") };
+        (task.clone(), how.clone(), answers.clone())
+    })
+    .collect()
+}
+
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+fn operations_in(text: &str) -> Vec<OperationKind> {
+    let named = |name| OperationKind::ALL.iter().find(|kind| kind.name() == name).copied();
+    quoted(text).filter_map(named).collect()
+}
+
+/// Whoever looks for a task finds its operation, and with it no answer that it never gives.
+#[test]
+fn the_index_by_task_has_every_operation_and_only_answers_that_it_gives() {
+    let index = index();
+    let named: Vec<_> = index.iter().flat_map(|(_, how, _)| operations_in(how)).collect();
+    let asked = OperationKind::ALL.iter().filter(|kind| !kind.spec().roles.contains(Role::System));
+    let missing: Vec<_> = asked.filter(|kind| !named.contains(kind)).map(|kind| kind.name()).collect();
+    assert_eq!(missing, Vec::<&str>::new(), "tasks that nobody finds");
+    let wagers = [OperationKind::Reserve, OperationKind::Bet, OperationKind::BetWin];
+    for (task, how, answers) in &index {
+        let mut kinds = [operations_in(how), operations_in(answers)].concat();
+        if answers.contains("wagers:") {
+            kinds.extend(wagers);
+        }
+        for name in quoted(answers) {
+            let Some(code) = ResultCode::ALL.iter().find(|code| code.name() == name) else { continue };
+            let by = pages::given_by(*code);
+            let given = kinds.iter().any(|kind| by.contains(&format!("`{}`", kind.name())));
+            let before = !code.is_recorded() || kinds.is_empty();
+            assert!(given || before, "{task:?}: {} is given by {by:?}, not by {how}", code.name());
+        }
     }
 }
 

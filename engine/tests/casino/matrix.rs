@@ -109,6 +109,7 @@ fn a_rollback_of_an_unknown_bet_leaves_a_tombstone() {
     assert_eq!(ledger.state.wager_ending(Reference(BET + 1)), None);
 }
 
+/// W1: the tombstone outlives time and crashes.
 #[test]
 fn a_bet_that_arrives_after_its_rollback_never_debits() {
     let mut ledger = Ledger::casino();

@@ -99,7 +99,7 @@ fn forgetting_a_providers_transactions_ages_no_request() {
     assert_eq!(ledger.available(ALICE), 1_000);
 }
 
-/// A tombstone lasts as long as the ring holds it, and the ring forgets nothing young as long as bets are taken.
+/// W1. A tombstone lasts as long as the ring holds it, and the ring forgets nothing young as long as bets are taken.
 /// Once it is gone, the bet that it was for is known by the age of its id.
 #[test]
 fn a_late_bet_never_debits_while_its_tombstone_lasts_nor_under_an_id_that_is_as_old() {
