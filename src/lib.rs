@@ -30,6 +30,7 @@ pub mod commit;
 
 pub mod reply;
 
+pub mod guards;
 pub mod recovery;
 pub mod server;
 

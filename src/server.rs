@@ -27,6 +27,7 @@ use crate::certs::{self, CertsError, Identity};
 use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::endpoint::{self, EndpointError};
+use crate::guards::{self, Guards, Unfit};
 use crate::limits;
 use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
 use crate::proof::signer::{Signer, SignerError};
@@ -59,6 +60,8 @@ pub struct ServerOptions {
     pub segment_bytes: u64,
     /// How long the idle flusher looks for work before it sleeps.
     pub flush_poll: Duration,
+    /// What is overridden of the demands on the machine.
+    pub guards: Guards,
     /// For drills: which calls of the log's storage fail.
     pub faults: Option<FaultPlan>,
 }
@@ -81,6 +84,9 @@ pub enum ServeError {
     /// The log is not what was signed.
     #[error("the witness: {0}")]
     Witness(#[from] SignerError),
+    /// The machine is not fit to keep money on.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// The log cannot be recovered.
     #[error("the log cannot be recovered: {0}")]
     Recovery(#[from] RecoveryError<ReplayFault>),
@@ -159,6 +165,7 @@ impl Server {
         }
         let tokens = Tokens::open(&certs.join(KEYS_DIR))?;
         let key = checkpoint_key(options, &certs)?;
+        guards::check(&options.data_dir.join("log"), options.guards)?;
         if let Some(plan) = &options.faults {
             tracing::warn!(?plan, "FAULTS ARE ON: the log fails on purpose; this is a drill");
         }

@@ -11,6 +11,7 @@ mod damage;
 mod drills;
 mod full_disk;
 mod groups;
+mod guards;
 mod hostile;
 mod kill;
 mod order;

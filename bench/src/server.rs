@@ -61,6 +61,7 @@ pub fn in_process(dir: &Path, shape: Shape) -> Result<Report, LimitError> {
         flush: FlushStrategy::DirectDsync,
         segment_bytes: 128 << 20,
         flush_poll: Duration::ZERO,
+        guards: cage::guards::Guards::default(),
         faults: None,
     };
     let (started, address) = std::sync::mpsc::channel();

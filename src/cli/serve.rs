@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cage_engine::Settings;
+use cage_wal::storage::exit_on_bus_error;
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{FlushStrategy, OpenError, RecoveryError};
 use clap::{Args, ValueEnum};
@@ -14,6 +15,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{fail, hex, init_tracing};
+use crate::guards::{self, Guards, Unfit};
 use crate::recovery::ReplayFault;
 use crate::server::{ServeError, Server, ServerOptions};
 
@@ -25,16 +27,21 @@ const EXIT_LOG: u8 = 3;
 const EXIT_DAMAGED: u8 = 4;
 /// Exit code: another process has the log open.
 const EXIT_LOCKED: u8 = 5;
+/// Exit code: money may not be kept on this machine.
+const EXIT_UNFIT: u8 = 6;
 /// Exit code: the operating system refused something before the server could begin to serve.
 const EXIT_STORAGE: u8 = 7;
 /// Exit code: a newer program wrote the log.
 const EXIT_NEWER: u8 = 8;
+/// Exit code: a mapped file was cut, or could not be read.
+const EXIT_BUS: u8 = 9;
 
 /// Run the server.
 ///
 /// Prints its QUIC address, then `ready` on a line of its own when it serves. SIGTERM and SIGINT drain it; a second
 /// signal ends it at once. Exit codes: 0 drained, 1 could not start, 3 the log failed while serving, 4 the log is
-/// damaged, 5 another server has it, 7 the disk refused before the start, 8 a newer program wrote it.
+/// damaged, 5 another server has it, 6 the machine is not fit, 7 the disk refused before the start, 8 a newer program
+/// wrote it, 9 a mapped file was cut.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: cage serve --data-dir ./cage-data --listen 127.0.0.1:4710")]
 pub(crate) struct Serve {
@@ -58,6 +65,8 @@ pub(crate) struct Serve {
     settings: SettingsArgs,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
 }
 
 /// What decisions depend on. A change is written to the log as a record of its own.
@@ -94,6 +103,20 @@ struct LogArgs {
     faults: Option<FaultPlan>,
 }
 
+/// What is demanded of the machine.
+#[derive(Debug, Args)]
+struct MachineArgs {
+    /// Keep the log on a file system that may not keep what it says; not for real money
+    #[arg(long)]
+    unsafe_filesystem: bool,
+    /// Start although memory may be swapped to a disk and cannot be locked; not for real money
+    #[arg(long)]
+    unsafe_swap: bool,
+    /// Lock all memory, so that none of it is swapped (done by itself where swap is on)
+    #[arg(long)]
+    lock_memory: bool,
+}
+
 /// The strategies by their names on the command line.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Flush {
@@ -121,6 +144,9 @@ impl From<Flush> for FlushStrategy {
 impl Serve {
     pub(crate) fn run(self) -> ExitCode {
         init_tracing();
+        if let Err(reason) = guards::forbid_dumps().and_then(|()| exit_on_bus_error(EXIT_BUS)) {
+            return fail(EXIT_START, &reason);
+        }
         let runtime = match LocalRuntime::new() {
             Ok(runtime) => runtime,
             Err(reason) => return fail(EXIT_START, &reason),
@@ -150,6 +176,11 @@ impl Serve {
             flush: self.log.flush.into(),
             segment_bytes: self.log.segment_mib << 20,
             flush_poll: Duration::from_micros(self.log.flush_poll),
+            guards: Guards {
+                unsafe_filesystem: self.machine.unsafe_filesystem,
+                unsafe_swap: self.machine.unsafe_swap,
+                lock_memory: self.machine.lock_memory,
+            },
             faults: self.log.faults,
         }
     }
@@ -160,6 +191,8 @@ const fn exit_code(reason: &ServeError) -> u8 {
     match reason {
         ServeError::Log(_) => EXIT_LOG,
         ServeError::ReadBack => EXIT_DAMAGED,
+        ServeError::Unfit(Unfit::Unknown(_)) => EXIT_STORAGE,
+        ServeError::Unfit(_) => EXIT_UNFIT,
         ServeError::Recovery(reason) => match reason {
             RecoveryError::Locked { .. } => EXIT_LOCKED,
             RecoveryError::NewerFormat { .. }

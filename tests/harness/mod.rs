@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use cage_wal::storage::Filesystem;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -54,6 +55,16 @@ fn cage_after(before: &[String]) -> Command {
 /// Runs the program to its end.
 pub(crate) fn run_cage(arguments: &[&str]) -> Output {
     cage().args(arguments).stdin(Stdio::null()).output().expect("the program runs")
+}
+
+/// Tests run on any machine, and say what of its guards they override.
+fn overrides(data_dir: &Path) -> Vec<&'static str> {
+    let unfit = Filesystem::of(data_dir).is_ok_and(|found| found.unfit.is_some());
+    if unfit {
+        println!("{} is no place for money: --unsafe-filesystem", data_dir.display());
+        return vec!["--unsafe-swap", "--unsafe-filesystem"];
+    }
+    vec!["--unsafe-swap"]
 }
 
 /// A path as an argument.
@@ -119,7 +130,7 @@ impl Start {
     pub(crate) fn small(data_dir: &Path) -> Self {
         Self {
             data_dir: data_dir.to_owned(),
-            options: SMALL.map(str::to_owned).to_vec(),
+            options: SMALL.iter().copied().chain(overrides(data_dir)).map(str::to_owned).collect(),
             listen: "127.0.0.1:0".to_owned(),
             before: Vec::new(),
         }
@@ -131,6 +142,18 @@ impl Start {
             Some(place) => value.clone_into(&mut self.options[place + 1]),
             None => self.options.extend([option.to_owned(), value.to_owned()]),
         }
+        self
+    }
+
+    /// With a flag.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.options.push(flag.to_owned());
+        self
+    }
+
+    /// Without a flag.
+    pub(crate) fn without(mut self, flag: &str) -> Self {
+        self.options.retain(|known| known != flag);
         self
     }
 

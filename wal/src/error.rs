@@ -172,6 +172,14 @@ pub enum LogFault {
         /// The operating system's answer.
         reason: String,
     },
+    /// What keeps other writers out was taken away: another process may write to the log from now on.
+    #[error("the log is no longer locked: {reason}; nothing after LSN {} is durable", durable.get())]
+    LockLost {
+        /// What was found.
+        reason: String,
+        /// The last durable LSN.
+        durable: DurableLsn,
+    },
     /// A thread of the log panicked: a bug.
     #[error("the log's {thread} thread panicked")]
     Panicked {

@@ -116,6 +116,9 @@ impl Demo {
         let data_dir = self.data_dir.clone().map_or_else(new_folder, Ok)?;
         let mut screen = Screen::new(self.json);
         screen.event(&format!("starting the ledger in {}", data_dir.display()));
+        if process::is_unfit(&data_dir) {
+            screen.event("this is no disk for real money (--unsafe-filesystem): what is acknowledged may not survive the machine");
+        }
         let mut server = ServerProcess::start(&data_dir).await?;
         screen.event(&format!("it listens on {} (QUIC, mutual TLS)", server.address()));
         let casino = Casino::open(&data_dir, &server, self.players).await?;

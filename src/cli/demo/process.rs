@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use cage_wal::storage::Filesystem;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -53,10 +54,22 @@ impl ServerProcess {
     }
 }
 
+/// No real money is in a demo: it runs on any machine.
+fn overrides(data_dir: &Path) -> &'static [&'static str] {
+    if is_unfit(data_dir) { &["--unsafe-swap", "--unsafe-filesystem"] } else { &["--unsafe-swap"] }
+}
+
+/// Whether the folder lies on a file system that a server does not take by itself.
+pub(super) fn is_unfit(data_dir: &Path) -> bool {
+    Filesystem::of(data_dir).is_ok_and(|found| found.unfit.is_some())
+}
+
 async fn spawn(data_dir: &Path, listen: &str) -> Result<(Child, SocketAddr), DemoError> {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(data_dir.join("serve.log"))?;
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["serve", "--listen", listen, "--segment-mib", "16", "--ids-capacity", "4194304", "--data-dir"])
+        .args(["serve", "--listen", listen, "--segment-mib", "16", "--ids-capacity", "4194304"])
+        .args(overrides(data_dir))
+        .arg("--data-dir")
         .arg(data_dir)
         .stdout(Stdio::piped())
         .stderr(log)

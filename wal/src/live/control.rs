@@ -19,7 +19,7 @@ use crate::{
     format::{CONTROL_BYTES, ControlSlot, PAGE_BYTES},
     lsn::{Epoch, LogId, Lsn},
     read::CONTROL_NAME,
-    storage::{AlignedBuffer, DurableFile, FlushStrategy, Storage},
+    storage::{AlignedBuffer, DurableFile, FlushStrategy, Lock, Storage},
 };
 
 use super::shared::{Head, Shared};
@@ -89,15 +89,24 @@ impl ControlFile {
     }
 
     /// Both slots say that the log was closed in order, so that damage to either is noticed.
-    pub(super) fn write_clean(&mut self, shared: &Shared) -> Result<(), LogFault> {
+    pub(super) fn write_clean(&mut self, shared: &Shared, lock: &dyn Lock) -> Result<(), LogFault> {
+        shared.check_lock(lock)?;
         let head = shared.head();
         self.write(&head, true)
             .and_then(|()| self.write(&head, true))
             .map_err(|error| LogFault::Control { reason: error.to_string() })
     }
 
-    fn run(&mut self, shared: &Shared, interval: Duration, stop: &Receiver<()>) -> Result<(), LogFault> {
+    fn run(
+        &mut self,
+        shared: &Shared,
+        lock: &dyn Lock,
+        interval: Duration,
+        stop: &Receiver<()>,
+    ) -> Result<(), LogFault> {
         while stop.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            // Also while nothing is written: a writer whose lock is gone has to know it before it writes.
+            shared.check_lock(lock)?;
             let head = shared.head();
             if shared.fault().is_none() && self.written != Some(head.lsn) {
                 self.write(&head, false).map_err(|error| LogFault::Control { reason: error.to_string() })?;
@@ -118,11 +127,12 @@ impl ControlThread {
     pub(super) fn start(
         mut control: ControlFile,
         shared: Arc<Shared>,
+        lock: Arc<dyn Lock>,
         interval: Duration,
     ) -> Result<Self, StorageError> {
         let (stop, stopped) = channel();
         let run = move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| control.run(&shared, interval, &stopped)));
+            let ended = catch_unwind(AssertUnwindSafe(|| control.run(&shared, &*lock, interval, &stopped)));
             match ended.unwrap_or(Err(LogFault::Panicked { thread: "control" })) {
                 Ok(()) => Some(control),
                 Err(fault) => {

@@ -21,7 +21,7 @@ use crate::{
     },
     lsn::{ChainHash, DurableLsn, Lsn, Position},
     read::SegmentExtent,
-    storage::{AlignedBuffer, DurableFile},
+    storage::{AlignedBuffer, DurableFile, Lock},
 };
 
 use super::{
@@ -67,6 +67,7 @@ pub(super) struct Flusher {
     records: RecordTraits,
     idle_poll: Duration,
     segment_wait: Duration,
+    lock: Arc<dyn Lock>,
     on_durable: Box<dyn FnMut(DurableLsn) + Send>,
     shared: Arc<Shared>,
 }
@@ -96,6 +97,7 @@ impl Flusher {
         ring: Consumer<Record>,
         ready: ReadySegments,
         previous: PreviousEnd,
+        lock: Arc<dyn Lock>,
         on_durable: Box<dyn FnMut(DurableLsn) + Send>,
         shared: Arc<Shared>,
     ) -> Result<Self, LogFault> {
@@ -114,6 +116,7 @@ impl Flusher {
             records: options.records,
             idle_poll: options.idle_poll,
             segment_wait: options.segment_wait,
+            lock,
             on_durable,
             shared,
         })
@@ -237,6 +240,7 @@ impl Flusher {
     /// Leaves the segment, of which every frame is durable, and begins the next one.
     fn rotate(&mut self) -> Result<(), LogFault> {
         let started = Instant::now();
+        self.shared.check_lock(&*self.lock)?;
         let end = self.segment.offset;
         self.shared.end_segment(end);
         // What lies between the last frame and the end of the file was zeroed when the segment was prepared.

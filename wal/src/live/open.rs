@@ -14,6 +14,7 @@ use crate::{
     error::{OpenError, StorageError},
     lsn::ChainHash,
     read::{Recovered, Spare},
+    storage::Lock,
 };
 
 use super::{
@@ -48,7 +49,8 @@ impl Recovered {
         let head = Head { lsn: self.report.next_lsn.previous(), chain, end: self.report.end };
         let control = ControlFile::open(&*self.storage, self.control.as_ref(), log, identity.epoch, &head)?;
         let previous = PreviousEnd { offset: self.report.end.offset, rest: self.rest };
-        let plan = plan(&options, self.spares, self.report.end.segment + 1);
+        let lock: Arc<dyn Lock> = Arc::from(self.lock);
+        let plan = plan(&options, Arc::clone(&lock), self.spares, self.report.end.segment + 1);
         let space = Space::new(options.reserve_bytes());
         let shared =
             Shared::new(log, identity.epoch, self.storage, head, self.segments, space, callbacks.on_fault);
@@ -56,8 +58,15 @@ impl Recovered {
         let (ring, consumer) = RingBuffer::new(options.ring_records);
         let (segments, ready) = SegmentThread::start(plan, Arc::clone(&shared))?;
         let on_durable = callbacks.on_durable;
-        let flusher = match Flusher::new(&options, consumer, ready, previous, on_durable, Arc::clone(&shared))
-        {
+        let flusher = match Flusher::new(
+            &options,
+            consumer,
+            ready,
+            previous,
+            Arc::clone(&lock),
+            on_durable,
+            Arc::clone(&shared),
+        ) {
             Ok(flusher) => flusher,
             Err(fault) => {
                 segments.join();
@@ -65,8 +74,9 @@ impl Recovered {
             }
         };
         let flusher = start(flusher, &shared)?;
-        let control = ControlThread::start(control, Arc::clone(&shared), options.control_interval)
-            .inspect_err(|_| shared.close())?;
+        let control =
+            ControlThread::start(control, Arc::clone(&shared), Arc::clone(&lock), options.control_interval)
+                .inspect_err(|_| shared.close())?;
         let threads = Threads { flusher, segments, control };
         let handle = LogHandle::new(Arc::clone(&shared));
         let writer = Writer {
@@ -76,7 +86,7 @@ impl Recovered {
             handle: handle.clone(),
             shared,
             threads: Some(threads),
-            _lock: self.lock,
+            lock,
         };
         Ok((writer, handle))
     }
@@ -93,8 +103,9 @@ fn start(flusher: Flusher, shared: &Shared) -> Result<JoinHandle<()>, StorageErr
 }
 
 /// Spares that recovery found are used first; new ones are numbered after them.
-fn plan(options: &LogOptions, spares: Vec<Spare>, first_number: u64) -> Plan {
+fn plan(options: &LogOptions, lock: Arc<dyn Lock>, spares: Vec<Spare>, first_number: u64) -> Plan {
     Plan {
+        lock,
         next_number: spares.last().map_or(first_number, |spare| spare.number + 1),
         spares,
         segment_bytes: options.segment_bytes,

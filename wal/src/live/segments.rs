@@ -18,7 +18,7 @@ use crate::{
     error::StorageError,
     format::segment_name,
     read::Spare,
-    storage::{DurableFile, FlushStrategy, Storage},
+    storage::{DurableFile, FlushStrategy, Lock, Storage},
 };
 
 use super::shared::Shared;
@@ -38,6 +38,7 @@ pub(super) struct ReadySegment {
 /// What to prepare.
 #[derive(Debug)]
 pub(super) struct Plan {
+    pub(super) lock: Arc<dyn Lock>,
     pub(super) spares: Vec<Spare>,
     pub(super) next_number: u64,
     pub(super) segment_bytes: u64,
@@ -139,6 +140,10 @@ impl Preparer {
         let Plan { segment_bytes, strategy, .. } = self.plan;
         storage
             .allocate(&temporary, segment_bytes, strategy, &self.stop)
+            .and_then(|()| {
+                let lost = |error| StorageError::new("go on preparing", &temporary, error);
+                self.plan.lock.check().map_err(lost)
+            })
             .and_then(|()| storage.rename(&temporary, &segment_name(number)))
             // It never had its final name. If it cannot be removed now, the next open does it.
             .inspect_err(|_| drop(storage.remove(&temporary)))?;

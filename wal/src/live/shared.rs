@@ -17,7 +17,7 @@ use crate::{
     error::LogFault,
     lsn::{ChainHash, DurableLsn, Epoch, LogId, Lsn, Position},
     read::SegmentExtent,
-    storage::Storage,
+    storage::{Lock, Storage},
 };
 
 use super::chains::{FrameEnd, RecentFrames};
@@ -143,6 +143,12 @@ impl Shared {
     /// The flusher, before it advances to the last of them.
     pub(super) fn remember(&self, frames: &[FrameEnd]) {
         lock(&self.recent).extend(frames);
+    }
+
+    /// Whether other writers are still kept out.
+    pub(super) fn check_lock(&self, lock: &dyn Lock) -> Result<(), LogFault> {
+        lock.check()
+            .map_err(|error| LogFault::LockLost { reason: error.to_string(), durable: self.durable() })
     }
 
     pub(super) fn begin_segment(&self, extent: SegmentExtent) {

@@ -44,7 +44,7 @@ pub struct Writer {
     pub(super) shared: std::sync::Arc<Shared>,
     pub(super) threads: Option<Threads>,
     /// Last, so that it is released after everything else.
-    pub(super) _lock: Box<dyn Lock>,
+    pub(super) lock: std::sync::Arc<dyn Lock>,
 }
 
 #[derive(Debug)]
@@ -160,7 +160,7 @@ impl Writer {
             return Ok(());
         }
         let closed = match control {
-            Some(mut control) => control.write_clean(&self.shared),
+            Some(mut control) => control.write_clean(&self.shared, &*self.lock),
             None => Err(LogFault::Panicked { thread: "control" }),
         };
         closed.inspect_err(|fault| self.shared.latch(fault.clone()))

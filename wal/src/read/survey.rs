@@ -77,6 +77,11 @@ pub(super) fn survey<E>(storage: &dyn Storage, mode: Mode) -> Result<Survey, Rec
     let in_use = headers.iter().take_while(|header| header.is_ok()).count();
     let used: Vec<SegmentHeader> = headers.iter().map_while(|header| header.clone().ok()).collect();
     let spares = segments[in_use..].to_vec();
+    // Without segments in use nothing says that there were any, but that the unused ones do not begin with the first.
+    if let (true, Some(spare)) = (used.is_empty(), spares.first().filter(|spare| spare.number != 1)) {
+        let detail = format!("the first segment here is {:#x}, and it was never used", spare.number);
+        return Err(in_segment(Damage::MissingSegment, 1, 0, Lsn::FIRST, detail).into());
+    }
     check_unused(&spares, &headers[in_use..], control.as_ref(), next_lsn_hint(&used))?;
     check_identity(&used, control.as_ref(), !spares.is_empty())?;
     if mode == Mode::Recovery {

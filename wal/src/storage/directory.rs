@@ -71,14 +71,18 @@ impl Directory {
 
 impl Storage for Directory {
     fn lock(&self) -> Result<Option<Box<dyn Lock>>, StorageError> {
+        // The directory itself is locked first: a file can be deleted, and another one locked in its place.
+        let directory = File::open(&self.path).map_err(self.failed("open", ""))?;
+        if !try_lock(&directory).map_err(self.failed("lock", ""))? {
+            return Ok(None);
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(self.file(LOCK_NAME)).map_err(self.failed("open", LOCK_NAME))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Box::new(FileLock { _file: file }))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(self.failed("lock", LOCK_NAME)(error.into())),
+        if !try_lock(&file).map_err(self.failed("lock", LOCK_NAME))? {
+            return Ok(None);
         }
+        Ok(Some(Box::new(DirectoryLock { directory, file, path: self.path.clone() })))
     }
 
     fn list(&self) -> Result<Vec<FileEntry>, StorageError> {
@@ -174,13 +178,46 @@ impl Storage for Directory {
     }
 }
 
-/// The lock is the operating system's; it ends with the file's descriptor.
+/// The locks are the operating system's; they end with the descriptors.
 #[derive(Debug)]
-struct FileLock {
-    _file: File,
+struct DirectoryLock {
+    directory: File,
+    file: File,
+    path: PathBuf,
 }
 
-impl Lock for FileLock {}
+impl Lock for DirectoryLock {
+    fn check(&self) -> io::Result<()> {
+        if !is_at(&self.directory, &self.path)? {
+            return Err(io::Error::other("the log's directory was moved or replaced under a running writer"));
+        }
+        if !is_at(&self.file, &self.path.join(LOCK_NAME))? {
+            return Err(io::Error::other(
+                "the log's lock file was deleted or replaced under a running writer",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether what was opened still is what the path names.
+fn is_at(opened: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let here = opened.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
 
 #[derive(Debug)]
 struct FileReader(File);
@@ -232,6 +269,12 @@ fn read_all(mut file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What is mapped is balances: no core dump shows it, no child process inherits it.
+pub(super) fn keep_to_this_process(advise: impl Fn(Advice) -> io::Result<()>) -> io::Result<()> {
+    advise(Advice::DontDump)?;
+    advise(Advice::DontFork)
+}
+
 fn map(file: &File, advice: Advice) -> io::Result<Content> {
     if file.metadata()?.len() == 0 {
         return Ok(Content::new(Vec::new()));
@@ -241,5 +284,6 @@ fn map(file: &File, advice: Advice) -> io::Result<Content> {
     // this, and the checksums.)
     let map = unsafe { Mmap::map(file)? };
     map.advise(advice)?;
+    keep_to_this_process(|advice| map.advise(advice))?;
     Ok(Content::new(map))
 }

@@ -7,14 +7,14 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, IoSlice},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
 use memmap2::MmapMut;
 use rustix::{fs::OFlags, io::ReadWriteFlags};
 
-use super::{DurableFile, FlushStrategy};
+use super::{DurableFile, FlushStrategy, directory::keep_to_this_process};
 
 /// Opens `path` for durable writes.
 pub(super) fn open(path: &Path, strategy: FlushStrategy) -> io::Result<Box<dyn DurableFile>> {
@@ -35,7 +35,8 @@ pub(super) fn open(path: &Path, strategy: FlushStrategy) -> io::Result<Box<dyn D
             // and the only other accesses are reads of ranges that are no longer written to (readers stop at
             // the durable LSN).
             let map = unsafe { MmapMut::map_mut(&file)? };
-            Box::new(Mapped { map, _file: file })
+            keep_to_this_process(|advice| map.advise(advice))?;
+            Box::new(Mapped { map, file })
         }
     })
 }
@@ -50,6 +51,7 @@ struct Direct {
 impl DurableFile for Direct {
     fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         inside(self.bytes, offset, bytes)?;
+        unchanged(&self.file, self.bytes)?;
         complete(self.file.write_at(bytes, offset)?, bytes)
     }
 
@@ -68,6 +70,7 @@ struct Dsync {
 impl DurableFile for Dsync {
     fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         inside(self.bytes, offset, bytes)?;
+        unchanged(&self.file, self.bytes)?;
         let written =
             rustix::io::pwritev2(&self.file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC)?;
         complete(written, bytes)
@@ -88,6 +91,7 @@ struct Fdatasync {
 impl DurableFile for Fdatasync {
     fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         inside(self.bytes, offset, bytes)?;
+        unchanged(&self.file, self.bytes)?;
         complete(self.file.write_at(bytes, offset)?, bytes)?;
         self.file.sync_data()
     }
@@ -102,12 +106,13 @@ impl DurableFile for Fdatasync {
 #[derive(Debug)]
 struct Mapped {
     map: MmapMut,
-    _file: File,
+    file: File,
 }
 
 impl DurableFile for Mapped {
     fn write_durable(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         inside(self.bytes(), offset, bytes)?;
+        unchanged(&self.file, self.bytes())?;
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         self.map[start..start + bytes.len()].copy_from_slice(bytes);
         self.map.flush_range(start, bytes.len())
@@ -127,6 +132,22 @@ fn inside(file_bytes: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
             format!("{} bytes at {offset} do not fit a file of {file_bytes} bytes", bytes.len()),
         )),
     }
+}
+
+/// Refuses to write to a file that was cut, lengthened or deleted since it was opened. A write would lengthen it again
+/// (or, through a mapping, end the process), and what lies before would be gone without a word.
+fn unchanged(file: &File, bytes: u64) -> io::Result<()> {
+    let now = file.metadata()?;
+    if now.nlink() == 0 {
+        return Err(io::Error::other("the file was deleted under the running log"));
+    }
+    if now.len() != bytes {
+        let length = now.len();
+        return Err(io::Error::other(format!(
+            "the file had {bytes} bytes and now has {length}: somebody changed it under the running log"
+        )));
+    }
+    Ok(())
 }
 
 /// A short write is a failed write.

@@ -4,15 +4,19 @@
 //! retry, a truncation. The only place with `unsafe`: mappings.
 
 mod aligned;
+mod bus;
 mod directory;
 mod durable;
 pub mod faulty;
+mod filesystem;
 pub mod sim;
 
 use std::{fmt, io, ops::Deref, sync::atomic::AtomicBool};
 
 pub(crate) use aligned::AlignedBuffer;
+pub use bus::exit_on_bus_error;
 pub use directory::Directory;
+pub use filesystem::Filesystem;
 
 use crate::error::StorageError;
 
@@ -104,7 +108,13 @@ pub trait RandomRead: Send + Sync + fmt::Debug {
 }
 
 /// Holding it keeps every other writer out.
-pub trait Lock: Send + Sync + fmt::Debug {}
+pub trait Lock: Send + Sync + fmt::Debug {
+    /// Whether it still does: the directory is the one that was locked, and the lock is in its place.
+    ///
+    /// # Errors
+    /// Somebody has moved, replaced or deleted what was locked.
+    fn check(&self) -> io::Result<()>;
+}
 
 /// A directory that holds one log.
 pub trait Storage: Send + Sync + fmt::Debug + 'static {

@@ -7,4 +7,5 @@ mod crash;
 mod damage;
 mod drills;
 mod faults;
+mod guards;
 mod roundtrip;
