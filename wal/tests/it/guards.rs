@@ -24,6 +24,9 @@ fn write_on(log: &mut Log) -> LogFault {
     }
 }
 
+/// Something that is done to a file, and its name.
+type Change<'a> = (&'static str, &'a dyn Fn(&Path));
+
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
@@ -108,7 +111,7 @@ fn a_segment_that_is_changed_under_the_log_stops_it() {
         fs::copy(path, path.with_extension("copy")).unwrap();
         fs::rename(path.with_extension("copy"), path).unwrap();
     };
-    let changes: [(&str, &dyn Fn(&Path)); 5] = [
+    let changes: [Change<'_>; 5] = [
         ("cut", &cut),
         ("empty", &empty),
         ("lengthened", &lengthen),
