@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use cage_engine::{Lsn, Operation, Record, RequestId, State};
-use cage_wal::{FrameView, Limits, RecoveryError, ScanReport};
+use cage_wal::{FrameView, Limits, RecoveryError, Repair, ScanReport};
 
+use crate::cli::hex;
 use crate::recovery::{self, ReplayFault};
 
 mod acks;
@@ -29,6 +30,8 @@ pub struct AuditOptions {
     pub acks: Option<Acks>,
     /// Checkpoints that a witness has kept.
     pub witness: Option<Vouched>,
+    /// Losses that repairs have recorded and that are accounted for, as they are spelled: `FROM-UNTIL`.
+    pub repaired: Vec<String>,
 }
 
 /// What an audit found.
@@ -130,6 +133,7 @@ struct Auditor {
     head: Option<(Lsn, [u8; 32])>,
     acks: Option<Acks>,
     witness: Option<Vouched>,
+    repaired: Vec<String>,
     seen: HashMap<RequestId, u32>,
     /// Records that belong together, as far as they were read.
     run: Vec<(Lsn, Record)>,
@@ -142,7 +146,7 @@ struct Auditor {
 
 impl Auditor {
     fn new(options: AuditOptions) -> Self {
-        let AuditOptions { until, head, acks, witness } = options;
+        let AuditOptions { until, head, acks, witness, repaired } = options;
         let seen = acks.as_ref().map(Acks::ids).unwrap_or_default();
         Self {
             state: State::new(0),
@@ -150,6 +154,7 @@ impl Auditor {
             head,
             acks,
             witness,
+            repaired,
             seen,
             run: Vec::new(),
             notices: Vec::new(),
@@ -241,6 +246,26 @@ impl Auditor {
         }
     }
 
+    /// A repair that gave up records is a difference until somebody says that it is accounted for.
+    fn repair(&mut self, repair: &Repair) {
+        let loss = repair.loss();
+        if !repair.lost_any() {
+            return self
+                .notices
+                .push(format!("segment {:#x} was begun by a repair that lost nothing", repair.segment));
+        }
+        let what = format!(
+            "a repair gave up the records {loss}, at the beginning of segment {:#x} (report {})",
+            repair.segment,
+            hex(&repair.report)
+        );
+        if self.repaired.contains(&loss) {
+            self.notices.push(what);
+        } else {
+            self.differs(format!("{what}: --repaired {loss} says that it is accounted for"));
+        }
+    }
+
     fn finish(mut self, scanned: Option<&ScanReport>) -> AuditReport {
         if scanned.is_some() {
             self.finish_run();
@@ -266,6 +291,9 @@ impl Auditor {
         }
         self.notices.extend(vouched.notices);
         let conserved = self.state.asset_ids().all(|asset| self.state.recomputed_sum(asset).0 == 0);
+        for repair in scanned.map(|report| report.repairs.as_slice()).unwrap_or_default() {
+            self.repair(repair);
+        }
         self.notices.extend(scanned.map(notices).unwrap_or_default());
         AuditReport {
             records: self.records,

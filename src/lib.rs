@@ -36,3 +36,4 @@ pub mod server;
 
 pub mod audit;
 pub mod proof;
+pub mod scrubber;

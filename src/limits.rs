@@ -36,6 +36,8 @@ pub const LOG_WATCH_EVERY: Duration = Duration::from_secs(1);
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// Frames under one checkpoint: a proof of one record reads so many at most, and has at most 16 steps.
 pub const CHECKPOINT_FRAMES_MAX: usize = 1 << 16;
+/// The longest pause between two pieces of a scrub: a clock that was wrong for a moment must not stop it for hours.
+pub const SCRUB_PIECE_MAX: Duration = Duration::from_secs(60);
 /// How often it is told again that clients have seen another log than this.
 pub const DOUBT_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// What one step of the sequencer does by itself (expiries and the like), so that a million deadlines at once do not

@@ -32,6 +32,7 @@ use crate::limits;
 use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
 use crate::proof::signer::{Signer, SignerError};
 use crate::recovery::{self, ReplayFault};
+use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
 use crate::sequencer::{Closed, LogFull, Sequencer};
 use crate::session::{Greeting, Host, Session};
@@ -50,6 +51,8 @@ pub struct ServerOptions {
     pub checkpoint_key: Option<PathBuf>,
     /// The file that checkpoints are kept in, if any.
     pub witness: Option<PathBuf>,
+    /// How sealed segments are read again.
+    pub scrub: ScrubOptions,
     /// The UDP address.
     pub listen: SocketAddr,
     /// What decisions depend on.
@@ -119,6 +122,7 @@ pub struct Server {
     progress: Arc<Notify>,
     fault: Arc<Notify>,
     signer: Option<Signer>,
+    scrubber: Option<Scrubber>,
 }
 
 /// What sessions see of the server.
@@ -129,6 +133,7 @@ struct Shared {
     clock: RefCell<Clock>,
     log: LogHandle,
     watermarks: Watermarks,
+    findings: Arc<Findings>,
     id_horizon: Cell<Timestamp>,
     draining: Cell<bool>,
     sessions: RefCell<HashMap<u64, Weak<Session>>>,
@@ -172,6 +177,13 @@ impl Server {
         let begin = std::time::Instant::now();
         let (state, recovered) = recovery::recover(&options.data_dir.join("log"), options.faults.clone())?;
         let report = recovered.report();
+        for repair in report.repairs.iter().filter(|repair| repair.lost_any()) {
+            tracing::warn!(
+                lost = repair.loss(),
+                segment = repair.segment,
+                "records of this log were given up by a repair"
+            );
+        }
         let started =
             Started { records: report.records, took: begin.elapsed(), torn_tail: report.torn_tail.is_some() };
         let (progress, fault) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -183,6 +195,9 @@ impl Server {
         let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
         let sign = |key| Signer::start(key, options.witness.clone(), log.clone());
         let signer = key.map(sign).transpose()?;
+        let findings = Arc::<Findings>::default();
+        let scrubber = Scrubber::start(options.scrub, log.clone(), Arc::clone(&findings));
+        let scrubber = scrubber.map_err(|reason| cage_wal::StorageError::new("start", "scrubber", reason))?;
         let mut clock = Clock::new(state.clock());
         let mut sequencer = Sequencer::new(state, writer);
         sequencer.configure(clock.now(), options.settings).map_err(ServeError::Settings)?;
@@ -193,6 +208,7 @@ impl Server {
             tokens,
             clock: RefCell::new(clock),
             watermarks: Watermarks::new(log.clone()),
+            findings,
             log,
             id_horizon: Cell::new(sequencer.state().id_horizon()),
             draining: Cell::new(false),
@@ -200,7 +216,7 @@ impl Server {
             handshakes: Cell::new(0),
             gone: Notify::new(),
         });
-        Ok((Self { endpoint, sequencer, shared, progress, fault, signer }, started))
+        Ok((Self { endpoint, sequencer, shared, progress, fault, signer, scrubber }, started))
     }
 
     /// The UDP address that it listens on.
@@ -216,7 +232,7 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if the log fails; nothing after that was acknowledged.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, ServeError> {
-        let Self { endpoint, mut sequencer, shared, progress, fault, signer } = self;
+        let Self { endpoint, mut sequencer, shared, progress, fault, signer, scrubber } = self;
         let commit = Rc::new(Commit::new(shared.log.clone(), progress, Arc::clone(&fault)));
         let watching = spawn_local(watch_log(shared.log.clone()));
         let reminding = spawn_local(remind(Rc::clone(&shared)));
@@ -246,6 +262,9 @@ impl Server {
         reminding.abort();
         telling.abort();
         let now = shared.clock.borrow_mut().now();
+        if let Some(scrubber) = scrubber {
+            scrubber.stop();
+        }
         let closed = sequencer.close(now)?;
         if let Some(signer) = signer {
             signer.finish((cage_wal::Lsn(closed.last.0 - 1), closed.digest));
@@ -325,11 +344,12 @@ async fn watch_log(log: LogHandle) {
     }
 }
 
-/// Tells again and again what clients have doubted.
+/// Tells again and again what clients have doubted and what is damaged on the disk.
 async fn remind(shared: Rc<Shared>) {
     loop {
         tokio::time::sleep(limits::DOUBT_TOLD_EVERY).await;
         shared.watermarks.remind();
+        shared.findings.remind();
     }
 }
 

@@ -18,6 +18,7 @@ mod order;
 mod power;
 mod proofs;
 mod refusals;
+mod repair;
 mod replay;
 mod retry;
 mod roles;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use cage::scrubber::ScrubOptions;
 use cage::server::{Server, ServerOptions};
 use cage_engine::Settings;
 use cage_loadgen::{Load, Options, Report, Workload};
@@ -52,6 +53,8 @@ pub fn in_process(dir: &Path, shape: Shape) -> Result<Report, LimitError> {
         certs: None,
         checkpoint_key: None,
         witness: None,
+        // Figures are of the log, not of a disk that is read beside it.
+        scrub: ScrubOptions { bytes_per_second: 0, every: Duration::from_secs(86_400) },
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         settings: Settings {
             ids_capacity: IDS_CAPACITY,

@@ -39,6 +39,9 @@ pub(crate) struct Audit {
     /// Acknowledgements that a load generator wrote down
     #[arg(long, value_name = "FILE")]
     acks: Option<PathBuf>,
+    /// Records that a repair gave up and that are accounted for, as the audit prints them; may be given again
+    #[arg(long, value_name = "FROM-UNTIL")]
+    repaired: Vec<String>,
     /// Signed checkpoints that a witness has kept, to be found in this log
     #[arg(long, value_name = "FILE", requires = "checkpoint_key")]
     witness: Option<PathBuf>,
@@ -103,7 +106,8 @@ impl Audit {
                 &"--until stops before the record of --head: leave one of them out",
             );
         }
-        let options = AuditOptions { until: self.until.map(Lsn), head, acks, witness };
+        let options =
+            AuditOptions { until: self.until.map(Lsn), head, acks, witness, repaired: self.repaired };
         let log = log_dir(&self.dir);
         let bar = progress_bar(&log, self.json);
         let begin = Instant::now();

@@ -1,6 +1,7 @@
 //! `cage log`: prints records of a log, one a line.
 
 mod fields;
+mod segments;
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -33,6 +34,12 @@ pub(crate) struct Log {
     /// Up to this record
     #[arg(long, value_name = "LSN")]
     until: Option<u64>,
+    /// Print the files instead: control file, segments, what they hold; also of a log that does not open
+    #[arg(long, conflicts_with_all = ["player", "id", "kind", "frames"])]
+    segments: bool,
+    /// Print the frames instead, of all segments or of --segment
+    #[arg(long, conflicts_with_all = ["player", "id", "kind"])]
+    frames: bool,
     /// Only records in this segment
     #[arg(long, value_name = "NUMBER")]
     segment: Option<u64>,
@@ -175,6 +182,9 @@ enum Stop {
 
 impl Log {
     pub(crate) fn run(self) -> ExitCode {
+        if self.segments || self.frames {
+            return segments::run(&log_dir(&self.dir), self.frames, self.segment, self.json);
+        }
         let mut out = BufWriter::new(std::io::stdout().lock());
         let until = self.until.map(cage_wal::Lsn);
         let limits = Limits { from: cage_wal::Lsn(self.from), until };

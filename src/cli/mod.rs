@@ -13,6 +13,8 @@ mod checkpoint_key;
 mod demo;
 mod log;
 mod prove;
+mod repair;
+mod scrub;
 mod serve;
 mod verify;
 
@@ -34,6 +36,8 @@ enum Command {
     Audit(audit::Audit),
     Demo(demo::Demo),
     Log(log::Log),
+    Scrub(scrub::Scrub),
+    Repair(repair::Repair),
     Prove(prove::Prove),
     Verify(verify::Verify),
     CheckpointKey(checkpoint_key::CheckpointKey),
@@ -47,6 +51,8 @@ pub fn run() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Demo(demo) => demo.run(),
         Command::Log(log) => log.run(),
+        Command::Scrub(scrub) => scrub.run(),
+        Command::Repair(repair) => repair.run(),
         Command::Prove(prove) => prove.run(),
         Command::Verify(verify) => verify.run(),
         Command::CheckpointKey(key) => key.run(),

@@ -16,7 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{fail, hex, init_tracing};
 use crate::guards::{self, Guards, Unfit};
+use crate::proof::signer::SignerError;
 use crate::recovery::ReplayFault;
+use crate::scrubber::ScrubOptions;
 use crate::server::{ServeError, Server, ServerOptions};
 
 /// Exit code: certificates, settings or the address do not do.
@@ -61,6 +63,12 @@ pub(crate) struct Serve {
     /// File that every checkpoint is added to, best on another machine's disk; the log is compared with it at the start
     #[arg(long, value_name = "FILE", env = "CAGE_WITNESS")]
     witness: Option<PathBuf>,
+    /// How fast sealed segments are read again to find damage, in MiB a second; 0 = not at all
+    #[arg(long, value_name = "MIB", default_value_t = 8)]
+    scrub_mib_per_second: u64,
+    /// How often they are all read again
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    scrub_every: u64,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
@@ -166,6 +174,10 @@ impl Serve {
             certs: self.certs,
             checkpoint_key: self.checkpoint_key,
             witness: self.witness,
+            scrub: ScrubOptions {
+                bytes_per_second: self.scrub_mib_per_second << 20,
+                every: Duration::from_secs(self.scrub_every),
+            },
             listen: self.listen,
             settings: Settings {
                 ids_capacity: self.settings.ids_capacity,
@@ -190,7 +202,8 @@ impl Serve {
 const fn exit_code(reason: &ServeError) -> u8 {
     match reason {
         ServeError::Log(_) => EXIT_LOG,
-        ServeError::ReadBack => EXIT_DAMAGED,
+        ServeError::ReadBack
+        | ServeError::Witness(SignerError::Cut { .. } | SignerError::OtherChain { .. }) => EXIT_DAMAGED,
         ServeError::Unfit(Unfit::Unknown(_)) => EXIT_STORAGE,
         ServeError::Unfit(_) => EXIT_UNFIT,
         ServeError::Recovery(reason) => match reason {

@@ -60,6 +60,9 @@ pub enum Damage {
     /// The control file is missing or does not verify.
     #[error("the control file does not verify")]
     Control,
+    /// A repair was begun and not finished.
+    #[error("a repair is not finished")]
+    Repair,
     /// The log is shorter than what was durable, or differs there.
     #[error("the log ends before what was durable, or differs there")]
     BelowDurable,

@@ -19,6 +19,7 @@ mod format;
 mod live;
 mod lsn;
 mod read;
+mod repair;
 pub mod storage;
 
 pub use error::{Corruption, Damage, LogFault, OpenError, ReadError, RecoveryError, StorageError};
@@ -32,6 +33,9 @@ pub use live::{
 };
 pub use lsn::{Appended, ChainHash, DurableLsn, Epoch, LogId, Lsn, Position};
 pub use read::{
-    ControlInfo, FrameView, Limits, Recovered, ScanReport, TornTail, recover, recover_from, scan, scan_from,
+    ControlInfo, FrameInfo, FrameView, Inspection, Limits, Recovered, Repair, ScanReport, Scrubbed,
+    SegmentInfo, SegmentState, SlotContent, SlotInfo, TornTail, inspect, recover, recover_from, scan,
+    scan_from, scrub_segment, segment_numbers,
 };
+pub use repair::{Damaged, Diagnosis, Kept, Repaired, diagnose};
 pub use storage::FlushStrategy;

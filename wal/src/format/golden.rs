@@ -71,10 +71,18 @@ fn a_segment_header_of_version_0_is_byte_stable() {
         previous_rest: [0x5A; 32],
         segment_bytes: 128 << 20,
         created_ns: 1_700_000_000_000_000_000,
+        repair: None,
     };
     let page = header.encode();
     pin("segment-header.bin", &page);
     assert_eq!(SegmentHeader::decode(&page), Ok(header));
+    assert_eq!(header.chain_after(), header.previous_chain);
+    let mark = RepairMark { lost_until: Lsn(1_000_250), report: [0xC3; 32] };
+    let repaired = SegmentHeader { repair: Some(mark), ..header };
+    let page = repaired.encode();
+    pin("segment-header-repair.bin", &page);
+    assert_eq!(SegmentHeader::decode(&page), Ok(repaired));
+    pin("segment-header-repair.chain", format!("{}\n", repaired.chain_after()).as_bytes());
 }
 
 #[test]

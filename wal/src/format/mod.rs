@@ -16,7 +16,9 @@ pub(crate) use control::{CONTROL_BYTES, ControlSlot, SLOTS, SlotFault};
 pub(crate) use frame::{
     FrameFault, FrameHeader, SegmentIdentity, encode_frame, frame_bytes_for, records_that_fit,
 };
-pub(crate) use segment::{NO_REST, SegmentHeader, SegmentHeaderFault, segment_name, segment_number};
+pub(crate) use segment::{
+    NO_REST, RepairMark, SegmentHeader, SegmentHeaderFault, segment_name, segment_number,
+};
 
 use rkyv::{
     Archive, Deserialize,

@@ -22,10 +22,14 @@ struct Layout {
     previous_rest: [u8; 32],
     segment_bytes: u64,
     created_ns: u64,
-    reserved: [u8; 116],
+    repair_lost_until: u64,
+    repair_report: [u8; 32],
+    reserved: [u8; 76],
     crc: u32,
 }
 
+/// The segment was begun by a repair.
+const FLAG_REPAIR: u16 = 1;
 const CRC: usize = std::mem::offset_of!(ArchivedLayout, crc);
 const _: () = assert!(size_of::<ArchivedLayout>() == HEADER_BYTES && align_of::<ArchivedLayout>() == 1);
 const _: () = assert!(CRC + size_of::<u32>() == HEADER_BYTES);
@@ -47,6 +51,17 @@ pub(crate) struct SegmentHeader {
     pub(crate) previous_rest: [u8; 32],
     pub(crate) segment_bytes: u64,
     pub(crate) created_ns: u64,
+    /// The segment was begun by a repair, which gave up what came after the previous end.
+    pub(crate) repair: Option<RepairMark>,
+}
+
+/// What a repair writes down of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RepairMark {
+    /// The last record that is known to have been given up; the one before the segment's first if nothing was.
+    pub(crate) lost_until: Lsn,
+    /// BLAKE3 of the report that lies beside.
+    pub(crate) report: [u8; 32],
 }
 
 /// Why a first page is not the header of the segment.
@@ -69,7 +84,7 @@ impl SegmentHeader {
         let mut layout = Layout {
             magic: SEGMENT_MAGIC,
             format_version: FORMAT_VERSION,
-            flags: 0,
+            flags: if self.repair.is_some() { FLAG_REPAIR } else { 0 },
             log: self.log.0,
             epoch: self.epoch.0,
             segment: self.segment,
@@ -79,7 +94,9 @@ impl SegmentHeader {
             previous_rest: self.previous_rest,
             segment_bytes: self.segment_bytes,
             created_ns: self.created_ns,
-            reserved: [0; 116],
+            repair_lost_until: self.repair.map_or(0, |mark| mark.lost_until.0),
+            repair_report: self.repair.map_or([0; 32], |mark| mark.report),
+            reserved: [0; 76],
             crc: 0,
         };
         let mut page = [0; PAGE_BYTES];
@@ -116,14 +133,34 @@ impl SegmentHeader {
             previous_rest: layout.previous_rest,
             segment_bytes: layout.segment_bytes,
             created_ns: layout.created_ns,
+            repair: (layout.flags == FLAG_REPAIR).then_some(RepairMark {
+                lost_until: Lsn(layout.repair_lost_until),
+                report: layout.repair_report,
+            }),
         };
         if header.sums().header_block(0, page, CRC) != layout.crc {
             return Err(SegmentHeaderFault::Unreadable("its CRC32 does not match"));
         }
-        if layout.flags != 0 || !is_zero(&layout.reserved) || !is_zero(&page[HEADER_BYTES..]) {
+        let no_repair = layout.repair_lost_until == 0 && is_zero(&layout.repair_report);
+        if layout.flags > FLAG_REPAIR
+            || (layout.flags == 0 && !no_repair)
+            || !is_zero(&layout.reserved)
+            || !is_zero(&page[HEADER_BYTES..])
+        {
             return Err(SegmentHeaderFault::Unreadable("expected zeroes in the reserved bytes"));
         }
         Ok(header)
+    }
+
+    /// The chain that the segment's first frame continues: the one before, unless the segment was begun by a repair. Then
+    /// the whole header is woven into it, so that nobody can take the repair out again.
+    pub(crate) fn chain_after(&self) -> ChainHash {
+        if self.repair.is_none() {
+            return self.previous_chain;
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"cage repair").update(&self.encode()[..HEADER_BYTES]);
+        ChainHash::from_bytes(hasher.finalize().into())
     }
 
     fn sums(&self) -> BlockSums {

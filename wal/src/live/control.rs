@@ -156,7 +156,7 @@ impl ControlThread {
 }
 
 /// Nanoseconds since 1970; for people who look at the files, nothing depends on it.
-pub(super) fn wall_clock_ns() -> u64 {
+pub(crate) fn wall_clock_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -318,6 +318,7 @@ fn begin_segment(
         previous_rest: previous.rest,
         segment_bytes: file.bytes(),
         created_ns: wall_clock_ns(),
+        repair: None,
     };
     let page = &mut buffer[..PAGE_BYTES];
     page.copy_from_slice(&header.encode());

@@ -16,6 +16,7 @@ mod space;
 mod writer;
 
 pub use chains::FrameEnd;
+pub(crate) use control::wall_clock_ns;
 pub use options::{Callbacks, Identity, LogOptions, RecordTraits};
 pub use reader::Reader;
 pub use shared::{LogHandle, LogStats};

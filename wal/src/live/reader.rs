@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::{
     error::{Corruption, Damage, ReadError, StorageError},
     format::{
-        BLOCK_BYTES, FRAME_BYTES_MAX, FrameHeader, HEADER_BYTES, PAGE, RECORD_BYTES, Record, SegmentIdentity,
-        segment_name,
+        BLOCK_BYTES, FRAME_BYTES_MAX, FrameHeader, HEADER_BYTES, PAGE, PAGE_BYTES, RECORD_BYTES, Record,
+        SegmentHeader, SegmentIdentity, segment_name,
     },
     lsn::{ChainHash, Lsn, Position},
     read::{FrameView, SegmentExtent},
@@ -87,7 +87,24 @@ impl Reader {
         }
         let mut room = Vec::new();
         let frame = self.frame(lsn, &mut room)?;
-        Ok(frame.last_lsn == lsn && frame.chain == chain)
+        if frame.last_lsn != lsn || frame.chain == chain {
+            return Ok(frame.last_lsn == lsn);
+        }
+        self.repaired_chain(lsn, chain)
+    }
+
+    /// Whether a repair went on after `lsn` and made `chain` the log's, until the next frame.
+    fn repaired_chain(&self, lsn: Lsn, chain: ChainHash) -> Result<bool, ReadError> {
+        for number in self.shared.segments_from(lsn.next()) {
+            let name = segment_name(number);
+            let mut page = [0; PAGE_BYTES];
+            let file = self.shared.storage.open_read(&name)?;
+            file.read_exact_at(0, &mut page).map_err(|error| StorageError::new("read", &name, error))?;
+            if SegmentHeader::decode(&page).is_ok_and(|header| header.chain_after() == chain) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn search(&mut self, lsn: Lsn) -> Result<Search<'_>, ReadError> {

@@ -14,9 +14,9 @@ use std::{
 };
 
 use crate::{
-    error::LogFault,
+    error::{LogFault, StorageError},
     lsn::{ChainHash, DurableLsn, Epoch, LogId, Lsn, Position},
-    read::SegmentExtent,
+    read::{Scrubbed, SegmentExtent, scrub_segment},
     storage::{Lock, Storage},
 };
 
@@ -177,6 +177,16 @@ impl Shared {
             extent.end = head.end.offset;
         }
         Ok(FoundSegment { extent, end_lsn: head.lsn.next(), sealed: false })
+    }
+
+    /// The numbers of the segments that begin with this LSN: several if all but the last hold no frames.
+    pub(super) fn segments_from(&self, first_lsn: Lsn) -> Vec<u64> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments
+            .iter()
+            .filter(|segment| segment.first_lsn == first_lsn)
+            .map(|segment| segment.number)
+            .collect()
     }
 
     pub(super) fn fault(&self) -> Option<&LogFault> {
@@ -360,6 +370,22 @@ impl LogHandle {
             rotations: load(&counters.rotations),
             rotation_ns_max: load(&counters.rotation_ns_max),
         }
+    }
+
+    /// The segments that nobody writes to any more, oldest first.
+    #[must_use]
+    pub fn sealed_segments(&self) -> Vec<u64> {
+        let segments = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let sealed = segments.len().saturating_sub(1);
+        segments[..sealed].iter().map(|segment| segment.number).collect()
+    }
+
+    /// Reads a sealed segment again, from the device, as [`scrub_segment`] does.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn scrub(&self, number: u64, pace: &mut dyn FnMut(u64) -> bool) -> Result<Scrubbed, StorageError> {
+        scrub_segment(&*self.shared.storage, number, pace)
     }
 
     /// A reader of single records; each thread should have its own.

@@ -4,9 +4,13 @@
 //! the log (perhaps with a torn tail, which is cut) or the exact place of the damage. Never here: a write, a
 //! truncation, a frame that does not continue the one before.
 
+mod check;
 #[cfg(test)]
 mod forged;
+mod inspect;
+
 mod scanner;
+mod scrub;
 mod survey;
 mod tail;
 
@@ -14,13 +18,16 @@ use std::{path::Path, sync::Arc};
 
 use crate::{
     error::RecoveryError,
-    format::{ControlSlot, FrameHeader, HEADER_BYTES, Record, SegmentIdentity},
+    format::{ControlSlot, FrameHeader, HEADER_BYTES, Record, SegmentHeader, SegmentIdentity},
     lsn::{ChainHash, Epoch, LogId, Lsn, Position},
     storage::{Directory, Lock, Storage},
 };
 
+pub(crate) use check::check_segment;
+pub use inspect::{FrameInfo, Inspection, SegmentInfo, SegmentState, SlotContent, SlotInfo, inspect};
 use scanner::{Mode, Scanner};
-pub(crate) use survey::{CONTROL_NAME, Spare};
+pub use scrub::{Scrubbed, scrub_segment, segment_numbers};
+pub(crate) use survey::{CONTROL_NAME, Spare, UNFINISHED_REPAIR, valid_slots};
 
 /// One verified frame.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +122,46 @@ pub struct TornTail {
     pub reason: String,
 }
 
+/// A repair that was carried out with somebody's consent. What it gave up is not in the log any more; that it was given up
+/// is, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repair {
+    /// The segment that it began.
+    pub segment: u64,
+    /// The first LSN that was given up; the log goes on with it.
+    pub lost_from: Lsn,
+    /// The last LSN that is known to have been given up; before `lost_from` if nothing was.
+    pub lost_until: Lsn,
+    /// When, nanoseconds since 1970.
+    pub time_ns: u64,
+    /// BLAKE3 of the report that the repair wrote.
+    pub report: [u8; 32],
+}
+
+impl Repair {
+    pub(crate) fn of(header: &SegmentHeader) -> Option<Self> {
+        header.repair.map(|mark| Self {
+            segment: header.segment,
+            lost_from: header.first_lsn,
+            lost_until: mark.lost_until,
+            time_ns: header.created_ns,
+            report: mark.report,
+        })
+    }
+
+    /// Whether records were given up.
+    #[must_use]
+    pub fn lost_any(&self) -> bool {
+        self.lost_until >= self.lost_from
+    }
+
+    /// What was given up, as `cage repair` and `cage audit` spell it: `FROM-UNTIL`, or `none`.
+    #[must_use]
+    pub fn loss(&self) -> String {
+        if self.lost_any() { format!("{}-{}", self.lost_from, self.lost_until) } else { "none".to_owned() }
+    }
+}
+
 /// What the newest valid slot of the control file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlInfo {
@@ -157,6 +204,8 @@ pub struct ScanReport {
     pub records: u64,
     /// Bytes of these frames, padding included.
     pub bytes: u64,
+    /// Repairs that were carried out, oldest first.
+    pub repairs: Vec<Repair>,
     /// A write that was cut off at the end of the log.
     pub torn_tail: Option<TornTail>,
     /// A segment whose header was being written when the power was lost; it holds no frame.

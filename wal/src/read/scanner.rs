@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    ControlInfo, FrameView, Limits, ScanReport, SegmentExtent,
+    ControlInfo, FrameView, Limits, Repair, ScanReport, SegmentExtent,
     survey::{Control, SEGMENTS_SETTLED, Spare, Survey, check_spare_is_empty, in_segment, survey},
     tail::{Tail, judge},
 };
@@ -61,6 +61,9 @@ pub(super) struct Scanner<'s> {
     bytes: u64,
     segments_read: u64,
     segments: Vec<SegmentExtent>,
+    /// Headers of segments that repairs began.
+    repaired: Vec<SegmentHeader>,
+    repairs: Vec<Repair>,
 }
 
 /// One control slot, and whether the log was found to be what it says.
@@ -92,6 +95,8 @@ impl<'s> Scanner<'s> {
             bytes: 0,
             segments_read: 0,
             segments: Vec::new(),
+            repaired: Vec::new(),
+            repairs: Vec::new(),
         }
     }
 
@@ -104,6 +109,7 @@ impl<'s> Scanner<'s> {
             self.control = control.slots().map(|slot| SlotClaim { slot: *slot, met: false }).collect();
             self.cursor.chain = ChainHash::genesis(control.newest.log);
         }
+        self.repaired = survey.used.iter().filter(|header| header.repair.is_some()).copied().collect();
         let start = self.start(&survey.used)?;
         self.segments =
             survey.used.windows(2).take(start).map(|pair| extent(&pair[0], pair[1].previous_end)).collect();
@@ -163,6 +169,8 @@ impl<'s> Scanner<'s> {
         let header = &survey.used[index];
         let successor = survey.used.get(index + 1);
         self.continues(header)?;
+        self.cursor.chain = header.chain_after();
+        self.repairs.extend(Repair::of(header));
         self.cursor.position = Position { segment: header.segment, offset: PAGE };
         self.segments.push(extent(header, PAGE));
         self.segments_read += 1;
@@ -317,8 +325,13 @@ impl<'s> Scanner<'s> {
     /// A control slot names a durable LSN and the chain there; both have to be those of the log.
     fn meet_claims(&mut self) -> Result<(), Corruption> {
         let Cursor { next, chain, position } = self.cursor;
+        let repaired = &self.repaired;
+        // Until the first frame after a repair the end of the log has the repair's chain.
+        let by_repair = |claimed: ChainHash| {
+            repaired.iter().any(|header| header.first_lsn == next && header.chain_after() == claimed)
+        };
         for claim in self.control.iter_mut().filter(|claim| claim.slot.durable_lsn.next() == next) {
-            if claim.slot.chain != chain {
+            if claim.slot.chain != chain && !by_repair(claim.slot.chain) {
                 let detail = format!(
                     "the control file says that the chain at LSN {} is {}, found {chain}",
                     claim.slot.durable_lsn, claim.slot.chain
@@ -401,6 +414,7 @@ impl<'s> Scanner<'s> {
             frames: self.frames,
             records: self.records,
             bytes: self.bytes,
+            repairs: self.repairs,
             torn_tail: tail.torn,
             torn_segment_header: survey
                 .spares

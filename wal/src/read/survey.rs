@@ -17,6 +17,8 @@ use super::scanner::Mode;
 
 /// The name of the control file.
 pub(crate) const CONTROL_NAME: &str = "control";
+/// What a repair leaves until it is finished.
+pub(crate) const UNFINISHED_REPAIR: &str = "repair.unfinished";
 
 /// Recovery reads this many of the last segments in use, and all unused ones, from the device and not from
 /// the page cache: what was not durable when the process died is either made so now, or not believed.
@@ -61,6 +63,10 @@ pub(crate) struct Survey {
 /// log that grows meanwhile never looks shorter than what was read of it before.
 pub(super) fn survey<E>(storage: &dyn Storage, mode: Mode) -> Result<Survey, RecoveryError<E>> {
     let files = storage.list()?;
+    if files.iter().any(|file| file.name == UNFINISHED_REPAIR) {
+        let detail = "a repair was begun and not finished: run it again".to_owned();
+        return Err(damage(Damage::Repair, UNFINISHED_REPAIR, Position::default(), Lsn::ZERO, detail).into());
+    }
     let control = read_control(storage, &files)?;
     let segments = list_segments(&files)?;
     let mut headers = Vec::with_capacity(segments.len());
@@ -212,6 +218,16 @@ fn check_epochs(used: &[SegmentHeader], control: Option<&Control>) -> Result<(),
             Err(in_segment(Damage::Continuity, header.segment, 0, header.first_lsn, detail))
         }
     }
+}
+
+/// The slots of the control file that can be read, whatever else is wrong.
+pub(crate) fn valid_slots(storage: &dyn Storage) -> Result<Vec<ControlSlot>, StorageError> {
+    if !storage.list()?.iter().any(|file| file.name == CONTROL_NAME) {
+        return Ok(Vec::new());
+    }
+    let bytes = storage.load(CONTROL_NAME, Source::Cache)?;
+    let pages = bytes.chunks_exact(PAGE_BYTES).take(SLOTS).enumerate();
+    Ok(pages.filter_map(|(index, page)| ControlSlot::decode(index, page).ok()).collect())
 }
 
 fn read_control<E>(storage: &dyn Storage, files: &[FileEntry]) -> Result<Option<Control>, RecoveryError<E>> {

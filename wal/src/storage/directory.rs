@@ -9,7 +9,10 @@ use std::{
     io::{self, Read},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use memmap2::{Advice, Mmap};
@@ -22,6 +25,8 @@ use crate::{error::StorageError, format::PAGE_BYTES};
 
 /// The name of the lock file.
 const LOCK_NAME: &str = "lock";
+/// What is read past the page cache at a time.
+const DEVICE_READ_BYTES: usize = 1 << 20;
 /// Zeroes per write, where large folios in the page cache do no harm.
 const ZERO_WRITE_BYTES: usize = 1 << 20;
 
@@ -160,6 +165,22 @@ impl Storage for Directory {
         Ok(Box::new(FileReader(file)))
     }
 
+    fn open_device_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::DIRECT.bits().cast_signed());
+        match options.open(self.file(name)) {
+            Ok(file) => {
+                Ok(Box::new(DeviceReader { file, room: Mutex::new(AlignedBuffer::new(DEVICE_READ_BYTES)) }))
+            }
+            // A file system that cannot read past the cache: dropping the cache comes closest.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.settle(name)?;
+                self.open_read(name)
+            }
+            Err(error) => Err(self.failed("open", name)(error)),
+        }
+    }
+
     fn settle(&self, name: &str) -> Result<(), StorageError> {
         let file = File::open(self.file(name)).map_err(self.failed("open", name))?;
         file.sync_all().map_err(self.failed("sync", name))?;
@@ -225,6 +246,39 @@ struct FileReader(File);
 impl RandomRead for FileReader {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
+    }
+}
+
+/// Reads past the page cache, through memory that is aligned as the device wants it.
+struct DeviceReader {
+    file: File,
+    /// Nobody shares a reader; the lock is only what makes it one that could be.
+    room: Mutex<AlignedBuffer>,
+}
+
+impl std::fmt::Debug for DeviceReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeviceReader({:?})", self.file)
+    }
+}
+
+impl RandomRead for DeviceReader {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = offset + done as u64;
+            let begin = at / PAGE_BYTES as u64 * PAGE_BYTES as u64;
+            let skip = (at - begin) as usize;
+            let read = self.file.read_at(&mut room, begin)?;
+            let Some(found) = room[..read].get(skip..).filter(|found| !found.is_empty()) else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            let length = found.len().min(buffer.len() - done);
+            buffer[done..done + length].copy_from_slice(&found[..length]);
+            done += length;
+        }
+        Ok(())
     }
 }
 

@@ -168,6 +168,15 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// The file is missing, or the operating system refuses.
     fn open_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError>;
 
+    /// Opens an existing file for reads of what the device holds, whatever the page cache shows.
+    ///
+    /// # Errors
+    /// The file is missing, or the operating system refuses.
+    fn open_device_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError> {
+        self.settle(name)?;
+        self.open_read(name)
+    }
+
     /// Makes what the page cache holds of a file durable, and its name, and then forgets the cache: what is
     /// read from now on is what the device holds. (After a failed write of an earlier process the cache may show
     /// more than that. And an earlier process that was killed may have given the file its name without making it

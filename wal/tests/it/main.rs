@@ -8,4 +8,5 @@ mod damage;
 mod drills;
 mod faults;
 mod guards;
+mod repair;
 mod roundtrip;

@@ -1,0 +1,132 @@
+//! `cage repair`: says what is wrong with a log that does not open, what is lost and what can be done; does it if the loss is
+//! accepted.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cage_wal::{Damaged, Diagnosis, Kept, Lsn, diagnose};
+use clap::Args;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::audit::log_dir;
+use super::fail;
+
+/// Exit code: the log is damaged, and was left as it is.
+const EXIT_DAMAGED: u8 = 1;
+/// Exit code: the log cannot be read, is in use, or the repair could not be carried out.
+const EXIT_UNREADABLE: u8 = 2;
+
+/// Explain what is wrong with a log that does not open, and go on without what is lost if that is accepted.
+///
+/// Without --accept-loss nothing is changed. With it the log ends where its damage begins: files that are not part of it any
+/// more are moved to DIR/log/quarantine-TIME, nothing is deleted, and the log itself says for ever what was given up; audits
+/// report it. Restoring a good copy of the damaged file loses nothing and always comes first. Exit codes: 0 nothing to
+/// repair, or repaired; 1 damaged; 2 cannot read, or in use.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cage repair ./cage-data\n  cage repair ./cage-data --accept-loss 101-250"
+)]
+pub(crate) struct Repair {
+    /// The data directory
+    dir: PathBuf,
+    /// Go on without these records: exactly as this command has printed them, or none
+    #[arg(long, value_name = "FROM-UNTIL")]
+    accept_loss: Option<String>,
+}
+
+impl Repair {
+    pub(crate) fn run(self) -> ExitCode {
+        let log = log_dir(&self.dir);
+        if !log.is_dir() {
+            let dir = self.dir.display();
+            return fail(
+                EXIT_UNREADABLE,
+                &format!("there is no log in {dir}: expected a data directory with log/ in it"),
+            );
+        }
+        let damaged = match diagnose(&log, Lsn::FIRST) {
+            Ok(Diagnosis::Whole(report)) => {
+                say!("whole     {} records, nothing to repair", report.records);
+                if let Some(tail) = report.torn_tail {
+                    say!(
+                        "torn tail at LSN {}: no acknowledged record is in it, and the next start leaves it behind",
+                        tail.lsn
+                    );
+                }
+                return ExitCode::SUCCESS;
+            }
+            Ok(Diagnosis::Damaged(damaged)) => damaged,
+            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        };
+        say!("damaged   {}", damaged.corruption);
+        let Some(kept) = damaged.kept else {
+            say!("kept      nothing: not even the first segment is one of this log");
+            say!("todo      restore the files in {} from an archive or a replica", log.display());
+            return ExitCode::from(EXIT_DAMAGED);
+        };
+        explain(&damaged, &kept);
+        match &self.accept_loss {
+            None => {
+                self.options(&damaged);
+                ExitCode::from(EXIT_DAMAGED)
+            }
+            Some(loss) if *loss != damaged.loss() => {
+                self.options(&damaged);
+                fail(EXIT_DAMAGED, &format!("--accept-loss {loss} is not the loss: it is {}", damaged.loss()))
+            }
+            Some(_) => carry_out(&damaged),
+        }
+    }
+
+    fn options(&self, damaged: &Damaged) {
+        let file = &damaged.corruption.file;
+        say!(
+            "option 1  put a good copy of {file} back: from the archive, a replica, a copy of the disk. A segment that has a"
+        );
+        say!(
+            "          successor never changes, so any good copy fits, and the next start proves that it does. Nothing is lost."
+        );
+        say!(
+            "option 2  go on without what is lost; the files that leave the log are kept in a folder beside it:"
+        );
+        say!("          cage repair {} --accept-loss {}", self.dir.display(), damaged.loss());
+    }
+}
+
+fn explain(damaged: &Damaged, kept: &Kept) {
+    let last = kept.next_lsn.previous();
+    say!("kept      records up to {last}, chain {last}:{}, {}", kept.chain, kept.end);
+    say!("lost      {}", damaged.loss());
+    for known in &damaged.evidence {
+        say!("known     {known}");
+    }
+    if damaged.lost_until.is_some() {
+        say!(
+            "          more may have been acknowledged in the last moment; clients know (--acks, watermarks, checkpoints)"
+        );
+    }
+    for name in &damaged.moved {
+        say!("moves     {name}");
+    }
+}
+
+fn carry_out(damaged: &Damaged) -> ExitCode {
+    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+    let stamp = OffsetDateTime::now_utc().format(format).unwrap_or_else(|_| "repair".to_owned());
+    match damaged.repair(&stamp) {
+        Ok(repaired) => {
+            say!("repaired  what left the log is in {}, with a report", repaired.quarantine.display());
+            say!(
+                "next      copy that folder away; start the server with a new --witness file; tell the operators of clients, who"
+            );
+            say!(
+                "          are refused (server_behind, chain_differs) until they begin without their watermark files"
+            );
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            fail(EXIT_UNREADABLE, &format!("{reason}; run the repair again, it goes on where it was"))
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Reads the log's sealed segments again and again, slowly, on a thread of its own.
+//!
+//! In: the live log, a speed, a pause between two rounds. Out: an alarm for each segment that is not what was sealed, told
+//! once in the round that finds it and again until the process ends. The server goes on: what it has in memory was verified
+//! when it was read or written. Never here: a write, a read through the page cache, a segment that is written to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use cage_wal::{LogHandle, Scrubbed};
+
+use crate::limits::SCRUB_PIECE_MAX;
+
+/// How to scrub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubOptions {
+    /// Bytes a second; 0 = not at all.
+    pub bytes_per_second: u64,
+    /// From the beginning of one round to the beginning of the next, if the round does not take longer.
+    pub every: Duration,
+}
+
+/// Slows a reader down.
+#[derive(Debug)]
+pub struct Pace {
+    bytes_per_second: u64,
+    begun: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// So many bytes a second; 0 = as fast as it goes.
+    #[must_use]
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second, begun: Instant::now(), bytes: 0 }
+    }
+
+    /// How long to wait before so many bytes are read.
+    fn due(&mut self, bytes: u64) -> Duration {
+        let due = self.bytes.saturating_mul(1_000_000) / self.bytes_per_second.max(1);
+        self.bytes += bytes;
+        if self.bytes_per_second == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_micros(due).saturating_sub(self.begun.elapsed())
+    }
+
+    /// Waits until so many bytes may be read. Always says to go on.
+    pub fn wait(&mut self, bytes: u64) -> bool {
+        thread::sleep(self.due(bytes));
+        true
+    }
+}
+
+/// What was found so far, for whoever looks.
+#[derive(Debug, Default)]
+pub struct Findings {
+    rounds: AtomicU64,
+    segments: AtomicU64,
+    bytes: AtomicU64,
+    damaged: AtomicU64,
+    /// Taken when damage is found and when it is told again.
+    last: Mutex<Option<String>>,
+}
+
+/// Counts of a scrubber.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rounds over all sealed segments that were finished.
+    pub rounds: u64,
+    /// Segments that were found good.
+    pub segments: u64,
+    /// Bytes that were read of them.
+    pub bytes: u64,
+    /// Segments that were found damaged, each time they were.
+    pub damaged: u64,
+}
+
+impl Findings {
+    /// The counts.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            rounds: load(&self.rounds),
+            segments: load(&self.segments),
+            bytes: load(&self.bytes),
+            damaged: load(&self.damaged),
+        }
+    }
+
+    /// Tells again what was found damaged.
+    pub fn remind(&self) {
+        if let Some(last) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner) {
+            let count = self.counts().damaged;
+            tracing::error!(
+                count, %last,
+                "the log on the disk is damaged: put a good copy of the file back before the next start, cage repair explains"
+            );
+        }
+    }
+
+    fn take(&self, found: Scrubbed) {
+        match found {
+            Scrubbed::Good { bytes, .. } => {
+                self.segments.fetch_add(1, Ordering::Relaxed);
+                self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Scrubbed::Damaged(damage) => self.alarm(damage.to_string()),
+            Scrubbed::NotSealed | Scrubbed::Gone | Scrubbed::Stopped => {}
+        }
+    }
+
+    fn alarm(&self, what: String) {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%what, "a sealed segment of the log is damaged on the disk; the server goes on");
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+    }
+}
+
+/// The thread that scrubs.
+#[derive(Debug)]
+pub struct Scrubber {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Scrubber {
+    /// Begins, unless the speed is 0.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(
+        options: ScrubOptions,
+        log: LogHandle,
+        findings: Arc<Findings>,
+    ) -> std::io::Result<Option<Self>> {
+        if options.bytes_per_second == 0 {
+            return Ok(None);
+        }
+        let (stop, stopped) = channel();
+        let run = move || rounds(options, &log, &findings, &stopped);
+        let thread = thread::Builder::new().name("scrubber".to_owned()).spawn(run)?;
+        Ok(Some(Self { stop, thread }))
+    }
+
+    /// Ends it, in the middle of a segment if need be.
+    pub fn stop(self) {
+        drop(self.stop);
+        // A panic in there was told by the runtime; nothing waits for a scrub.
+        let _ = self.thread.join();
+    }
+}
+
+/// Whether to go on after that long.
+fn goes_on(stopped: &Receiver<()>, after: Duration) -> bool {
+    stopped.recv_timeout(after) == Err(RecvTimeoutError::Timeout)
+}
+
+fn rounds(options: ScrubOptions, log: &LogHandle, findings: &Findings, stopped: &Receiver<()>) {
+    loop {
+        let begun = Instant::now();
+        let mut pace = Pace::new(options.bytes_per_second);
+        let mut go_on = |bytes: u64| goes_on(stopped, pace.due(bytes).min(SCRUB_PIECE_MAX));
+        for number in log.sealed_segments() {
+            match log.scrub(number, &mut go_on) {
+                Ok(Scrubbed::Stopped) => return,
+                // It may have been archived since the list was made.
+                Ok(Scrubbed::Gone) if log.sealed_segments().contains(&number) => {
+                    findings.alarm(format!("segment {number:#x} is missing"));
+                }
+                Ok(found) => findings.take(found),
+                Err(reason) => findings.alarm(reason.to_string()),
+            }
+        }
+        findings.rounds.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(counts = ?findings.counts(), "the log's sealed segments were read again");
+        if !goes_on(stopped, options.every.saturating_sub(begun.elapsed())) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_kept_on_the_whole_and_not_piece_by_piece() {
+        let mut pace = Pace::new(1_000_000);
+        assert_eq!(pace.due(500_000), Duration::ZERO, "the first piece is due at once");
+        let due = pace.due(1_000_000);
+        assert!(due > Duration::from_millis(300) && due <= Duration::from_millis(500), "{due:?}");
+        assert!(pace.due(1) > Duration::from_millis(1_300));
+        assert_eq!(Pace::new(0).due(u64::MAX), Duration::ZERO);
+    }
+}

@@ -1,0 +1,128 @@
+//! Damage while the server runs and when it does not: scrubs, explanations, repairs with consent.
+//!
+//! What breaks: a repair without consent, or with a vague one; a loss that an audit does not show; damage on the disk that
+//! nobody hears of until the next start.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use cage_engine::Role;
+use serde_json::Value;
+
+use crate::harness::casino::{Casino, client};
+use crate::harness::{Ledger, Start, audit, folder, run, run_cage, stderr, stdout, text};
+
+async fn transfers(ledger: &Ledger, casino: &Casino, count: usize) {
+    let frontend = client(ledger, Role::Frontend).await;
+    for _ in 0..count {
+        frontend.submit(casino.transfer(0, 1, 1)).await.expect("a transfer");
+    }
+    frontend.close().await;
+}
+
+fn segment(data_dir: &Path, number: u64) -> PathBuf {
+    data_dir.join("log").join(format!("{number:016x}.wal"))
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).expect("a file");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("a byte");
+    file.write_all_at(&[byte[0] ^ 1], at).expect("a byte");
+}
+
+/// What `cage log --segments --json` prints.
+fn segments(data_dir: &Path) -> Value {
+    let printed = run_cage(&["log", text(data_dir), "--segments", "--json"]);
+    serde_json::from_slice(&printed.stdout).expect("JSON")
+}
+
+#[test]
+fn a_loss_is_accepted_word_for_word_and_audits_show_it_for_ever() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 2, 1_000).await;
+        transfers(&ledger, &casino, 10).await;
+        let ledger = ledger.close().await.ledger();
+        transfers(&ledger, &casino, 10).await;
+        let start = ledger.close().await;
+        let last = audit(dir.path(), &[]).number("last_lsn");
+        let nothing = run_cage(&["repair", text(dir.path())]);
+        assert_eq!(nothing.status.code(), Some(0), "{}", stdout(&nothing));
+        // A frame in the middle of the second segment.
+        let second = &segments(dir.path())["segments"][1];
+        assert_eq!((&second["state"], second["first_lsn"].is_u64()), (&Value::from("live"), true));
+        let (from, at) = frame_in(dir.path(), 2, 4);
+        flip(&segment(dir.path(), 2), at + 300);
+        assert_eq!(start.refused().status.code(), Some(4));
+
+        let loss = format!("{from}-{last}");
+        let explained = run_cage(&["repair", text(dir.path())]);
+        let said = stdout(&explained);
+        assert_eq!(explained.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("--accept-loss {loss}\n")), "{said}");
+        assert!(said.contains("put a good copy of 0000000000000002.wal back"), "{said}");
+        for wrong in ["all", "none", &format!("{from}-{}", last - 1), &format!("{}-{last}", from + 1)] {
+            let refused = run_cage(&["repair", text(dir.path()), "--accept-loss", wrong]);
+            assert_eq!(refused.status.code(), Some(1), "{wrong}");
+            assert!(stderr(&refused).contains(&format!("it is {loss}")), "{}", stderr(&refused));
+        }
+        assert!(start.refused().stderr.contains("corruption"), "nothing was done without consent");
+        let repaired = run_cage(&["repair", text(dir.path()), "--accept-loss", &loss]);
+        assert_eq!(repaired.status.code(), Some(0), "{}{}", stdout(&repaired), stderr(&repaired));
+
+        let ledger = start.ledger();
+        ledger.process().wait_for("records of this log were given up by a repair");
+        transfers(&ledger, &casino, 5).await;
+        ledger.close().await;
+        let report = audit(dir.path(), &[]);
+        assert_eq!((report.code, report.number("difference_count")), (1, 1), "{report:?}");
+        assert!(
+            report.json["differences"][0].as_str().is_some_and(|told| told.contains(&loss)),
+            "{report:?}"
+        );
+        let report = audit(dir.path(), &["--repaired", &loss]);
+        assert_eq!((report.code, report.number("difference_count")), (0, 0), "{report:?}");
+        assert!(report.json["notices"].to_string().contains(&loss), "{report:?}");
+        assert_eq!(audit(dir.path(), &["--repaired", "1-2"]).code, 1);
+        assert!(segments(dir.path()).to_string().contains(&format!("\"repaired\":\"{loss}\"")));
+    });
+}
+
+/// Where a frame of a segment begins, and its first record.
+fn frame_in(data_dir: &Path, segment: u64, number: usize) -> (u64, u64) {
+    let printed = run_cage(&["log", text(data_dir), "--frames", "--segment", &segment.to_string(), "--json"]);
+    let frames = stdout(&printed);
+    let frame: Value = serde_json::from_str(frames.lines().nth(number).expect("a frame")).expect("JSON");
+    (frame["first_lsn"].as_u64().expect("a number"), frame["offset"].as_u64().expect("a number"))
+}
+
+#[test]
+fn a_running_server_finds_damage_in_what_it_has_sealed_and_goes_on() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 2, 1_000).await;
+        transfers(&ledger, &casino, 10).await;
+        let start = ledger.close().await;
+        let good = run_cage(&["scrub", text(dir.path())]);
+        assert_eq!(good.status.code(), Some(0), "{}", stdout(&good));
+        // It is verified at the start, and rots afterwards.
+        let ledger = start.with("--scrub-every", "1").ledger();
+        let path = segment(dir.path(), 1);
+        flip(&path, 4096 + 300);
+        ledger.process().wait_for("a sealed segment of the log is damaged on the disk");
+        transfers(&ledger, &casino, 10).await;
+        let found = run_cage(&["scrub", text(dir.path()), "--json"]);
+        let report: Value = serde_json::from_slice(&found.stdout).expect("JSON");
+        assert_eq!((found.status.code(), &report["verdict"]), (Some(1), &Value::from("damaged")));
+        assert!(report["damage"][0].as_str().is_some_and(|told| told.contains("0000000000000001.wal")));
+        // A good copy, and all is well.
+        flip(&path, 4096 + 300);
+        assert_eq!(run_cage(&["scrub", text(dir.path())]).status.code(), Some(0));
+        ledger.close().await;
+        audit(dir.path(), &[]).assert_clean();
+    });
+}
