@@ -206,8 +206,9 @@ fn a_repair_that_was_interrupted_is_finished_and_forgets_nothing() {
             fs::remove_file(path.join(name)).unwrap();
         }
         for (name, bytes) in &before {
-            let left = last_segments.iter().take(gone).any(|gone| gone == name);
-            if !left && !(after.get(name).is_none() && gone == 2 && name.ends_with(".wal")) {
+            let spare = name.ends_with(".wal") && !after.contains_key(name);
+            let left = last_segments.iter().take(gone).any(|gone| gone == name) || (spare && gone == 2);
+            if !left {
                 fs::write(path.join(name), bytes).unwrap();
             }
         }
