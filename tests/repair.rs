@@ -11,7 +11,7 @@ use cage_engine::Role;
 use serde_json::Value;
 
 use crate::harness::casino::{Casino, client};
-use crate::harness::{Ledger, Start, audit, folder, run, run_cage, stderr, stdout, text};
+use crate::harness::{Ledger, audit, folder, run, run_cage, stderr, stdout, text};
 
 async fn transfers(ledger: &Ledger, casino: &Casino, count: usize) {
     let frontend = client(ledger, Role::Frontend).await;
