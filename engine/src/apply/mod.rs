@@ -12,7 +12,6 @@ use core::fmt;
 
 use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
-use crate::code::ResultCode;
 use crate::field::LockReason;
 use crate::id::{Lsn, PlayerId, SessionId};
 use crate::operation::OperationKind;
@@ -192,7 +191,6 @@ impl State {
         let request = record.asked();
         let target = request.target();
         if !matches!(request.kind.spec().refers, Refers::NewBet)
-            || record.result == ResultCode::CancelledBefore
             || self.ended(target, Space::Wager).is_some()
             || self.wager(crate::Reference(request.reference)).is_some()
         {

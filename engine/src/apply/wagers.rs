@@ -226,11 +226,11 @@ impl State {
 
     /// Opens the round, unless it is open.
     fn enter_round(&mut self, lsn: Lsn, record: &Record, key: Reference) {
+        let Request { player, asset, game, .. } = record.request;
+        self.begin_playing(player, game, key);
         if self.round(key).is_some() {
             return;
         }
-        let Request { player, asset, game, .. } = record.request;
-        self.begin_playing(player, game, key);
         self.insert(Round {
             key,
             player,

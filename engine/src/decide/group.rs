@@ -172,7 +172,8 @@ fn refuse(
     let remembered = members.iter().map(|member| member.request.kind.spec());
     let needed: u64 =
         remembered.filter(|spec| matches!(spec.id, IdRule::Request)).map(known::facts_of_refusal).sum();
-    if !state.has_room(needed + state.facts_owed(), now) {
+    // What is not remembered under an id needs no room.
+    if needed > 0 && !state.has_room(needed + state.facts_owed(), now) {
         return not_but(members, culprit, ResultCode::IdTableFull);
     }
     let mut latest: Vec<(crate::PlayerId, Lsn)> = Vec::new();
@@ -184,7 +185,7 @@ fn refuse(
             let spec = member.request.kind.spec();
             let own = if place == culprit { code } else { ResultCode::GroupRefused };
             let mut record = refused(&begin(state, now, member, spec), own);
-            chain_player(&mut record, &mut latest, lsn);
+            chain_player(state, &mut record, &mut latest, lsn);
             lsn = lsn.next();
             Decision::Record(record)
         })
@@ -194,20 +195,25 @@ fn refuse(
 }
 
 /// Lets a refusal follow an earlier one of the same group in its players' histories.
-fn chain_player(record: &mut Record, latest: &mut Vec<(crate::PlayerId, Lsn)>, lsn: Lsn) {
+fn chain_player(state: &State, record: &mut Record, latest: &mut Vec<(crate::PlayerId, Lsn)>, lsn: Lsn) {
     let before = |latest: &[(crate::PlayerId, Lsn)], player| {
         latest.iter().rev().find(|(known, _)| *known == player).map(|(_, lsn)| *lsn)
     };
     let player = record.request.player;
+    let counterparty = record.request.counterparty();
+    let transfers = record.request.kind.spec().counterparty;
     if let Some(previous) = before(latest, player) {
         record.previous = previous;
     }
-    latest.push((player, lsn));
-    if record.request.kind.spec().counterparty {
-        let counterparty = record.request.counterparty();
-        if let Some(previous) = before(latest, counterparty) {
-            record.set_counterparty_previous(previous);
-        }
+    // Looked up before this record is noted: who sends to oneself is refused, and must not find this record itself.
+    if let Some(previous) = before(latest, counterparty).filter(|_| transfers) {
+        record.set_counterparty_previous(previous);
+    }
+    // Nobody that is not known has a history.
+    if state.players.contains(player) {
+        latest.push((player, lsn));
+    }
+    if transfers && state.players.contains(counterparty) {
         latest.push((counterparty, lsn));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::known::is_ahead;
 use crate::code::ResultCode;
-use crate::id::{Reference, RequestId};
+use crate::id::{Reference, RequestId, SessionId};
 use crate::operation::OperationKind;
 use crate::request::Request;
 use crate::state::{
@@ -87,7 +87,7 @@ pub(super) fn refer<'a>(state: &'a State, now: Timestamp, request: &Request, ref
                 },
             )
         }
-        Refers::Unknown => unknown(state, request),
+        Refers::Unknown => unknown(state, now, request),
     }
 }
 
@@ -193,14 +193,20 @@ fn session<'a>(state: &'a State, request: &Request) -> Found<'a> {
     match state.session(request.session).filter(|session| expires || !session.revoked) {
         Some(session) if session.player == request.player => Ok(Referred::Target(Target::Session(session))),
         Some(_) => Err(ResultCode::SessionDiffers),
-        None if request.session > state.last_session => Err(ResultCode::SessionUnknown),
+        None if request.session == SessionId::NONE || request.session > state.last_session => {
+            Err(ResultCode::SessionUnknown)
+        }
         None => Err(ResultCode::SessionEnded),
     }
 }
 
 /// What is to be imported and must be new.
-fn unknown<'a>(state: &'a State, request: &Request) -> Found<'a> {
+fn unknown<'a>(state: &'a State, now: Timestamp, request: &Request) -> Found<'a> {
     let target = request.target();
+    // The horizon passes over a hold's time in the end: it must not lead far ahead.
+    if request.kind == OperationKind::ImportHold && is_ahead(target, now) {
+        return Err(ResultCode::IdFromFuture);
+    }
     let known = if request.kind == OperationKind::ImportHold {
         state.hold(target).is_some()
             || state.remembered(target, Space::Request).is_some()

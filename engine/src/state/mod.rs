@@ -417,7 +417,7 @@ impl State {
     #[must_use]
     pub fn owed(&self, player: PlayerId, asset: AssetId) -> Amount {
         let held = self.house.balance(AccountId::receivable(asset, player));
-        Amount(u128::try_from(-held.0).unwrap_or(0))
+        Amount(held.0.min(0).unsigned_abs())
     }
 
     /// How a hold ended, as long as that is remembered.

@@ -256,7 +256,13 @@ impl State {
         let total = self.total_mut(account).ok_or(ApplyFault::Missing("an asset"))?;
         // A balance may rise from the least to the greatest that can be counted; a total bounds what it may become.
         let change = recorded.0.wrapping_sub(before.0);
-        total.0 = total.0.checked_add(change).ok_or(ApplyFault::Missing("a total"))?;
+        let after = if account.is_players() {
+            total.0.checked_add(change).ok_or(ApplyFault::Missing("a total"))?
+        } else {
+            // The mirror of the players' total; between the two sides of a movement it may pass the bound.
+            total.0.wrapping_add(change)
+        };
+        total.0 = after;
         Ok(())
     }
 

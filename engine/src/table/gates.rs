@@ -139,6 +139,6 @@ gates! {
     OtherIdentity => [SameIdentity];
     /// The free rounds are this player's, for this game, not expired, and enough.
     FreeroundFits => [FreeroundDiffers, FreeroundExpired, FreeroundExceeded];
-    /// The free rounds are this player's.
+    /// The free rounds are this player's, for this game.
     FreeroundOwn => [FreeroundDiffers];
 }

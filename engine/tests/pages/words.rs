@@ -139,7 +139,13 @@ pub(crate) const fn not_found(kind: OperationKind) -> &'static [(&'static str, R
             ("they were taken back", Code::FreeroundExpired),
             ("nothing is known of them", Code::FreeroundUnknown),
         ],
-        Refers::Unknown => &[("it is open, or remembered", Code::AlreadyKnown)],
+        Refers::Unknown => match kind {
+            OperationKind::ImportHold => &[
+                ("the hold's id lies more than 5 s ahead", Code::IdFromFuture),
+                ("it is open, or remembered", Code::AlreadyKnown),
+            ],
+            _ => &[("it is open, or remembered", Code::AlreadyKnown)],
+        },
     }
 }
 

@@ -1,0 +1,397 @@
+//! Bets and wins as providers report them, under the providers' own transactions.
+//!
+//! In: bet, bet_win, win, rollback. Out: the rows and their money.
+
+use cage_engine::field::PastTransaction;
+use cage_engine::id::Reference;
+use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, SessionId};
+
+use super::books::WagerRow;
+use super::holds::share;
+use super::limits::OF_WAGERS;
+use super::memory::{About, End, Space, Trace};
+use super::{Account, Asked, Checks, Model, Step, refuse_unless};
+
+/// What `bet` and `bet_win` have in common.
+struct Stake {
+    player: PlayerId,
+    asset: AssetId,
+    stake: u128,
+    bet: Reference,
+    game: GameId,
+    session: SessionId,
+    round: Reference,
+    ends_round: bool,
+    payout_max: u128,
+    /// What it won, if that is known already.
+    payout: Option<u128>,
+}
+
+impl Stake {
+    fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Bet { player, asset, stake, bet, game, session, payout_max, round, ends_round } => {
+                let (stake, payout_max) = (stake.0, payout_max.0);
+                Self { player, asset, stake, bet, game, session, round, ends_round, payout_max, payout: None }
+            }
+            Operation::BetWin { player, asset, stake, bet, game, session, payout, round, ends_round } => {
+                let (stake, payout) = (stake.0, Some(payout.0));
+                Self { player, asset, stake, bet, game, session, round, ends_round, payout_max: 0, payout }
+            }
+            _ => unreachable!("a bet"),
+        }
+    }
+}
+
+impl Model {
+    pub(super) fn look_at_bet(&self, asked: &Asked, c: &mut Checks) {
+        match asked.operation {
+            Operation::Win { .. } => self.look_at_win(asked, c),
+            Operation::Rollback { .. } => self.look_at_rollback(asked, c),
+            _ => self.look_at_stake(asked, c),
+        }
+    }
+
+    fn look_at_stake(&self, asked: &Asked, c: &mut Checks) {
+        let Stake { player, asset, stake, bet, game, session, round, ends_round, payout_max, payout } =
+            Stake::of(asked.operation);
+        let tombstone = self.ending(Space::Wager, bet.0).is_some();
+        c.look("tombstone", refuse_unless(!tombstone, ResultCode::CancelledBefore));
+        c.look("amount bound", self.amount_bound(asset, stake));
+        c.look("status", self.may_play(player));
+        self.look_at_session(player, session, Some(game), asked.now, c);
+        c.look("game", self.game_enabled(game));
+        c.look("round", self.round_fits(round, player, asset, game));
+        c.look("one round", self.one_round(player, game, Some(round)));
+        c.look("undecided", self.round_decided(ends_round, round));
+        self.look_at_limits(player, asset, &OF_WAGERS, stake, asked.now, c);
+        if payout.is_none() {
+            c.look("exposure", self.exposure_within(game, asset, payout_max));
+        }
+    }
+
+    fn look_at_win(&self, asked: &Asked, c: &mut Checks) {
+        let Operation::Win { player, asset, bet, game, target, round, ends_round, .. } = asked.operation
+        else {
+            unreachable!("win")
+        };
+        let tombstone = self.ending(Space::Wager, asked.id.0).is_some();
+        c.look("tombstone", refuse_unless(!tombstone, ResultCode::CancelledBefore));
+        c.find("bet", self.bet_of_win(bet, target.0, (player, asset, game)));
+        if let Some(row) = self.wagers.get(&bet).filter(|row| !row.is_win) {
+            look_at_owner(row, (player, asset, game), round, c);
+            c.look("undecided", self.round_decided(ends_round, row.round));
+        }
+    }
+
+    /// Whether the bet that a win is of is open, or took its course and is remembered.
+    fn bet_of_win(&self, bet: Reference, target: u64, by: (PlayerId, AssetId, GameId)) -> Step {
+        if let Some(row) = self.wagers.get(&bet) {
+            return refuse_unless(!row.is_win, ResultCode::NotABet);
+        }
+        refuse_unless(!self.holds.contains_key(&RequestId(bet.0)), ResultCode::NotABet)?;
+        match self.traced(Space::Wager, bet.0) {
+            Some((End::Settled, trace, _)) => {
+                let own = trace.is_some_and(|trace| trace.fits(by.0, by.1, by.2));
+                refuse_unless(own, ResultCode::HoldDiffers)
+            }
+            Some((End::Cancelled | End::Tombstone, ..)) => Err(ResultCode::HoldCancelled),
+            Some((End::Refused, ..)) => Err(ResultCode::BetRefused),
+            Some((End::Expired, ..)) => unreachable!("bets do not expire"),
+            None if target != 0 => Err(ResultCode::ReferenceTooOld),
+            None => Err(ResultCode::HoldUnknown),
+        }
+    }
+
+    fn look_at_rollback(&self, asked: &Asked, c: &mut Checks) {
+        let Operation::Rollback { player, asset, amount, game, target, target_lsn, reverse_settled, round } =
+            asked.operation
+        else {
+            unreachable!("rollback")
+        };
+        let Some(row) = self.wagers.get(&target) else {
+            match self.nothing_to_roll_back(target, target_lsn.0, reverse_settled) {
+                Ok(code) => {
+                    c.look("bet or win", Ok(()));
+                    c.nothing_to_do(code);
+                }
+                Err(code) => c.find("bet or win", Err(code)),
+            }
+            return;
+        };
+        c.look("bet or win", Ok(()));
+        if row.undone {
+            c.nothing_to_do(ResultCode::AlreadyCancelled);
+            return;
+        }
+        look_at_owner(row, (player, asset, game), round, c);
+        let won = !row.is_win && (row.paid != 0 || row.wins != 0);
+        c.look("won", refuse_unless(reverse_settled || !won, ResultCode::HoldSettled));
+        // A win, and a bet that won at once, are undone whole.
+        let whole = amount.0 == 0 || amount.0 == row.stake;
+        let in_parts = !row.is_win && !won_at_once(row) && amount.0 <= row.stake;
+        c.look("stake", refuse_unless(whole || in_parts, ResultCode::StakeOverRemaining));
+    }
+
+    /// What it comes to when neither the bet nor the win that is to be undone is open.
+    fn nothing_to_roll_back(&self, target: Reference, lsn: u64, reverse_settled: bool) -> Step<ResultCode> {
+        refuse_unless(!self.holds.contains_key(&RequestId(target.0)), ResultCode::NotABet)?;
+        refuse_unless(self.fact(Space::Reference, target.0).is_none(), ResultCode::ReferenceTooOld)?;
+        match self.ending(Space::Wager, target.0) {
+            Some(End::Cancelled | End::Tombstone | End::Refused) => Ok(ResultCode::AlreadyCancelled),
+            Some(End::Settled) if reverse_settled => Err(ResultCode::ReferenceTooOld),
+            Some(End::Settled) => Err(ResultCode::HoldSettled),
+            Some(End::Expired) => unreachable!("bets do not expire"),
+            None if lsn != 0 => Err(ResultCode::ReferenceTooOld),
+            None => Ok(ResultCode::Tombstoned),
+        }
+    }
+
+    pub(super) fn pay_bet(&mut self, asked: &Asked) -> Step {
+        match asked.operation {
+            Operation::Win { player, asset, amount, bet, game, .. } => {
+                let provider = Account::clearing(asset, game);
+                let Some(row) = self.wagers.get(&bet).cloned() else {
+                    return self.pay(provider, Account::Available(asset, player), amount.0);
+                };
+                let purse = self.payout_purse(player, asset, row.session, row.metered);
+                self.pay_out(provider, purse, row.session, amount.0)
+            }
+            Operation::Rollback { player, asset, amount, target, .. } => {
+                let row = self.wagers[&target].clone();
+                let provider = Account::clearing(asset, row.game);
+                if row.is_win {
+                    return self.take_payout(&row, row.stake);
+                }
+                // What was won at once goes against the stake: one net movement.
+                let back = if amount.0 == 0 { row.stake } else { amount.0 };
+                let won = if won_at_once(&row) { row.paid } else { 0 };
+                let purse = self.payout_purse(player, asset, row.session, row.metered);
+                if back > won {
+                    self.pay_out(provider, purse, row.session, back - won)?;
+                }
+                self.take_payout(&row, won.saturating_sub(back))
+            }
+            _ => {
+                let Stake { player, asset, stake, game, session, payout, .. } = Stake::of(asked.operation);
+                let provider = Account::clearing(asset, game);
+                self.pay_stake(player, asset, session, provider, stake)?;
+                let Some(payout) = payout else { return Ok(()) };
+                let metered = self.is_metered(session, asset);
+                let purse = self.payout_purse(player, asset, session, metered);
+                self.pay_out(provider, purse, session, payout)
+            }
+        }
+    }
+
+    /// A payout that is undone: from the meter that it went to while that is open, then from what is available.
+    fn take_payout(&mut self, row: &WagerRow, amount: u128) -> Step {
+        let (player, asset) = (row.player, row.asset);
+        let provider = Account::clearing(asset, row.game);
+        let allowance = Account::Allowance(asset, player);
+        let mut metered = 0;
+        if self.payout_purse(player, asset, row.session, row.metered) == allowance {
+            let meter = self.sessions.get_mut(&row.session).expect("a meter's session is open");
+            metered = amount.min(meter.remainder);
+            meter.remainder -= metered;
+        }
+        self.pay_if_any(allowance, provider, metered)?;
+        self.take(player, asset, provider, amount - metered)
+    }
+
+    pub(super) fn carry_out_bet(&mut self, asked: &Asked) -> ResultCode {
+        match asked.operation {
+            Operation::Win { .. } => self.win(asked),
+            Operation::Rollback { target, .. } if self.wagers[&target].is_win => self.roll_win_back(asked),
+            Operation::Rollback { .. } => self.roll_bet_back(asked),
+            _ => self.bet(asked),
+        }
+    }
+
+    fn bet(&mut self, asked: &Asked) -> ResultCode {
+        let now = asked.now;
+        let Stake { player, asset, stake, bet, game, session, round, ends_round, payout_max, payout } =
+            Stake::of(asked.operation);
+        let near = self.is_near(player, asset, &OF_WAGERS, stake, now);
+        let counted = self.count_stake(player, asset, stake, now);
+        self.count_win(player, asset, payout.unwrap_or(0), now);
+        let turned = self.turn_over(player, asset, stake);
+        let row = WagerRow {
+            session,
+            metered: self.is_metered(session, asset),
+            payout_left: payout_max,
+            paid: payout.unwrap_or(0),
+            counted,
+            turned,
+            ..self.new_bet(asked, player, asset, stake, game, round)
+        };
+        let totals = self.open_round(round, player, asset, game, now);
+        totals.stake = totals.stake.saturating_add(stake);
+        totals.won = totals.won.saturating_add(payout.unwrap_or(0));
+        self.open_wager(bet, row);
+        if ends_round {
+            self.end_the_round(round, End::Settled);
+        }
+        if near { ResultCode::LimitNear } else { ResultCode::Done }
+    }
+
+    fn new_bet(
+        &self,
+        asked: &Asked,
+        player: PlayerId,
+        asset: AssetId,
+        stake: u128,
+        game: GameId,
+        round: Reference,
+    ) -> WagerRow {
+        WagerRow {
+            is_win: false,
+            opened: self.next_lsn(),
+            opened_at: asked.now,
+            player,
+            asset,
+            game,
+            session: SessionId::NONE,
+            metered: false,
+            round,
+            bet: None,
+            stake,
+            payout_left: 0,
+            paid: 0,
+            wins: 0,
+            undone: false,
+            counted: 0,
+            turned: 0,
+            content: asked.content(),
+        }
+    }
+
+    /// Puts a bet or win into the table and at the end of its round.
+    fn open_wager(&mut self, key: Reference, row: WagerRow) {
+        self.round_mut(row.round).rows.push(key);
+        let there = self.wagers.insert(key, row);
+        assert!(there.is_none(), "two bets or wins under {key}");
+    }
+
+    fn win(&mut self, asked: &Asked) -> ResultCode {
+        let Operation::Win { player, asset, amount, bet, ends_round, .. } = asked.operation else {
+            unreachable!("win")
+        };
+        self.count_win(player, asset, amount.0, asked.now);
+        let Some(open) = self.wagers.get_mut(&bet) else { return ResultCode::Done };
+        open.paid = open.paid.saturating_add(amount.0);
+        open.wins += 1;
+        open.payout_left = open.payout_left.saturating_sub(amount.0);
+        let of = open.clone();
+        let totals = self.round_mut(of.round);
+        totals.won = totals.won.saturating_add(amount.0);
+        let round = of.round;
+        let win = WagerRow {
+            is_win: true,
+            session: of.session,
+            metered: of.metered,
+            bet: Some(bet),
+            ..self.new_bet(asked, player, asset, amount.0, of.game, round)
+        };
+        self.open_wager(Reference(asked.id.0), win);
+        if ends_round {
+            self.end_the_round(round, End::Settled);
+        }
+        ResultCode::Done
+    }
+
+    fn roll_bet_back(&mut self, asked: &Asked) -> ResultCode {
+        let Operation::Rollback { player, asset, amount, target, .. } = asked.operation else {
+            unreachable!("rollback")
+        };
+        let row = self.wagers[&target].clone();
+        let back = if amount.0 == 0 { row.stake } else { amount.0 };
+        let won = if won_at_once(&row) { row.paid } else { 0 };
+        let counted =
+            if back == row.stake { row.counted } else { part(row.counted.into(), back, &row) as u64 };
+        let turned = if back == row.stake { row.turned } else { part(row.turned, back, &row) };
+        self.count_back(player, counted, row.opened_at, asked.now);
+        self.add_turnover(player, asset, turned);
+        self.count_lost(player, asset, won, asked.now);
+        let totals = self.round_mut(row.round);
+        totals.stake = totals.stake.saturating_sub(back);
+        totals.won = totals.won.saturating_sub(won);
+        let open = self.wagers.get_mut(&target).expect("the bet is open");
+        open.stake -= back;
+        open.counted -= counted;
+        open.turned -= turned;
+        if open.stake == 0 {
+            self.wagers.remove(&target);
+            self.round_mut(row.round).rows.retain(|of_round| *of_round != target);
+            let about = About::ending(Space::Wager, target.0, End::Cancelled, Some(Trace::of_row(&row)));
+            self.leave(about, row.opened);
+        }
+        self.done_or_short()
+    }
+
+    /// The win stays with its round: it must not be forgotten before its bet.
+    fn roll_win_back(&mut self, asked: &Asked) -> ResultCode {
+        let Operation::Rollback { player, asset, target, .. } = asked.operation else {
+            unreachable!("rollback")
+        };
+        let win = self.wagers.get_mut(&target).expect("the win is open");
+        win.undone = true;
+        let row = win.clone();
+        self.count_lost(player, asset, row.stake, asked.now);
+        if let Some(bet) = row.bet.and_then(|bet| self.wagers.get_mut(&bet)) {
+            bet.paid = bet.paid.saturating_sub(row.stake);
+            bet.wins -= 1;
+        }
+        let totals = self.round_mut(row.round);
+        totals.won = totals.won.saturating_sub(row.stake);
+        self.done_or_short()
+    }
+
+    pub(super) fn import_bet(&mut self, asked: &Asked) {
+        let Operation::ImportBet { player, asset, stake, bet, game, payout_max, round } = asked.operation
+        else {
+            unreachable!("import_bet")
+        };
+        let totals = self.open_round(round, player, asset, game, asked.now);
+        totals.stake = totals.stake.saturating_add(stake.0);
+        let new = self.new_bet(asked, player, asset, stake.0, game, round);
+        self.open_wager(bet, WagerRow { payout_left: payout_max.0, ..new });
+    }
+
+    pub(super) fn import_reference(&mut self, asked: &Asked) {
+        let Operation::ImportReference { bet, was, .. } = asked.operation else {
+            unreachable!("import_reference")
+        };
+        let end = match was {
+            PastTransaction::ClosedBet => End::Settled,
+            PastTransaction::UndoneBet => End::Cancelled,
+            // Nothing is the same as what this ledger never answered.
+            PastTransaction::CarriedOut => {
+                return self.leave(About::answer(Space::Reference, bet.0, None), self.next_lsn());
+            }
+        };
+        let trace = Trace { content: None, ..Trace::of(asked) };
+        self.leave(About::ending(Space::Wager, bet.0, end, Some(trace)), self.next_lsn());
+    }
+}
+
+/// Whether a bet and what it won are one transaction.
+const fn won_at_once(row: &WagerRow) -> bool {
+    !row.is_win && row.wins == 0 && row.paid != 0
+}
+
+fn part(whole: u128, back: u128, row: &WagerRow) -> u128 {
+    share(whole, back, row.stake)
+}
+
+fn look_at_owner(
+    row: &WagerRow,
+    (player, asset, game): (PlayerId, AssetId, GameId),
+    round: Option<Reference>,
+    c: &mut Checks,
+) {
+    let own = (row.player, row.asset, row.game.provider()) == (player, asset, game.provider());
+    c.look("owner", refuse_unless(own, ResultCode::HoldDiffers));
+    let fits = round.is_none_or(|round| round == row.round);
+    c.look("its round", refuse_unless(fits, ResultCode::RoundDiffers));
+}
