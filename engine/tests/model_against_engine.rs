@@ -23,8 +23,12 @@ mod house;
 mod model;
 #[path = "walk/reach.rs"]
 mod reach;
+#[path = "walk/rules.rs"]
+mod rules;
 #[path = "walk/run.rs"]
 mod run;
+#[path = "walk/spoil.rs"]
+mod spoil;
 #[path = "walk/wagers.rs"]
 mod wagers;
 

@@ -94,9 +94,7 @@ impl Model {
             Rule::PermitsRequired => (1..=9).contains(&scope) && flag,
             Rule::CallerProvider => scope & 0xffff_ffff < 4_096 && flag,
             Rule::CallerChain => flag,
-            Rule::CallerAmountMax => {
-                scope < 1 << 48 && asset_open(scope & 0xffff) && value <= AMOUNT_MAX + 1
-            }
+            Rule::CallerAmountMax => scope < 1 << 48 && asset_open(scope & 0xffff) && value <= AMOUNT_MAX + 1,
             Rule::OneRound => scope < 1 << 32 && flag,
             Rule::SecondApprovalFrom | Rule::WithdrawFee => asset_open(scope) && value <= AMOUNT_MAX,
             Rule::Importing => scope == 0 && flag,
@@ -119,14 +117,15 @@ impl Model {
             c.look("caller", refuse_unless(may, ResultCode::CallerNotPermitted));
         }
         let request = asked.operation.request(asked.id);
-        let other = match asked.operation {
-            Operation::Exchange { to, .. } => to,
-            _ => AssetId::NONE,
-        };
-        let named = [request.asset, other].into_iter().filter(|asset| *asset != AssetId::NONE);
-        let permitted = named.into_iter().all(|asset| self.most(caller, asset).is_some());
-        let may = !strict || permitted;
-        c.look("permit for the asset", refuse_unless(may, ResultCode::AssetNotPermitted));
+        if words::is_asked_for(asked.kind()) && words::may_name_asset(asked.kind()) {
+            let other = match asked.operation {
+                Operation::Exchange { to, .. } => to,
+                _ => AssetId::NONE,
+            };
+            let mut named = [request.asset, other].into_iter().filter(|asset| *asset != AssetId::NONE);
+            let may = !strict || named.all(|asset| self.most(caller, asset).is_some());
+            c.look("permit for the asset", refuse_unless(may, ResultCode::AssetNotPermitted));
+        }
         if words::moves_an_amount(asked.kind()) {
             let payout = match asked.operation {
                 Operation::Settle { payout, .. } | Operation::BetWin { payout, .. } => payout.0,

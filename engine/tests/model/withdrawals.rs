@@ -97,7 +97,7 @@ impl Model {
     fn look_at_stage(&self, asked: &Asked, row: &WithdrawalRow, c: &mut Checks) {
         match asked.operation {
             Operation::WithdrawApprove { .. } => {
-                self.look_at_freeze(row, c);
+                c.look("status", self.may_withdraw(row.player));
                 let found = match row.stage {
                     Stage::Approved => Err(ResultCode::WithdrawalApproved),
                     Stage::Signed => Err(ResultCode::WithdrawalSigned),

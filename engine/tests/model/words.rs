@@ -221,6 +221,15 @@ pub(crate) fn moves_an_amount(kind: Kind) -> bool {
     !none && has(kind, Slot::Asset) && has(kind, Slot::Amount)
 }
 
+/// Whether somebody asks for it, and not the ledger itself.
+pub(crate) fn is_asked_for(kind: Kind) -> bool {
+    id_kind(kind) != IdKind::Internal
+}
+
+pub(crate) fn may_name_asset(kind: Kind) -> bool {
+    has(kind, Slot::Asset)
+}
+
 /// Whether an asset is named that must be open before anything else is looked at.
 pub(crate) fn names_asset(kind: Kind) -> bool {
     kind != Kind::OpenSession && has(kind, Slot::Asset)

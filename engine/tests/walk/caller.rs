@@ -1,6 +1,5 @@
 //! Whoever asks: makes up requests that have something to do with what went before, and spoils some of them.
 
-use cage_engine::field::Slot;
 use cage_engine::{
     Amount, AssetId, GameId, Operation, OperationKind, PlayerId, Reference, RequestId, Role, SessionId,
     Timestamp,
@@ -314,71 +313,7 @@ impl Someone {
         RequestId::from_time(Timestamp::from_millis(millis), low)
     }
 
-    fn spoilt_id(&mut self, operation: &Operation, model: &Model, now: Timestamp) -> RequestId {
-        if words::id_kind(operation.kind()) != IdKind::Request {
-            return RequestId(u128::from(self.dice.below(3)));
-        }
-        let millis = match self.dice.below(6) {
-            0 => self.dice.below(3),
-            1 | 2 => now.millis() + 5_001 + self.dice.below(4_000_000),
-            3 => return RequestId(u128::from(self.dice.below(2))),
-            _ => (model.horizon.millis() + self.dice.below(2)).saturating_sub(1),
-        };
-        self.names.made += 1;
-        RequestId::from_time(Timestamp::from_millis(millis), self.names.made)
-    }
-
-    /// The same request with one to three of its fields changed for something else.
-    fn spoil(&mut self, operation: Operation, id: RequestId, model: &Model, now: Timestamp) -> Operation {
-        let fields = operation.kind().fields();
-        if fields.is_empty() {
-            return operation;
-        }
-        let mut request = operation.request(id);
-        for _ in 0..self.dice.pick(&[1, 2, 2, 3, 4]) {
-            let field = self.dice.pick(fields);
-            match field.slot {
-                Slot::Player => request.player = self.any_player(),
-                Slot::Asset => request.asset = self.any_asset(),
-                Slot::Amount => request.amount = self.spoilt_amount(),
-                Slot::Game => request.game = GameId(self.any_game(field.name)),
-                Slot::Session => request.session = self.any_session(model, now),
-                Slot::EndsRound => request.ends_round = !request.ends_round,
-                Slot::Reference => request.reference = self.any_name(model, now),
-                Slot::Detail(at) => {
-                    let value = self.spoilt_detail(field.name, field.bytes, field.amount, model, now);
-                    let bytes = &value.to_le_bytes()[..field.bytes.min(16)];
-                    request.detail.0[at..at + bytes.len()].copy_from_slice(bytes);
-                }
-            }
-        }
-        // What no type can say is a matter of the bytes, and tried elsewhere.
-        Operation::try_from(&request).unwrap_or(operation)
-    }
-
-    fn spoilt_detail(
-        &mut self,
-        name: &str,
-        bytes: usize,
-        amount: bool,
-        model: &Model,
-        now: Timestamp,
-    ) -> u128 {
-        match name {
-            _ if amount => self.spoilt_amount().0,
-            "expires" | "expiry" => u128::from(now.0 - self.dice.below(2).min(now.0)),
-            "round" | "order" => self.any_name(model, now),
-            "to" if bytes == 8 && self.dice.one_in(2) => self.any_player().number().into(),
-            "to" if bytes == 2 => self.any_asset().0.into(),
-            "target" | "target_lsn" | "original" | "from" | "to" => {
-                let next = model.next_lsn();
-                u128::from(self.dice.pick(&[0, 1, next - 1, next, next + 1]))
-            }
-            _ => u128::from(self.dice.below(4)),
-        }
-    }
-
-    fn any_game(&mut self, name: &str) -> u32 {
+    pub(crate) fn any_game(&mut self, name: &str) -> u32 {
         if name == "chain" || name == "venue" { self.chain() } else { self.dice.pick(&GAMES).0 }
     }
 
@@ -387,7 +322,7 @@ impl Someone {
     }
 
     /// Any name of anything, or of nothing.
-    fn any_name(&mut self, model: &Model, now: Timestamp) -> u128 {
+    pub(crate) fn any_name(&mut self, model: &Model, now: Timestamp) -> u128 {
         let names = &self.names;
         let ids = [
             &names.holds,
@@ -422,7 +357,7 @@ impl Someone {
         PlayerId::from_index(self.dice.below(self.world.players) as u32)
     }
 
-    fn any_asset(&mut self) -> AssetId {
+    pub(crate) fn any_asset(&mut self) -> AssetId {
         if self.dice.one_in(3) {
             return AssetId(self.dice.pick(&[0, self.world.assets as u16 + 1, u16::MAX]));
         }
@@ -438,7 +373,7 @@ impl Someone {
     }
 
     /// Any session's number that was given, and some that were not.
-    fn any_session(&mut self, model: &Model, now: Timestamp) -> SessionId {
+    pub(crate) fn any_session(&mut self, model: &Model, now: Timestamp) -> SessionId {
         let expired = self.dice.one_in(2);
         let known = model.sessions.iter().filter(|(_, row)| !expired || row.expires <= now && !row.revoked);
         let known: Vec<_> = known.map(|(number, _)| *number).collect();
@@ -446,7 +381,7 @@ impl Someone {
         known.unwrap_or_else(|| SessionId(self.dice.below(u64::from(model.sessions_opened) + 3) as u32))
     }
 
-    fn spoilt_amount(&mut self) -> Amount {
+    pub(crate) fn spoilt_amount(&mut self) -> Amount {
         let bound = self.world.amount_max;
         Amount(self.dice.pick(&[
             0,

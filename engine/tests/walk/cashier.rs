@@ -258,7 +258,7 @@ impl Someone {
         let fits: Vec<_> = fits.map(|(number, _)| *number).collect();
         match self.dice.below(12) {
             0..8 => self.dice.recent(&fits, 4).unwrap_or(SessionId::NONE),
-            8 => SessionId(self.dice.below(u64::from(model.sessions_opened) + 2) as u32),
+            8 => self.any_session(model, model.clock),
             _ => SessionId::NONE,
         }
     }

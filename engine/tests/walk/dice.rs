@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) favourite: OperationKind,
     /// Whether providers have one caller and one bridge each, and roles are bounded.
     pub(crate) guarded: bool,
+    /// Whether one of the players is a tester.
+    pub(crate) tester: bool,
     /// Whether the ledger is asked for long before it has settings.
     pub(crate) late: bool,
 }
@@ -108,6 +110,7 @@ impl World {
             lazy: dice.pick(&[1, 1, 10, 40]),
             favourite: if sums { dice.pick(&SUMS) } else { dice.pick(OperationKind::ALL) },
             guarded: dice.one_in(4),
+            tester: dice.one_in(5),
             late: dice.one_in(8),
         }
     }

@@ -112,6 +112,9 @@ fn of_taking(kind: Kind) -> Vec<Code> {
             answers.push(Code::IdTableFull);
         }
     }
+    if words::takes_over(kind) {
+        answers.push(Code::IdTableFull);
+    }
     if words::opens(kind) || kind == Kind::Settle {
         answers.push(Code::IdTooOld);
     }
@@ -125,11 +128,16 @@ fn of_taking(kind: Kind) -> Vec<Code> {
 fn of_permits(kind: Kind) -> Vec<Code> {
     let roles = words::roles(kind);
     let mut answers = Vec::new();
-    if words::has_provider(kind) && roles.contains(&Role::Games) {
-        answers.extend([Code::CallerNotPermitted, Code::Fenced]);
+    if words::has_provider(kind) || words::has_chain(kind) {
+        answers.push(Code::CallerNotPermitted);
     }
-    if words::has_chain(kind) && roles.contains(&Role::Chain) {
+    let bridges = words::has_provider(kind) && roles.contains(&Role::Games)
+        || words::has_chain(kind) && roles.contains(&Role::Chain);
+    if bridges {
         answers.push(Code::Fenced);
+    }
+    if words::is_asked_for(kind) && words::may_name_asset(kind) {
+        answers.push(Code::AssetNotPermitted);
     }
     if words::moves_an_amount(kind) {
         answers.push(Code::AmountOverRole);
@@ -201,12 +209,14 @@ pub(crate) fn never_meet(kind: Kind, first: &str, second: &str) -> bool {
         (_, FUNDS) if !can_lack(kind) => true,
         ("asset" | "player", FUNDS) => true,
         // Before the first settings there are no rules, grants or facts.
-        ("settings", "horizon" | "room" | "open ones" | "only caller" | "grant") => true,
+        ("settings", "horizon" | "room" | "open ones" | "caller" | "permit for the asset" | "grant") => true,
         ("settings", "role's amount") => !capped,
         // No id that was ever taken lies as far ahead.
         ("future", "horizon") => true,
         // A role is bounded for assets that are open, unless it may ask for nothing without a bound.
         ("role's amount", "asset") => !capped,
+        // What is not permitted has no bound that it could be over, unless it is never without one.
+        ("permit for the asset", "role's amount") => !capped,
         ("asset", _) if always_capped => true,
         // What is not there has no owner, stage, time or bounds.
         ("hold" | "bet" | "bet or win" | "target" | "deposit" | "withdrawal" | "proposal", _) => true,

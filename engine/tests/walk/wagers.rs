@@ -140,7 +140,7 @@ impl Someone {
     fn bet(&mut self, kind: Kind, model: &Model) -> Operation {
         let undecided = model.rounds.iter().filter(|(_, row)| row.open_holds > 0);
         let undecided: Vec<_> = undecided.map(|(key, row)| (row.player, row.asset, row.game, *key)).collect();
-        let waits = if self.dice.one_in(4) { self.dice.recent(&undecided, 6) } else { None };
+        let waits = if self.dice.one_in(3) { self.dice.recent(&undecided, 6) } else { None };
         let (player, asset, game, round) = waits.unwrap_or_else(|| self.round_for(model));
         let (stake, bet) = (self.amount(), self.transaction(model));
         let session = self.session_for(model, player, game);
