@@ -104,8 +104,8 @@ const FAULTS: &[Fault] = &[
     fault(
         "a refused bet is forgotten",
         "apply/mod.rs",
-        "|| record.result == ResultCode::CancelledBefore",
-        "|| record.result != ResultCode::Done",
+        "|| self.ended(target, Space::Wager).is_some()",
+        "|| !record.result.is_executed()",
     ),
     fault(
         "a refused group leaves its traces",
@@ -154,6 +154,85 @@ const FAULTS: &[Fault] = &[
         "state/rows.rs",
         "due if row.open_holds == 0 { Some((row.closes, Sort::Round)) } else { None } => {",
         "due Some((row.closes, Sort::Round)) => {",
+    ),
+    fault(
+        "a deadline is looked at behind the status",
+        "table/wagers.rs",
+        "Gate::DeadlineAhead,\n        Gate::MayPlay,",
+        "Gate::MayPlay,\n        Gate::DeadlineAhead,",
+    ),
+    fault(
+        "what is given back makes room in another day",
+        "limits.rs",
+        "if starts.0[at] == counted.0[at] {",
+        "if starts.0[at] >= counted.0[at] {",
+    ),
+    fault(
+        "a cancel before its reserve leaves no tombstone",
+        "apply/wagers.rs",
+        "self.end(target, Space::Hold, Ending::Tombstone, lsn, record.decided);",
+        "",
+    ),
+    fault(
+        "between its two sides a movement of the house passes the bound",
+        "state/store.rs",
+        "            total.0.wrapping_add(change)\n        };",
+        "            total.0.checked_add(change).ok_or(ApplyFault::Missing(\"a total\"))?\n        };",
+    ),
+    fault(
+        "a caller needs no permit for a provider",
+        "decide/permit.rs",
+        "!self.strict || self.state.rule(rule, scope) == Some(1)",
+        "!self.strict || self.state.rule(rule, scope) != Some(2)",
+    ),
+    fault(
+        "a payout slips past the role's bound",
+        "decide/permit.rs",
+        "let most = request.amount.max(payout);",
+        "let most = request.amount.max(payout.min(request.amount));",
+    ),
+    fault(
+        "an undone payout is not taken from its meter",
+        "decide/money.rs",
+        "open.map_or(Amount::ZERO, |session| session.remainder.min(self.undone_payout()))",
+        "open.map_or(Amount::ZERO, |_| Amount::ZERO)",
+    ),
+    fault(
+        "a round that was given back still stands in the way of the next",
+        "decide/gates.rs",
+        "let staked = |round: &Round| !round.stake.is_zero() || round.open_holds > 0;",
+        "let staked = |round: &Round| round.opened.0 > 0;",
+    ),
+    fault(
+        "whoever owes takes money out",
+        "decide/gates.rs",
+        "Gate::NothingOwed => only(!state.players.owes(request.player, request.asset)),",
+        "Gate::NothingOwed => only(request.asset != AssetId::NONE),",
+    ),
+    fault(
+        "an imported hold carries the horizon ahead of the clock",
+        "decide/refer.rs",
+        "if request.kind == OperationKind::ImportHold && is_ahead(target, now) {",
+        "if request.kind == OperationKind::ImportBet && is_ahead(target, now) {",
+    ),
+    fault("an order to void is never used up", "apply/wagers.rs", "row.done += 1;", "row.done += 0;"),
+    fault(
+        "a session is topped up without end",
+        "apply/mod.rs",
+        "let topup = if topped_up { leg.amount.0 } else { 0 };",
+        "let topup = if topped_up { 0 } else { 0 };",
+    ),
+    fault(
+        "a withdrawal that is given up forgets what was locked",
+        "apply/cashier.rs",
+        "self.lock(account, reason, Amount(drawn));",
+        "self.lock(account, reason, Amount(drawn.min(1)));",
+    ),
+    fault(
+        "a refused transfer to oneself in a group comes before itself",
+        "decide/group.rs",
+        "    if let Some(previous) = before(latest, counterparty).filter(|_| transfers) {",
+        "    latest.push((player, lsn));\n    if let Some(previous) = before(latest, counterparty).filter(|_| transfers) {",
     ),
 ];
 
