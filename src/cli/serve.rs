@@ -240,6 +240,7 @@ async fn serve(options: ServerOptions) -> Result<(), ServeError> {
         digest_lsn = closed.last.0 - 1,
         digest = hex(&closed.digest),
         counts = ?closed.counts,
+        log = ?closed.log,
         "closed in order"
     );
     Ok(())

@@ -14,7 +14,7 @@ use cage_engine::{
     Settings, State, Timestamp, decide, decide_group,
 };
 use cage_protocol::Reply;
-use cage_wal::{Appended, LINKED_RECORDS_MAX, LogFault, Writer};
+use cage_wal::{Appended, LINKED_RECORDS_MAX, LogFault, LogStats, Writer};
 
 use crate::admission::{Item, Ticket};
 use crate::limits::{DUE_PER_STEP_MAX, TOUCH_ITEMS};
@@ -269,8 +269,9 @@ impl Sequencer {
         }
         self.internal(now, Operation::StateDigest { digest });
         let counts = self.counts;
+        let log = self.writer.handle().clone();
         let closed = self.writer.close()?;
-        Ok(Closed { digest, last: Lsn(closed.durable.get().0), counts })
+        Ok(Closed { digest, last: Lsn(closed.durable.get().0), counts, log: log.stats() })
     }
 
     /// Does something of the ledger's own; nobody waits for a reply.
@@ -348,6 +349,8 @@ pub struct Closed {
     pub last: Lsn,
     /// What was done since the start.
     pub counts: Counts,
+    /// What the log did meanwhile.
+    pub log: LogStats,
 }
 
 #[cfg(test)]

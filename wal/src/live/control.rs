@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::AtomicBool,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::{self, JoinHandle},
@@ -94,7 +94,9 @@ impl ControlFile {
         let head = shared.head();
         self.write(&head, true)
             .and_then(|()| self.write(&head, true))
-            .map_err(|error| LogFault::Control { reason: error.to_string() })
+            .map_err(|error| LogFault::Control { reason: error.to_string() })?;
+        shared.counters.witnessed.store(head.lsn.0, Ordering::Relaxed);
+        Ok(())
     }
 
     fn run(
@@ -110,6 +112,7 @@ impl ControlFile {
             let head = shared.head();
             if shared.fault().is_none() && self.written != Some(head.lsn) {
                 self.write(&head, false).map_err(|error| LogFault::Control { reason: error.to_string() })?;
+                shared.counters.witnessed.store(head.lsn.0, Ordering::Relaxed);
             }
         }
         Ok(())

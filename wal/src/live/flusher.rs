@@ -6,7 +6,7 @@
 use std::{
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -29,7 +29,8 @@ use super::{
     control::wall_clock_ns,
     options::{LogOptions, RecordTraits},
     segments::{ReadySegment, ReadySegments},
-    shared::{Counters, Head, Shared},
+    shared::{Head, Shared},
+    stats::{Counters, Flush},
 };
 
 /// How the segment before the next one ends.
@@ -168,6 +169,7 @@ impl Flusher {
     }
 
     fn round(&mut self, available: usize) -> Result<(), LogFault> {
+        self.shared.counters.waiting_max.fetch_max(available as u64, Ordering::Relaxed);
         let round = self.build(available);
         if round.records == 0 {
             return self.rotate();
@@ -190,13 +192,10 @@ impl Flusher {
     }
 
     fn count(&self, round: &Round, took: Duration) {
-        let counters = &self.shared.counters;
-        let ns = Counters::raise(&counters.flush_ns_max, took);
-        Counters::add(&counters.flush_ns, ns);
-        Counters::add(&counters.flushes, 1);
-        Counters::add(&counters.frames, round.frames);
-        Counters::add(&counters.records, round.records as u64);
-        Counters::add(&counters.bytes, round.bytes as u64);
+        let (records, frames, bytes) = (round.records as u64, round.frames, round.bytes as u64);
+        let used = frames * HEADER_BYTES as u64 + records * RECORD_BYTES as u64;
+        let flush = Flush { records, frames, bytes, padding_bytes: bytes - used, took };
+        self.shared.counters.flushed(&flush);
     }
 
     /// Moves records from the ring into frames in the buffer: as many as there are, and as fit the buffer and

@@ -13,12 +13,14 @@ mod reader;
 mod segments;
 mod shared;
 mod space;
+mod stats;
 mod writer;
 
 pub use chains::FrameEnd;
 pub(crate) use control::wall_clock_ns;
 pub use options::{Callbacks, Identity, LogOptions, RecordTraits};
 pub use reader::Reader;
-pub use shared::{LogHandle, LogStats};
+pub use shared::LogHandle;
 pub use space::LogSpace;
+pub use stats::{LogStats, Quantiles};
 pub use writer::{Closed, Full, Writer};

@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering, fence},
     },
     thread::Thread,
-    time::Duration,
 };
 
 use crate::{
@@ -24,6 +23,7 @@ use super::chains::{FrameEnd, RecentFrames};
 use super::{
     reader::Reader,
     space::{LogSpace, Space},
+    stats::{Counters, LogStats},
 };
 
 /// The end of the durable log.
@@ -66,31 +66,6 @@ pub(super) struct Shared {
     closing: AtomicBool,
 }
 
-/// Written by the flusher alone.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) flushes: AtomicU64,
-    pub(super) frames: AtomicU64,
-    pub(super) records: AtomicU64,
-    pub(super) bytes: AtomicU64,
-    pub(super) flush_ns: AtomicU64,
-    pub(super) flush_ns_max: AtomicU64,
-    pub(super) rotations: AtomicU64,
-    pub(super) rotation_ns_max: AtomicU64,
-}
-
-impl Counters {
-    pub(super) fn add(counter: &AtomicU64, amount: u64) {
-        counter.fetch_add(amount, Ordering::Relaxed);
-    }
-
-    pub(super) fn raise(counter: &AtomicU64, duration: Duration) -> u64 {
-        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        counter.fetch_max(ns, Ordering::Relaxed);
-        ns
-    }
-}
-
 impl Shared {
     pub(super) fn new(
         log: LogId,
@@ -113,7 +88,7 @@ impl Shared {
             segments: RwLock::new(segments),
             fault: OnceLock::new(),
             on_fault,
-            counters: Counters::default(),
+            counters: Counters::since(head.lsn),
             space,
             flusher: OnceLock::new(),
             flusher_sleeps: AtomicBool::new(false),
@@ -256,27 +231,6 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counters since the log was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// Writes that made frames durable.
-    pub flushes: u64,
-    /// Frames written.
-    pub frames: u64,
-    /// Records written.
-    pub records: u64,
-    /// Bytes written: frames with their padding, and segment headers.
-    pub bytes: u64,
-    /// Sum of the durations of all flushes, in nanoseconds.
-    pub flush_ns: u64,
-    /// The longest flush, in nanoseconds.
-    pub flush_ns_max: u64,
-    /// Segments begun.
-    pub rotations: u64,
-    /// The longest change of segments, in nanoseconds.
-    pub rotation_ns_max: u64,
-}
-
 /// Watches a live log from any thread.
 #[derive(Clone, Debug)]
 pub struct LogHandle {
@@ -355,21 +309,15 @@ impl LogHandle {
         self.shared.log
     }
 
-    /// Counters.
+    /// What it did since it was opened, and how it stands. Not for every batch: it looks at a thousand numbers.
     #[must_use]
     pub fn stats(&self) -> LogStats {
-        let counters = &self.shared.counters;
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        LogStats {
-            flushes: load(&counters.flushes),
-            frames: load(&counters.frames),
-            records: load(&counters.records),
-            bytes: load(&counters.bytes),
-            flush_ns: load(&counters.flush_ns),
-            flush_ns_max: load(&counters.flush_ns_max),
-            rotations: load(&counters.rotations),
-            rotation_ns_max: load(&counters.rotation_ns_max),
-        }
+        self.shared.counters.look(self.durable().get(), &self.space())
+    }
+
+    /// Somebody has read the log back and proven it up to here.
+    pub fn has_verified(&self, lsn: Lsn) {
+        self.shared.counters.verified.fetch_max(lsn.0, Ordering::Relaxed);
     }
 
     /// The segments that nobody writes to any more, oldest first.

@@ -3,7 +3,7 @@
 //! In: records from the one thread that owns the writer. Out: their LSNs, at once. Never here: a wait for the
 //! disk.
 
-use std::{mem, thread::JoinHandle};
+use std::{mem, sync::atomic::Ordering, thread::JoinHandle};
 
 use rtrb::Producer;
 
@@ -132,6 +132,7 @@ impl Writer {
 
     /// Wakes the flusher if it sleeps. Call it after a batch of appends.
     pub fn publish(&mut self) {
+        self.shared.counters.appended.store(self.next.previous().0, Ordering::Relaxed);
         self.shared.published();
     }
 
