@@ -151,7 +151,6 @@ mod tests {
         assert!(swaps_to_disk("").is_empty());
     }
 
-    /// B3, swap.
     #[test]
     fn with_swap_memory_is_locked_or_the_start_refused() {
         let strict = Guards::default();
@@ -167,7 +166,6 @@ mod tests {
         assert!(matches!(check_memory(&[], asked, denied), Err(Unfit::MemoryLock(_))));
     }
 
-    /// B3, wrong file system.
     #[test]
     fn an_unfit_file_system_is_refused_with_what_to_do() {
         let memory = Filesystem::from_magic(0x0102_1994);

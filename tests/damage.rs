@@ -196,6 +196,7 @@ fn after_a_clean_end_an_audit_finds_every_flipped_byte() {
     audit(log.path(), &[]).assert_clean();
 }
 
+/// B4.8, B4.9.
 #[test]
 fn a_server_does_not_start_over_damage_and_says_where_it_is() {
     let mut random = harness::random("damaged starts");

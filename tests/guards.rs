@@ -14,7 +14,6 @@ use crate::harness::casino::{Casino, client, new_id};
 use crate::harness::wire::{Wire, operation_item, requests};
 use crate::harness::{Ended, Ledger, Start, audit, folder, run, soon};
 
-/// B3, wrong file system.
 #[test]
 fn a_log_in_memory_is_refused_unless_that_is_asked_for() {
     let dir = tempfile::tempdir_in("/dev/shm").expect("memory");
@@ -32,7 +31,7 @@ fn a_log_in_memory_is_refused_unless_that_is_asked_for() {
     });
 }
 
-/// B3, core dumps. A server that crashes leaves no picture of its memory behind, whatever the shell allows.
+/// A server that crashes leaves no picture of its memory behind, whatever the shell allows.
 #[test]
 fn a_crash_leaves_no_core_behind() {
     let dir = folder();
@@ -48,7 +47,7 @@ fn a_crash_leaves_no_core_behind() {
     assert_eq!((ended.status.signal(), ended.status.core_dumped()), (Some(Signal::ABORT.as_raw()), false));
 }
 
-/// B3, swap. Root may lock memory here; others are told how to be allowed to.
+/// Root may lock memory here; others are told how to be allowed to.
 #[test]
 fn memory_is_locked_when_asked_for() {
     run(async {
@@ -101,7 +100,7 @@ fn a_server_whose_lock_is_deleted_stops() {
     });
 }
 
-/// R11. The segment in use is cut: no way of flushing acknowledges after it or dies of a signal, and the next start
+/// The segment in use is cut: no way of flushing acknowledges after it or dies of a signal, and the next start
 /// says what is missing.
 #[test]
 fn a_server_whose_segment_is_cut_stops_and_the_next_start_says_where() {

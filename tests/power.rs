@@ -393,6 +393,7 @@ fn recorded(flush: &str, rounds: u64, random: &mut StdRng) -> Story {
     story
 }
 
+/// B4.1, B4.11.
 #[test]
 fn no_acknowledgement_rests_on_a_sync_that_the_program_did_not_ask_for() {
     if !strace::is_here() {

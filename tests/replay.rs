@@ -57,6 +57,7 @@ fn digests(data_dir: &Path) -> Vec<(u64, String)> {
         .collect()
 }
 
+/// B4.16.
 #[test]
 fn the_state_at_the_end_of_a_server_is_the_state_that_an_audit_computes() {
     run(async {
@@ -197,7 +198,7 @@ pub(crate) fn forged(dir: &Path, records: &[Record]) {
     writer.close().expect("a closed log");
 }
 
-/// Somebody rewrote the log, and every checksum with it: what is recorded no longer follows from what was asked.
+/// B4.19. Somebody rewrote the log, and every checksum with it: what is recorded no longer follows from what was asked.
 #[test]
 fn a_forged_record_is_a_difference() {
     let dir = folder();

@@ -216,6 +216,7 @@ fn a_client_that_never_reads_holds_a_shutdown_up_for_a_bounded_time_and_a_second
     });
 }
 
+/// B4.17.
 #[test]
 fn a_log_has_one_writer_at_a_time() {
     run(async {

@@ -190,3 +190,33 @@ fn engine_and_protocol_do_without_an_operating_system() {
         }
     }
 }
+
+/// The tests that the page on durability names for each of its points are there, and say so themselves.
+#[test]
+fn the_twenty_points_name_tests_that_are_there() {
+    let page = document("durability.md");
+    let sources: Vec<_> = sources().collect();
+    let mut points = Vec::new();
+    for row in page.lines().filter_map(|line| line.strip_prefix("| B4.")) {
+        let cells: Vec<_> = row.trim_end_matches('|').split('|').map(str::trim).collect();
+        let [number, _, _, tests] = cells[..] else { panic!("four cells: {row}") };
+        let point = format!("B4.{number}");
+        for test in tests.split(", ").map(|test| test.trim_matches('`')).filter(|test| !test.is_empty()) {
+            let told = sources
+                .iter()
+                .filter_map(|(_, text)| first_words(text, test))
+                .any(|words| words.split([' ', ',']).any(|word| word.trim_end_matches('.') == point));
+            assert!(told, "no test {test} says that it shows {point}");
+        }
+        points.push(number.parse::<u32>().expect("a number"));
+    }
+    assert_eq!(points, (1..=20).collect::<Vec<_>>());
+}
+
+/// The first line of what a source says of a test.
+fn first_words<'a>(text: &'a str, test: &str) -> Option<&'a str> {
+    let before = text.split_once(&format!("fn {test}()"))?.0.trim_end();
+    let before = before.strip_suffix("#[test]")?.trim_end();
+    let words = before.lines().rev().take_while(|line| line.trim_start().starts_with("///")).last()?;
+    Some(words.trim_start().trim_start_matches("///"))
+}

@@ -114,6 +114,7 @@ fn lines_with(code: &str, name: &str) -> Vec<usize> {
         .collect()
 }
 
+/// B4.16.
 #[test]
 fn ledger_and_wire_use_nothing_of_an_operating_system_and_no_floating_point() {
     for name in CRATES {

@@ -17,46 +17,46 @@ fn share(name: &str) -> Tally {
     tally
 }
 
-/// What breaks: an acknowledgement before the sync, a frame that is believed in part, a rename that is believed before
+/// B4.1, B4.11. What breaks: an acknowledgement before the sync, a frame that is believed in part, a rename that is believed before
 /// the directory is.
 #[test]
 fn whatever_was_acknowledged_survives_every_loss_of_power() {
     share("crash-states");
 }
 
-/// What breaks: a second try after a failed write or sync, an acknowledgement of what it left behind.
+/// B4.12. What breaks: a second try after a failed write or sync, an acknowledgement of what it left behind.
 #[test]
 fn every_failure_of_the_disk_is_final_and_loses_nothing() {
     share("failures");
 }
 
-/// What breaks: old bytes of a reused disk that pass for new ones, a cut log that is refused for ever.
+/// B4.7, B4.8. What breaks: old bytes of a reused disk that pass for new ones, a cut log that is refused for ever.
 #[test]
 fn a_log_that_is_cut_anywhere_is_recovered_to_what_is_whole() {
     let tally = share("cuts");
     assert!(tally.refused > 100 && tally.recovered > 100, "{tally}");
 }
 
-/// What breaks: a bit that nothing covers.
+/// B4.4. What breaks: a bit that nothing covers.
 #[test]
 fn a_flipped_bit_is_refused_unless_it_lies_where_nothing_was_promised() {
     let tally = share("bits");
     assert!(tally.refused > tally.recovered, "{tally}");
 }
 
-/// What breaks: damage in the middle that is taken for a torn tail, garbage that becomes a record, a panic.
+/// B4.19. What breaks: damage in the middle that is taken for a torn tail, garbage that becomes a record, a panic.
 #[test]
 fn bursts_of_garbage_never_become_a_record_nor_lose_one_silently() {
     share("bursts");
 }
 
-/// What breaks: a sector, page or segment that is right, but not here or not now.
+/// B4.5, B4.6, B4.7. What breaks: a sector, page or segment that is right, but not here or not now.
 #[test]
 fn pieces_in_the_wrong_place_or_of_another_time_are_refused() {
     share("pieces");
 }
 
-/// What breaks: a torn tail that is refused, or damage that is cut.
+/// B4.8. What breaks: a torn tail that is refused, or damage that is cut.
 #[test]
 fn damage_below_the_durable_watermark_is_refused_and_above_it_cut() {
     let tally = share("classification");

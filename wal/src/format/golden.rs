@@ -47,6 +47,7 @@ fn frame() -> (Vec<u8>, ChainHash) {
     (bytes, chain)
 }
 
+/// B4.3, B4.18.
 #[test]
 fn a_frame_of_version_0_is_byte_stable() {
     let (bytes, chain) = frame();
@@ -59,6 +60,7 @@ fn a_frame_of_version_0_is_byte_stable() {
     pin("frame.chain", format!("{chain}\n").as_bytes());
 }
 
+/// B4.3, B4.5, B4.18.
 #[test]
 fn a_segment_header_of_version_0_is_byte_stable() {
     let header = SegmentHeader {
@@ -85,6 +87,7 @@ fn a_segment_header_of_version_0_is_byte_stable() {
     pin("segment-header-repair.chain", format!("{}\n", repaired.chain_after()).as_bytes());
 }
 
+/// B4.18.
 #[test]
 fn a_control_slot_of_version_0_is_byte_stable() {
     let slot = ControlSlot {
@@ -103,7 +106,7 @@ fn a_control_slot_of_version_0_is_byte_stable() {
     assert!(ControlSlot::decode(0, &page).is_err(), "an odd sequence number belongs to the second slot");
 }
 
-/// Every bit of a frame is covered by a check that does not need the next frame.
+/// B4.4. Every bit of a frame is covered by a check that does not need the next frame.
 #[test]
 fn no_flipped_bit_of_a_frame_verifies() {
     let (mut bytes, _) = frame();
@@ -118,7 +121,7 @@ fn no_flipped_bit_of_a_frame_verifies() {
     }
 }
 
-/// Lengths and counts of a hostile header lead to an error, not to a slice out of bounds.
+/// B4.19. Lengths and counts of a hostile header lead to an error, not to a slice out of bounds.
 #[test]
 fn a_frame_cut_anywhere_is_an_error() {
     let (bytes, _) = frame();
@@ -126,5 +129,16 @@ fn a_frame_cut_anywhere_is_an_error() {
     for length in 0..bytes.len() {
         let cut = identity.verify(&bytes[..length], OFFSET, Lsn(1_000_001), ChainHash::genesis(LOG));
         assert!(cut.is_err(), "{length} bytes");
+    }
+}
+
+/// B4.4. What was allocated and never written is no frame, however long.
+#[test]
+fn zeroes_are_no_frame() {
+    let identity = SegmentIdentity::new(LOG, EPOCH, SEGMENT);
+    for pages in [1, 2, 64] {
+        let zeroes = vec![0; pages * PAGE_BYTES];
+        assert!(identity.verify(&zeroes, OFFSET, Lsn(0), ChainHash::from_bytes([0; 32])).is_err());
+        assert!(identity.plausible_header(&zeroes).is_none());
     }
 }

@@ -59,6 +59,7 @@ fn forge_frame(disk: &SimDisk, first_lsn: Lsn, previous_chain: ChainHash, paddin
     disk.edit(SECOND, |bytes| bytes[PAGE_BYTES..2 * PAGE_BYTES].copy_from_slice(&frame));
 }
 
+/// B4.5.
 #[test]
 fn a_whole_frame_that_does_not_continue_the_log_is_not_a_torn_tail() {
     let disk = log();
@@ -74,6 +75,7 @@ fn a_whole_frame_that_does_not_continue_the_log_is_not_a_torn_tail() {
     assert!(audit(&disk).unwrap().torn_tail.is_some(), "without its checksum it may have been torn");
 }
 
+/// B4.5.
 #[test]
 fn a_segment_header_that_continues_another_log_is_refused() {
     let disk = log();

@@ -67,7 +67,7 @@ pub(super) fn survey<E>(storage: &dyn Storage, mode: Mode) -> Result<Survey, Rec
         let detail = "a repair was begun and not finished: run it again".to_owned();
         return Err(damage(Damage::Repair, UNFINISHED_REPAIR, Position::default(), Lsn::ZERO, detail).into());
     }
-    let control = read_control(storage, &files)?;
+    let control = read_control(storage, &files, mode)?;
     let segments = list_segments(&files)?;
     let mut headers = Vec::with_capacity(segments.len());
     let mut settled = 0;
@@ -230,9 +230,16 @@ pub(crate) fn valid_slots(storage: &dyn Storage) -> Result<Vec<ControlSlot>, Sto
     Ok(pages.filter_map(|(index, page)| ControlSlot::decode(index, page).ok()).collect())
 }
 
-fn read_control<E>(storage: &dyn Storage, files: &[FileEntry]) -> Result<Option<Control>, RecoveryError<E>> {
+fn read_control<E>(
+    storage: &dyn Storage,
+    files: &[FileEntry],
+    mode: Mode,
+) -> Result<Option<Control>, RecoveryError<E>> {
     if !files.iter().any(|file| file.name == CONTROL_NAME) {
         return Ok(None);
+    }
+    if mode == Mode::Recovery {
+        storage.settle(CONTROL_NAME)?;
     }
     let bytes = storage.load(CONTROL_NAME, Source::Cache)?;
     let refuse = |offset: u64, detail: String| {

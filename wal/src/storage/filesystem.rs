@@ -79,7 +79,6 @@ impl Filesystem {
 mod tests {
     use super::*;
 
-    /// B3, wrong file system.
     #[test]
     fn only_journaling_local_disks_are_fit_for_money() {
         let fit: Vec<_> =

@@ -12,7 +12,7 @@ use cage_wal::{
 
 use crate::common::{Log, Random, assert_unbroken, identity, options, recover_all, run, seed};
 
-/// The first open of a directory, cut off everywhere: the next one still succeeds.
+/// B4.11. The first open of a directory, cut off everywhere: the next one still succeeds.
 #[test]
 fn the_birth_of_a_log_can_be_cut_off_anywhere() {
     let mut random = Random::new(seed(43));
@@ -58,7 +58,7 @@ fn after_a_kill_nothing_is_relied_on_that_is_not_durable() {
     assert!(relied > 20, "{relied} lives went on with segments that were found");
 }
 
-/// One frame of two pages is being written when the power goes. Each way to tear it: cut after any sector,
+/// B4.2, B4.8. One frame of two pages is being written when the power goes. Each way to tear it: cut after any sector,
 /// only one sector missing, only one there, and random ones. The records before it are there; it is there
 /// whole or not at all.
 #[test]
@@ -124,7 +124,7 @@ fn a_torn_last_write_is_cut_and_nothing_else() {
     println!("{torn} torn tails");
 }
 
-/// Several frames go to the disk in one write; the first of them is lost and the later ones arrive. They are
+/// B4.8. Several frames go to the disk in one write; the first of them is lost and the later ones arrive. They are
 /// all cut.
 #[test]
 fn frames_after_a_hole_that_nobody_witnessed_are_cut_with_it() {

@@ -87,6 +87,7 @@ fn places(disk: &SimDisk, name: &str) -> Vec<usize> {
     (0..bytes.len()).filter(|at| bytes[*at] != 0 || at % 97 == 0 || at % PAGE_BYTES < 260).collect()
 }
 
+/// B4.4, B4.9.
 #[test]
 fn after_a_clean_close_every_flipped_byte_is_found() {
     let mut random = Random::new(seed(23));
@@ -111,7 +112,7 @@ fn after_a_clean_close_every_flipped_byte_is_found() {
     assert!(flips > 30_000);
 }
 
-/// Recovery leaves the far end of spare segments to the audit; everything else it finds as well.
+/// B4.9. Recovery leaves the far end of spare segments to the audit; everything else it finds as well.
 #[test]
 fn recovery_finds_what_an_audit_finds() {
     let mut random = Random::new(seed(29));
@@ -126,7 +127,7 @@ fn recovery_finds_what_an_audit_finds() {
     }
 }
 
-/// While a log is open, only its very last frame has no witness: its loss cannot be told from a torn write.
+/// B4.8. While a log is open, only its very last frame has no witness: its loss cannot be told from a torn write.
 /// It is reported as such. Everything before it is witnessed by a later frame, segment header or control
 /// slot.
 #[test]
@@ -169,7 +170,7 @@ fn in_a_log_that_was_not_closed_only_the_last_frame_has_no_witness() {
     assert!(torn > 0 && slots > 0);
 }
 
-/// The process died right after the next one had opened the log: the control file vouches for the last frame.
+/// B4.8. The process died right after the next one had opened the log: the control file vouches for the last frame.
 #[test]
 fn the_control_file_is_a_witness_for_the_last_frame() {
     let disk = SimDisk::new();
@@ -198,6 +199,7 @@ fn the_control_file_is_a_witness_for_the_last_frame() {
     assert_eq!(corruption(audit(&image)).damage, Damage::BelowDurable);
 }
 
+/// B4.8.
 #[test]
 fn damage_in_the_middle_is_refused_with_its_place() {
     let disk = closed_log(&[3, 4, 5]);
@@ -217,7 +219,7 @@ fn damage_in_the_middle_is_refused_with_its_place() {
     assert!(recover_all(disk).is_err(), "a refusal changes nothing, and is given again");
 }
 
-/// A hole: a frame is gone as if it had never been written, while later ones say that it was durable.
+/// B4.8. A hole: a frame is gone as if it had never been written, while later ones say that it was durable.
 #[test]
 fn a_frame_that_vanished_is_not_a_torn_tail() {
     let disk = SimDisk::new();
@@ -231,6 +233,7 @@ fn a_frame_that_vanished_is_not_a_torn_tail() {
     assert!(found.detail.contains("offset 12288 says that LSN 7 was durable"), "{}", found.detail);
 }
 
+/// B4.5.
 #[test]
 fn segments_that_are_missing_swapped_or_doubled_are_refused() {
     for closed in [true, false] {
@@ -290,7 +293,7 @@ fn all_segments_gone_is_not_an_empty_log() {
     assert!(audit(&disk).is_err());
 }
 
-/// Two histories grow from one crash: a segment of the one does not fit into the other.
+/// B4.7. Two histories grow from one crash: a segment of the one does not fit into the other.
 #[test]
 fn a_stale_segment_of_an_older_epoch_is_refused() {
     let disk = torn_log(&[4, 4], 40);
@@ -346,7 +349,7 @@ fn a_control_file_of_another_history_is_refused() {
     assert!(found.detail.contains("chain"), "{}", found.detail);
 }
 
-/// The same frame, from the same log, epoch and offset, but of the segment before.
+/// B4.6. The same frame, from the same log, epoch and offset, but of the segment before.
 #[test]
 fn a_frame_in_the_wrong_place_is_refused() {
     let disk = closed_log(&[64, 64, 64, 64]);
@@ -402,6 +405,7 @@ fn nothing_may_follow_an_orderly_end() {
     assert_eq!(corruption(audit(&disk)).damage, Damage::SegmentHeader);
 }
 
+/// B4.18.
 #[test]
 fn a_newer_format_is_named_as_such() {
     let disk = closed_log(&[3]);
@@ -412,7 +416,7 @@ fn a_newer_format_is_named_as_such() {
     assert!(matches!(audit(&disk), Err(RecoveryError::NewerFormat { version: 9, .. })));
 }
 
-/// Random writes over random places: an error or, at the very end of an open log, a torn tail; never a panic,
+/// B4.19. Random writes over random places: an error or, at the very end of an open log, a torn tail; never a panic,
 /// and never a record that was not appended.
 #[test]
 fn random_garbage_never_becomes_a_record() {

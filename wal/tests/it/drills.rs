@@ -235,3 +235,23 @@ fn the_log_counts_what_it_does() {
         "both slots of the control file were written"
     );
 }
+
+/// B4.10. No segment can be made for a while, and none is ready. The writer is told that there is no room; it never
+/// waits, and when there is a segment everything that it appended becomes durable.
+#[test]
+fn while_no_segment_is_ready_the_writer_is_told_and_never_waits() {
+    let plan = "allocate@3-12=full".parse().expect("a plan");
+    let options = LogOptions { segment_wait: Duration::from_secs(60), ..options() };
+    let (mut log, _) = Log::on(Faulty::new(SimDisk::new(), plan, |_| {}), options, 1);
+    // More than the segment in use takes: the flusher soon waits for the next one.
+    let mut taken = 0;
+    while log.writer.append(&run(taken + 1, 1)[0]).is_ok() {
+        taken += 1;
+        log.writer.publish();
+    }
+    assert!(taken >= options.ring_records as u64, "{taken}");
+    assert!(log.handle.space().failures > 0 && log.handle.durable().get().0 < taken);
+    log.flush().unwrap();
+    assert_eq!(log.durable.0, taken);
+    log.close();
+}

@@ -86,16 +86,19 @@ fn every_failure_is_final(kind: Operation) {
     assert!(latched > 2, "{kind:?}: {latched} faults");
 }
 
+/// B4.12.
 #[test]
 fn after_a_failed_write_nothing_is_acknowledged() {
     every_failure_is_final(Operation::Write);
 }
 
+/// B4.12.
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged() {
     every_failure_is_final(Operation::Sync);
 }
 
+/// B4.12.
 #[test]
 fn a_segment_that_cannot_be_made_stops_the_log_when_it_is_needed() {
     every_failure_is_final(Operation::Allocate);
@@ -121,7 +124,7 @@ fn an_open_that_fails_says_why_and_can_be_repeated() {
     }
 }
 
-/// The process dies of a failed sync, but the machine does not: the page cache still shows what the disk does
+/// B4.12. The process dies of a failed sync, but the machine does not: the page cache still shows what the disk does
 /// not hold. Recovery believes the disk, and the log that goes on from there is whole.
 #[test]
 fn after_a_failed_sync_the_page_cache_is_not_believed() {
@@ -153,6 +156,22 @@ fn after_a_failed_sync_the_page_cache_is_not_believed() {
         assert_eq!(records.len() as u64, next + 4);
     }
     assert!(differed > 0, "at least once the cache showed more than the disk held");
+}
+
+/// B4.12. The same for the control file: the cache shows "closed in order", and the disk does not hold it.
+#[test]
+fn a_control_slot_that_never_reached_the_disk_is_not_believed() {
+    let disk = SimDisk::new();
+    let (mut log, _) = Log::on(disk.clone(), options(), 1);
+    log.append(&run(1, 5)).unwrap();
+    log.flush().unwrap();
+    disk.fail_at(Operation::Sync, disk.operations(Operation::Sync) + 1);
+    assert!(matches!(log.writer.close(), Err(LogFault::Control { .. })));
+    let shown = scan_from(&disk, Limits::default(), |_| Ok::<_, Infallible>(())).unwrap();
+    assert!(shown.control.unwrap().clean, "the cache shows it");
+    let (recovered, records) = recover_all(disk).unwrap();
+    assert!(!recovered.report().control.as_ref().unwrap().clean, "the disk does not hold it");
+    assert_eq!(records.len(), 5);
 }
 
 #[test]

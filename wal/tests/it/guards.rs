@@ -99,7 +99,7 @@ fn a_writer_whose_directory_was_replaced_stops_and_leaves_the_other_log_alone() 
     }
 }
 
-/// B3, R11. A file that is cut, lengthened or deleted under the log is noticed before the next acknowledgement,
+/// A file that is cut, lengthened or deleted under the log is noticed before the next acknowledgement,
 /// whichever way bytes are written; no way ends in a signal.
 #[test]
 fn a_segment_that_is_changed_under_the_log_stops_it() {
@@ -138,7 +138,7 @@ fn a_segment_that_is_changed_under_the_log_stops_it() {
     }
 }
 
-/// R11. A file that is cut under a *mapping* cannot be noticed beforehand by whoever reads it. The process ends with an
+/// A file that is cut under a *mapping* cannot be noticed beforehand by whoever reads it. The process ends with an
 /// exit code of its own, and not by a signal. (This test starts itself again as that process.)
 #[test]
 fn a_page_that_is_gone_from_a_mapping_ends_the_process_with_its_own_code() {

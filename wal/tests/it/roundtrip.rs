@@ -44,7 +44,7 @@ fn an_empty_log_can_be_closed_and_opened_again() {
     }
 }
 
-/// Each session appends some, closes or just stops, and the next one finds all of it, in a new segment.
+/// B4.7. Each session appends some, closes or just stops, and the next one finds all of it, in a new segment.
 #[test]
 fn sessions_continue_each_other_however_they_ended() {
     let mut random = Random::new(seed(11));
@@ -68,6 +68,7 @@ fn sessions_continue_each_other_however_they_ended() {
     }
 }
 
+/// B4.1.
 #[test]
 fn every_strategy_writes_the_same_log() {
     let mut frames = Vec::new();
@@ -97,7 +98,7 @@ fn every_strategy_writes_the_same_log() {
     }
 }
 
-/// The writer outruns the flusher, so that rounds of many frames, full frames and full segments all happen.
+/// B4.2. The writer outruns the flusher, so that rounds of many frames, full frames and full segments all happen.
 #[test]
 fn linked_records_are_never_split_by_a_frame() {
     let mut random = Random::new(seed(13));
@@ -173,6 +174,7 @@ fn a_reader_gives_every_durable_record_live_and_sealed() {
     }
 }
 
+/// B4.17.
 #[test]
 fn a_second_writer_is_refused() {
     let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -226,6 +228,7 @@ fn a_visitor_can_stop_the_recovery_with_its_own_error() {
     assert!(matches!(stopped, Err(RecoveryError::Visit { lsn: Lsn(4), source: "enough" })));
 }
 
+/// B4.10.
 #[test]
 fn spare_segments_are_ready_ahead_and_used_after_a_restart() {
     let disk = SimDisk::new();
@@ -246,6 +249,7 @@ fn spare_segments_are_ready_ahead_and_used_after_a_restart() {
     );
 }
 
+/// B4.7.
 #[test]
 fn an_epoch_is_not_used_twice() {
     let disk = SimDisk::new();
@@ -273,6 +277,7 @@ fn options_outside_the_format_are_refused() {
     }
 }
 
+/// B4.1.
 #[test]
 fn a_value_is_released_only_when_its_record_is_durable() {
     let disk = SimDisk::new();
