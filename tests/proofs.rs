@@ -7,9 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use cage::audit::{AuditOptions, Vouched as Checkpoints, audit as decide_again};
 use cage::proof::inclusion::Proof;
+use cage::proof::keys::SigningKey;
+use cage::proof::witness;
 use cage_client::{CheckpointKey, Client, Config};
 use cage_engine::Role;
+use cage_protocol::Checkpoint;
 use tempfile::TempDir;
 
 use crate::harness::casino::{Casino, client, credentials};
@@ -207,6 +211,46 @@ fn a_proof_with_any_byte_changed_is_refused() {
         fs::write(&file, proof.replacen("\"index\":", "\"index\":1", 1)).expect("a file");
         let refused = run_cage(&["verify", text(&file), "--checkpoint-key", text(&vouched.public())]);
         assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    });
+}
+
+/// The key is in the wrong hands, or the server counts wrongly: a signature alone proves nothing.
+#[test]
+fn what_is_signed_over_other_frames_is_a_difference() {
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.session(10).await;
+        let key = SigningKey::read(&vouched.data().join("certs").join("checkpoint.key")).expect("a key");
+        let public = *key.public();
+        let kept = || witness::read(&vouched.witness()).expect("a witness");
+        let log = vouched.data().join("log");
+        let differences = |kept| {
+            let options =
+                AuditOptions { witness: Some(Checkpoints::new(kept, &public)), ..AuditOptions::default() };
+            decide_again(&log, options, |_| {}).expect("a log").differences
+        };
+        assert_eq!(differences(kept()), Vec::<String>::new());
+        let wrong: [(&str, fn(&mut Checkpoint)); 7] = [
+            ("are not the", |checkpoint| checkpoint.root[3] ^= 1),
+            ("are not the", |checkpoint| checkpoint.frames += 1),
+            ("another one was signed", |checkpoint| checkpoint.chain_head[3] ^= 1),
+            ("of the log", |checkpoint| checkpoint.log_id ^= 1),
+            ("digest of the state", |checkpoint| checkpoint.digest[3] ^= 1),
+            ("no digest of the state", |checkpoint| checkpoint.digest_lsn -= 1),
+            ("the log was cut", |checkpoint| checkpoint.lsn += 1),
+        ];
+        for (what, change) in wrong {
+            let mut kept = kept();
+            let last = kept.checkpoints.last_mut().expect("a checkpoint");
+            let mut checkpoint = last.checkpoint;
+            change(&mut checkpoint);
+            *last = key.sign(checkpoint);
+            let found = differences(kept);
+            assert!(found.iter().any(|found| found.contains(what)), "{what}: {found:?}");
+        }
+        let mut gap = kept();
+        gap.checkpoints.push(*gap.checkpoints.last().expect("a checkpoint"));
+        assert!(differences(gap)[0].contains("has a gap"));
     });
 }
 

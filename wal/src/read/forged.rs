@@ -4,7 +4,9 @@
 use super::*;
 use crate::{
     Callbacks, Corruption, Damage, Identity, LogOptions, RecordTraits, Writer,
-    format::{ControlSlot, FRAME_MAGIC, PAGE, PAGE_BYTES, RECORD_BYTES, SegmentHeader, encode_frame},
+    format::{
+        ControlSlot, FRAME_MAGIC, PAGE, PAGE_BYTES, RECORD_BYTES, RepairMark, SegmentHeader, encode_frame,
+    },
     storage::sim::SimDisk,
 };
 
@@ -114,6 +116,34 @@ fn a_log_does_not_begin_with_another_ones_past() {
         disk.edit(FIRST, |bytes| bytes[..PAGE_BYTES].copy_from_slice(&forgery.encode()));
         assert_eq!(refusal(&disk).damage, Damage::Continuity, "{forgery:?}");
     }
+}
+
+/// Whoever can write the files can take a repair out of a header, and make its checksum right. The chain runs through it.
+#[test]
+fn a_repair_is_not_taken_out_again() {
+    let disk = log();
+    let good = SegmentHeader::decode(&disk.bytes_of(SECOND).unwrap()).unwrap();
+    let mark = RepairMark { lost_until: Lsn(9), report: [3; 32] };
+    let repaired = SegmentHeader { repair: Some(mark), ..good };
+    let put = |header: &SegmentHeader| {
+        disk.edit(SECOND, |bytes| bytes[..PAGE_BYTES].copy_from_slice(&header.encode()));
+    };
+    put(&repaired);
+    forge_frame(&disk, Lsn(2), repaired.chain_after(), 0);
+    let repairs = audit(&disk).unwrap().repairs;
+    assert_eq!(repairs.iter().map(Repair::loss).collect::<Vec<_>>(), ["2-9"]);
+    for forgery in [
+        good,
+        SegmentHeader { repair: Some(RepairMark { lost_until: Lsn(1), ..mark }), ..good },
+        SegmentHeader { repair: Some(RepairMark { report: [4; 32], ..mark }), ..good },
+        SegmentHeader { created_ns: good.created_ns + 1, ..repaired },
+    ] {
+        put(&forgery);
+        assert_eq!(refusal(&disk).damage, Damage::Chain, "{forgery:?}");
+    }
+    put(&good);
+    forge_frame(&disk, Lsn(2), repaired.previous_chain, 0);
+    assert_eq!(audit(&disk).unwrap().repairs, [], "without the frames behind it nobody can know");
 }
 
 /// What the newest slot of the control file says, changed.

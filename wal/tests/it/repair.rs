@@ -88,7 +88,7 @@ fn repair(dir: &TempDir, kept: u64, loss: &str) {
     assert_eq!(repairs.iter().map(|repair| repair.loss()).collect::<Vec<_>>(), [loss]);
     assert_eq!(repairs[0].lost_from, Lsn(kept + 1));
     assert_eq!(repairs[0].report, *blake3::hash(repaired.report.as_bytes()).as_bytes());
-    // Whoever wants the repair forgotten has to write all that came after it anew.
+    // Nothing of it can be changed.
     let name = segment(repairs[0].segment);
     let good = fs::read(path.join(&name)).unwrap();
     for at in [6, 136, 144, 175] {
