@@ -214,6 +214,9 @@ fn a_proof_with_any_byte_changed_is_refused() {
     });
 }
 
+/// What an audit says, and what is changed in a checkpoint.
+type Wrong = (&'static str, fn(&mut Checkpoint));
+
 /// The key is in the wrong hands, or the server counts wrongly: a signature alone proves nothing.
 #[test]
 fn what_is_signed_over_other_frames_is_a_difference() {
@@ -230,7 +233,7 @@ fn what_is_signed_over_other_frames_is_a_difference() {
             decide_again(&log, options, |_| {}).expect("a log").differences
         };
         assert_eq!(differences(kept()), Vec::<String>::new());
-        let wrong: [(&str, fn(&mut Checkpoint)); 7] = [
+        let wrong: [Wrong; 7] = [
             ("are not the", |checkpoint| checkpoint.root[3] ^= 1),
             ("are not the", |checkpoint| checkpoint.frames += 1),
             ("another one was signed", |checkpoint| checkpoint.chain_head[3] ^= 1),
