@@ -70,7 +70,7 @@ pub(super) fn not_taken(state: &State, now: Timestamp, request: &Request, spec: 
         return Some(ResultCode::NotConfigured);
     };
     match spec.id {
-        IdRule::Permanent if state.keys.is_full() => return Some(ResultCode::KeyTableFull),
+        IdRule::Permanent if state.keys.is_full(spec.brings_in()) => return Some(ResultCode::KeyTableFull),
         // What is taken over leaves facts like what is opened, and must not make the ledger forget young ones.
         IdRule::Permanent if leaves_facts(spec) => {
             let needed = facts_of(spec, request) + state.facts_owed() + spare(ids.capacity());

@@ -8,6 +8,10 @@ use crate::id::{Lsn, RequestId};
 /// How many keys can be kept: the number of rows that an index can name.
 pub(crate) const KEYS_MAX: usize = 1 << 27;
 
+const fn room(brings_in: bool) -> usize {
+    if brings_in { KEYS_MAX - KEYS_MAX / 16 } else { KEYS_MAX }
+}
+
 #[derive(Debug)]
 pub(crate) struct Keys {
     rows: Chunked<(RequestId, Remembered)>,
@@ -20,8 +24,10 @@ impl Keys {
         Self { rows: Chunked::new(), index: Growing::new(KEYS_MAX), seed }
     }
 
-    pub(crate) const fn is_full(&self) -> bool {
-        self.rows.len() >= KEYS_MAX
+    /// Whether there is room for another one. What brings something in leaves a sixteenth of the room to what pays,
+    /// ends or takes back.
+    pub(crate) const fn is_full(&self, brings_in: bool) -> bool {
+        self.rows.len() >= room(brings_in)
     }
 
     pub(crate) fn find(&self, key: RequestId) -> Option<Remembered> {
@@ -49,5 +55,30 @@ impl Keys {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(RequestId, Remembered)> {
         self.rows.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::OperationKind;
+
+    /// A full table takes no more deposits; what has to be paid finds its room to the last.
+    #[test]
+    fn what_pays_finds_room_where_what_brings_in_finds_none() {
+        assert!(room(true) < room(false) && room(false) == KEYS_MAX);
+        let brings_in = |kind: OperationKind| kind.spec().brings_in();
+        let deposits = [OperationKind::DepositCredit, OperationKind::ImportBalance, OperationKind::Adjust];
+        assert!(deposits.into_iter().all(brings_in));
+        let pays = [
+            OperationKind::JackpotWin,
+            OperationKind::PromoCredit,
+            OperationKind::WithdrawSigned,
+            OperationKind::WithdrawSettle,
+            OperationKind::DepositReverse,
+            OperationKind::Chargeback,
+            OperationKind::LateCorrection,
+        ];
+        assert!(!pays.into_iter().any(brings_in));
     }
 }

@@ -312,6 +312,25 @@ pub struct Spec {
     pub effect: Effect,
 }
 
+impl Spec {
+    /// Whether it is under a permanent key and brings something in, that somebody may still have to be paid for: such
+    /// are turned away before those that pay, end or take back.
+    #[must_use]
+    pub const fn brings_in(&self) -> bool {
+        matches!(self.id, IdRule::Permanent)
+            && matches!(
+                self.effect,
+                Effect::Deposited
+                    | Effect::BalanceImported
+                    | Effect::BetImported
+                    | Effect::HoldImported
+                    | Effect::ReferenceImported
+                    | Effect::UsageImported
+                    | Effect::AdjustmentOpened
+            )
+    }
+}
+
 const fn any(_: &Request) -> Result<(), &'static str> {
     Ok(())
 }
