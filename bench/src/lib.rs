@@ -1,9 +1,26 @@
-//! The ladder: every stage of the way of a request beside its physical limit.
+//! The ladder: every stage of the way of a request beside its physical limit; and what else is measured.
+//!
+//! ```text
+//!  limits/    what this machine can do at best          engine, log, server   what is measured
+//!  ladder/    both in turn, as rungs with goals         growth, stages, compare, instructions   other questions
+//!  rung, plot, page                                      what comes out: rows, pictures, docs/benchmarks.md
+//! ```
+
+pub mod limits;
 
 pub mod engine;
-pub mod instructions;
-pub mod ladder;
-pub mod limits;
 pub mod log;
 pub mod server;
 pub mod workload;
+
+pub mod ladder;
+pub mod rung;
+pub mod taken;
+
+pub mod compare;
+pub mod growth;
+pub mod instructions;
+pub mod stages;
+
+pub mod page;
+pub mod plot;

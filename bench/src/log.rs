@@ -1,4 +1,4 @@
-//! Engine and log together: the sequencer on one thread, the flusher on another, no network.
+//! Engine and log together, no network: the sequencer on one thread, the flusher on another. And the log alone.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,90 +7,232 @@ use cage::admission::{Item, Ticket};
 use cage::recovery;
 use cage::sequencer::{LogFull, Sequencer};
 use cage_engine::{Admitted, Settings, Timestamp};
-use cage_wal::{Callbacks, FlushStrategy, Identity};
+use cage_wal::{Callbacks, FlushStrategy, Identity, LogHandle, LogOptions, RecordTraits, Writer};
 
-use crate::limits::quic::LimitError;
-use crate::workload::{Mix, Workload};
+use crate::limits::LimitError;
+use crate::limits::append::{AT_ONCE, AppendRun, RECORD_BYTES, paced};
+use crate::workload::{Funds, Mix, Workload};
 
 /// What a run measured.
 #[derive(Clone, Copy, Debug)]
 pub struct LogRun {
-    /// Requests decided and durable a second.
+    /// Records durable a second.
     pub per_second: f64,
     /// Bytes made durable a second.
     pub bytes_per_second: f64,
-    /// Flushes a second.
-    pub flushes_per_second: f64,
+    /// The mean length of a flush, in bytes.
+    pub flush_bytes: f64,
     /// The mean time of a flush, in microseconds.
     pub flush_micros: f64,
 }
 
+/// A ledger and what is done with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Which requests.
+    pub mix: Mix,
+    /// Of how many players.
+    pub players: u32,
+    /// Where their money comes from.
+    pub funds: Funds,
+    /// Ids that are remembered.
+    pub ids_capacity: u64,
+    /// Seconds that they are remembered at least.
+    pub ids_retention_seconds: u64,
+}
+
 /// Requests per batch, as a busy session hands them over.
 const BATCH: usize = 512;
+/// When the ledgers of benchmarks begin: long ago, so that a server that opens one finds its clock ahead.
+const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
+/// The time between two requests, in nanoseconds.
+const STEP_NANOS: u64 = 1_000;
 
-/// Runs `mix` for `time` with a log in `dir`.
+/// A ledger with its log, and the requests for it.
+struct Books {
+    sequencer: Sequencer,
+    log: LogHandle,
+    workload: Workload,
+    now: Timestamp,
+    batch: Vec<Ticket>,
+}
+
+impl Books {
+    /// A new ledger with its players.
+    fn open(dir: &Path, plan: Plan, flush: FlushStrategy) -> Result<Self, LimitError> {
+        let (state, recovered) = recovery::recover(dir, None)?;
+        let options = LogOptions { flush, ..recovery::log_options() };
+        let (writer, log) = recovered.open(options, Identity::from_os()?, Callbacks::none())?;
+        let Plan { mix, players, funds, ids_capacity, ids_retention_seconds } = plan;
+        let settings = Settings {
+            ids_capacity,
+            ids_retention_millis: ids_retention_seconds * 1_000,
+            ..Settings::DEFAULT
+        };
+        let (workload, batch) = (Workload::new(mix, players, 0x5eed), Vec::with_capacity(BATCH));
+        let mut books = Self { sequencer: Sequencer::new(state, writer), log, workload, now: START, batch };
+        books.sequencer.configure(START, settings).map_err(|code| code.name())?;
+        let mut setup = books.workload.setup(settings, funds, START).skip(1);
+        while books.fill(&mut setup) {
+            books.step();
+        }
+        Ok(books)
+    }
+
+    fn fill(&mut self, requests: &mut impl Iterator<Item = Admitted>) -> bool {
+        self.batch.clear();
+        self.batch.extend(requests.take(BATCH).map(|admitted| Ticket {
+            tag: 0,
+            linked: false,
+            item: Item::Operation(admitted),
+        }));
+        !self.batch.is_empty()
+    }
+
+    /// Does the next requests of the workload; says how many.
+    fn play(&mut self) -> u64 {
+        let Self { workload, batch, now, .. } = self;
+        batch.clear();
+        batch.extend((0..BATCH).map(|_| Ticket {
+            tag: 0,
+            linked: false,
+            item: Item::Operation(workload.next(*now)),
+        }));
+        self.step();
+        BATCH as u64
+    }
+
+    fn step(&mut self) {
+        while let Err(LogFull) = self.sequencer.step(self.now, &self.batch).map(std::hint::black_box) {
+            self.sequencer.publish();
+            std::thread::yield_now();
+        }
+        self.sequencer.publish();
+        self.now = Timestamp(self.now.0 + self.batch.len() as u64 * STEP_NANOS);
+    }
+
+    fn wait_until_durable(&self) -> Result<(), LimitError> {
+        wait_until_durable(&self.log, self.sequencer.state().next_lsn().0 - 1)
+    }
+}
+
+fn wait_until_durable(log: &LogHandle, lsn: u64) -> Result<(), LimitError> {
+    while log.durable().get().0 < lsn {
+        if let Some(fault) = log.failed() {
+            return Err(fault.into());
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Plays for `time` with a log in `dir`.
 ///
 /// # Errors
 /// What goes wrong with the log.
-pub fn run(
-    dir: &Path,
-    mix: Mix,
-    players: u32,
-    flush: FlushStrategy,
-    time: Duration,
-) -> Result<LogRun, LimitError> {
-    let (state, recovered) = recovery::recover(dir, None)?;
-    let mut options = recovery::log_options();
-    options.flush = flush;
-    let (writer, log) = recovered.open(options, Identity::from_os()?, Callbacks::none())?;
-    let mut sequencer = Sequencer::new(state, writer);
-    let mut workload = Workload::new(mix, players, 0x5eed);
-    let now = Timestamp(1_700_000_000_000_000_000);
-    let settings = Settings { ids_capacity: 16 << 20, ids_retention_millis: 0, ..Settings::DEFAULT };
-    sequencer.configure(now, settings).map_err(|code| code.name())?;
-    let setup: Vec<_> = workload.setup(settings, now).skip(1).map(ticket).collect();
-    for batch in setup.chunks(BATCH) {
-        step(&mut sequencer, now, batch);
+pub fn run(dir: &Path, plan: Plan, flush: FlushStrategy, time: Duration) -> Result<LogRun, LimitError> {
+    let mut books = Books::open(dir, plan, flush)?;
+    let log = books.log.clone();
+    measured(&log, || {
+        let (begin, mut done) = (Instant::now(), 0);
+        while begin.elapsed() < time {
+            done += books.play();
+        }
+        books.wait_until_durable()?;
+        Ok(done)
+    })
+}
+
+/// Makes a ledger with `requests` of the workload after its players; says how many records its log has.
+///
+/// # Errors
+/// What goes wrong with the log.
+pub fn build(dir: &Path, plan: Plan, requests: u64) -> Result<u64, LimitError> {
+    let mut books = Books::open(dir, plan, FlushStrategy::DirectDsync)?;
+    let mut done = 0;
+    while done < requests {
+        done += books.play();
     }
-    let before = log.stats();
-    let (begin, mut done, mut batch) = (Instant::now(), 0_u64, Vec::with_capacity(BATCH));
-    while begin.elapsed() < time {
-        let now = Timestamp(now.0 + done * 1_000);
-        batch.clear();
-        batch.extend((0..BATCH).map(|_| ticket(workload.next(now))));
-        step(&mut sequencer, now, &batch);
-        done += BATCH as u64;
+    books.wait_until_durable()?;
+    if books.sequencer.counts().refused > 0 {
+        return Err(format!("{} requests were refused", books.sequencer.counts().refused).into());
     }
-    let end = sequencer.state().next_lsn().0 - 1;
-    while log.durable().get().0 < end {
-        std::thread::yield_now();
-    }
-    let seconds = begin.elapsed().as_secs_f64();
-    let after = log.stats();
+    Ok(books.log.stats().records)
+}
+
+fn measured(log: &LogHandle, work: impl FnOnce() -> Result<u64, LimitError>) -> Result<LogRun, LimitError> {
+    let (before, begin) = (log.stats(), Instant::now());
+    let done = work()?;
+    let (seconds, after) = (begin.elapsed().as_secs_f64(), log.stats());
     let flushes = (after.flushes - before.flushes) as f64;
+    let bytes = (after.bytes - before.bytes) as f64;
     Ok(LogRun {
         per_second: done as f64 / seconds,
-        bytes_per_second: (after.bytes - before.bytes) as f64 / seconds,
-        flushes_per_second: flushes / seconds,
+        bytes_per_second: bytes / seconds,
+        flush_bytes: bytes / flushes,
         flush_micros: (after.flush_ns - before.flush_ns) as f64 / flushes / 1e3,
     })
 }
 
-const fn ticket(admitted: Admitted) -> Ticket {
-    Ticket { tag: 0, linked: false, item: Item::Operation(admitted) }
+/// A log whose records mean nothing.
+fn bare_log(dir: &Path) -> Result<(Writer, LogHandle), LimitError> {
+    let records = RecordTraits { linked: |_| false, time_ns: |_| 0 };
+    let recovered = cage_wal::recover(dir, |_| Ok::<_, std::convert::Infallible>(()))?;
+    Ok(recovered.open(LogOptions::new(1, records), Identity::from_os()?, Callbacks::none())?)
 }
 
-fn step(sequencer: &mut Sequencer, now: Timestamp, batch: &[Ticket]) {
-    loop {
-        match sequencer.step(now, batch) {
-            Ok(replies) => {
-                std::hint::black_box(replies.lsn());
-                return sequencer.publish();
+/// Makes frames of `frame_bytes` durable, one after the other, for `time`: the log alone. The next frame is appended
+/// while the flusher is busy with the one before, so that neither waits for the other to wake up, and not before the
+/// flusher has taken that one, so that frames do not grow.
+///
+/// # Errors
+/// What goes wrong with the log.
+pub fn frames(dir: &Path, frame_bytes: usize, time: Duration) -> Result<LogRun, LimitError> {
+    let (mut writer, log) = bare_log(dir)?;
+    // One place is the frame's header.
+    let records = frame_bytes / RECORD_BYTES - 1;
+    let empty = writer.free();
+    let run = measured(&log, || {
+        let (begin, mut done) = (Instant::now(), 0);
+        while begin.elapsed() < time {
+            for _ in 0..records {
+                writer.append(&[7; RECORD_BYTES])?;
             }
-            Err(LogFull) => {
-                sequencer.publish();
+            writer.publish();
+            while writer.free() < empty {
+                if let Some(fault) = log.failed() {
+                    return Err(fault.into());
+                }
                 std::thread::yield_now();
             }
+            done += records as u64;
         }
-    }
+        wait_until_durable(&log, writer.next_lsn().previous().0)?;
+        Ok(done)
+    })?;
+    writer.close()?;
+    Ok(run)
+}
+
+/// Appends `per_second` records a second for `time` and tells how long the writer was held up, segments changing
+/// meanwhile; and how many segments were begun.
+///
+/// # Errors
+/// What goes wrong with the log.
+pub fn append(dir: &Path, per_second: f64, time: Duration) -> Result<(AppendRun, u64), LimitError> {
+    let (mut writer, log) = bare_log(dir)?;
+    let run = paced(per_second, time, || {
+        for _ in 0..AT_ONCE {
+            while writer.append(&[7; RECORD_BYTES]).is_err() {
+                if let Some(fault) = log.failed() {
+                    return Err(fault.into());
+                }
+                std::hint::spin_loop();
+            }
+        }
+        writer.publish();
+        Ok(())
+    })?;
+    writer.close()?;
+    Ok((run, log.stats().rotations))
 }

@@ -33,6 +33,15 @@ impl Mix {
     }
 }
 
+/// Where the players' money comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Funds {
+    /// A deposit each, which is remembered for ever.
+    Deposits,
+    /// The first player, who has a deposit: then a player costs no more memory than a player.
+    Transfers,
+}
+
 /// A stream of requests.
 #[derive(Debug)]
 pub struct Workload {
@@ -53,8 +62,13 @@ impl Workload {
         Self { mix, players, random: SmallRng::seed_from_u64(seed), ids: 0, open: Vec::new() }
     }
 
-    /// The requests that set the stage: settings, the asset, the players, a deposit for each.
-    pub fn setup(&mut self, settings: Settings, now: Timestamp) -> impl Iterator<Item = Admitted> + use<> {
+    /// The requests that set the stage: settings, the asset, the players, money for each.
+    pub fn setup(
+        &mut self,
+        settings: Settings,
+        funds: Funds,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Admitted> + use<> {
         let asset = Operation::OpenAsset {
             code: AssetCode::new("BENCH").unwrap_or_else(|| unreachable!("a valid code")),
             scale: 2,
@@ -67,13 +81,13 @@ impl Workload {
             jurisdiction: 1,
             class: PlayerClass::Test,
         };
-        let fund = |index: u32| Operation::DepositCredit {
-            player: PlayerId::from_index(index),
-            asset: ASSET,
-            amount: Amount(1 << 40),
-            chain: 1,
-            locked: None,
-            turnover: Amount::ZERO,
+        let fund = move |index: u32| match funds {
+            Funds::Transfers if index > 0 => {
+                let (from, to) = (PlayerId::from_index(0), PlayerId::from_index(index));
+                let (amount, session) = (Amount(1 << 20), SessionId(0));
+                (Operation::Transfer { from, to, asset: ASSET, amount, session }, Role::Frontend)
+            }
+            _ => (deposit(PlayerId::from_index(index), Amount(1 << 52)), Role::Cashier),
         };
         // Transfers are off until brand and jurisdiction allow them.
         let transfers = [Rule::TransfersInBrand, Rule::TransfersInJurisdiction];
@@ -88,7 +102,7 @@ impl Workload {
             .chain(std::iter::once((asset, Role::Operator)))
             .chain(transfers.map(|rule| (Operation::SetRule { rule, scope: 1, value: 1 }, Role::Operator)))
             .chain((0..players).map(move |index| (open(index), Role::Frontend)))
-            .chain((0..players).map(move |index| (fund(index), Role::Cashier)))
+            .chain((0..players).map(fund))
             .scan(id, move |id, (operation, role)| Some(admit(operation, role, id(), now)))
     }
 
@@ -119,16 +133,7 @@ impl Workload {
     fn casino(&mut self, id: RequestId, now: Timestamp) -> Admitted {
         let dice = self.random.random_range(0..1000);
         if dice < 30 {
-            let player = self.popular();
-            let deposit = Operation::DepositCredit {
-                player,
-                asset: ASSET,
-                amount: Amount(1_000),
-                chain: 1,
-                locked: None,
-                turnover: Amount::ZERO,
-            };
-            return admit(deposit, Role::Cashier, id, now);
+            return admit(deposit(self.popular(), Amount(1_000)), Role::Cashier, id, now);
         }
         if self.open.len() < OPEN_BETS || dice < 515 {
             return self.reserve(id, now);
@@ -171,10 +176,11 @@ impl Workload {
     }
 }
 
-const fn now_admitted(request: cage_engine::Request, role: Role, now: Timestamp) -> Admitted {
-    Admitted { request, role, actor: 1, grant: 0, received: now }
+const fn deposit(player: PlayerId, amount: Amount) -> Operation {
+    let (locked, turnover) = (None, Amount::ZERO);
+    Operation::DepositCredit { player, asset: ASSET, amount, chain: 1, locked, turnover }
 }
 
 fn admit(operation: Operation, role: Role, id: RequestId, now: Timestamp) -> Admitted {
-    now_admitted(operation.request(id), role, now)
+    Admitted { request: operation.request(id), role, actor: 1, grant: 0, received: now }
 }

@@ -19,22 +19,28 @@ const SPIN: Duration = Duration::from_micros(50);
 
 /// A timer of the kernel.
 #[derive(Debug)]
-pub(crate) struct Alarm(AsyncFd<OwnedFd>);
+pub struct Alarm(AsyncFd<OwnedFd>);
 
 impl Alarm {
     /// A timer, to be used within the tokio runtime around this call.
+    ///
+    /// # Errors
+    /// What the operating system says.
     #[expect(
         deprecated,
         reason = "its successor is unsafe: it wants the promise that an `OwnedFd` keeps by its type"
     )]
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         Ok(Self(AsyncFd::new(timer)?))
     }
 
     /// Waits until `due`.
-    pub(crate) async fn wait(&self, due: Instant) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn wait(&self, due: Instant) -> io::Result<()> {
         if let Some(far) = due.checked_duration_since(Instant::now() + SPIN).filter(|far| !far.is_zero()) {
             self.sleep(far).await?;
         }

@@ -27,7 +27,9 @@ mod slots;
 mod tally;
 
 pub use acks::AcksError;
+pub use alarm::Alarm;
 pub use options::{Load, Options, OptionsError, Workload};
 pub use report::{Latency, Report};
-pub use run::{LoadError, Progress, run, run_with};
+pub use run::{LoadError, Progress, prepare, run, run_on, run_with};
 pub use setup::SetupError;
+pub use workload::Stage;

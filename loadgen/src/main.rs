@@ -46,6 +46,9 @@ struct Arguments {
     /// How many players
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     players: u32,
+    /// How many assets each player has; each request is about one of them
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    assets: u32,
     /// How many connections
     #[arg(long, value_name = "N", default_value_t = 1)]
     connections: usize,
@@ -109,6 +112,7 @@ impl Arguments {
             certs: self.certs,
             workload: self.workload,
             players: self.players,
+            assets: self.assets,
             connections: self.connections,
             load: match self.rate {
                 Some(rate) => Load::Rate(rate),

@@ -49,6 +49,8 @@ pub struct Options {
     pub workload: Workload,
     /// Of how many players.
     pub players: u32,
+    /// How many assets each player has; each request is about one of them, chosen uniformly.
+    pub assets: u32,
     /// Over how many connections. The casino adds one for deposits beside each.
     pub connections: usize,
     /// When they are sent.
@@ -75,6 +77,7 @@ impl Options {
             certs,
             workload: Workload::Transfers,
             players: 10_000,
+            assets: 1,
             connections: 1,
             load: Load::Outstanding(1024),
             duration: Duration::from_secs(10),
@@ -94,6 +97,10 @@ impl Options {
         let batch = self.batch.unwrap_or(1);
         match self {
             Self { players: 0 | 1, .. } => wrong("players", "at least 2"),
+            Self { assets: 0 | 10_000.., .. } => wrong("assets", "1 to 9999"),
+            Self { players, assets, .. } if players.checked_mul(*assets).is_none() => {
+                wrong("assets", "fewer than 2^32 players times assets")
+            }
             Self { connections: 0, .. } => wrong("connections", "at least 1"),
             Self { threads: 0, .. } => wrong("threads", "at least 1"),
             _ if self.duration.is_zero() => wrong("duration", "more than nothing"),

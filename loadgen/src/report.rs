@@ -19,6 +19,8 @@ pub struct Report {
     pub workload: &'static str,
     /// Of how many players.
     pub players: u32,
+    /// How many assets each player has.
+    pub assets: u32,
     /// Over how many connections, those for deposits not counted.
     pub connections: usize,
     /// On how many threads.
@@ -151,6 +153,7 @@ impl Report {
         Self {
             workload: options.workload.name(),
             players: options.players,
+            assets: options.assets,
             connections: options.connections,
             threads: options.threads,
             outstanding,

@@ -85,17 +85,39 @@ pub fn run(options: &Options) -> Result<Report, LoadError> {
 /// As [`run`].
 pub fn run_with(options: &Options, progress: &Arc<Progress>) -> Result<Report, LoadError> {
     options.check()?;
-    thread::scope(|scope| {
-        let run = scope.spawn(|| load(options, progress));
-        run.join().unwrap_or(Err(LoadError::Panicked))
+    apart(|| {
+        let mut acks = Acks::create(options.acks.as_deref())?;
+        let stage = runtime()?.block_on(set_stage(options, &mut acks, progress))?;
+        acks.flush();
+        load(options, &stage, acks, progress)
     })
 }
 
-fn load(options: &Options, progress: &Arc<Progress>) -> Result<Report, LoadError> {
-    let mut acks = Acks::create(options.acks.as_deref())?;
-    let stage = runtime()?.block_on(set_stage(options, &mut acks, progress))?;
-    acks.flush();
-    let share = Share { options, stage: &stage, acks: &acks, progress };
+/// Sets the stage for several runs: whoever measures a large ledger sets it once.
+///
+/// # Errors
+/// As [`run`].
+pub fn prepare(options: &Options, progress: &Arc<Progress>) -> Result<Stage, LoadError> {
+    options.check()?;
+    apart(|| Ok(runtime()?.block_on(set_stage(options, &mut Acks::default(), progress))?))
+}
+
+/// [`run_with`] on a stage that [`prepare`] has set on the same ledger for as many players and assets.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(options: &Options, stage: &Stage, progress: &Arc<Progress>) -> Result<Report, LoadError> {
+    options.check()?;
+    apart(|| load(options, stage, Acks::create(options.acks.as_deref())?, progress))
+}
+
+/// Runs on a thread of its own: a caller's runtime may be around this call.
+fn apart<T: Send>(run: impl FnOnce() -> Result<T, LoadError> + Send) -> Result<T, LoadError> {
+    thread::scope(|scope| scope.spawn(run).join().unwrap_or(Err(LoadError::Panicked)))
+}
+
+fn load(options: &Options, stage: &Stage, acks: Acks, progress: &Arc<Progress>) -> Result<Report, LoadError> {
+    let share = Share { options, stage, acks: &acks, progress };
     let totals = thread::scope(|scope| -> Result<Totals, LoadError> {
         let mut threads = Vec::new();
         for number in 0..options.threads.min(options.connections) {

@@ -23,7 +23,7 @@ use crate::options::Options;
 use crate::run::Progress;
 use crate::workload::Stage;
 
-/// The asset's code.
+/// The first asset's code; the others have a number behind it.
 const ASSET: &str = "LOADGEN";
 /// The asset's decimal places.
 const SCALE: u8 = 2;
@@ -81,7 +81,7 @@ pub(crate) async fn set_stage(
     progress: &Progress,
 ) -> Result<Stage, SetupError> {
     let client = |role| connect(options, role);
-    let asset = open_asset(&client(Role::Operator).await?, acks).await?;
+    let assets = open_assets(&client(Role::Operator).await?, options.assets, acks).await?;
     let open = |index| {
         (
             None,
@@ -93,16 +93,20 @@ pub(crate) async fn set_stage(
             },
         )
     };
-    let opened =
-        each(&client(Role::Frontend).await?, "open a player", options.players, open, acks, progress).await?;
-    let mut players = Vec::with_capacity(opened.len());
-    for Executed { id, player, .. } in opened {
-        let unusable = |_| SetupError::Request { what: "open a player", error: Error::Unknown { id } };
+    let mut players = Vec::with_capacity(options.players as usize);
+    let what = "open a player";
+    let frontend = client(Role::Frontend).await?;
+    each(&frontend, what, options.players, open, acks, progress, |Executed { id, player, .. }| {
+        let unusable = |_| SetupError::Request { what, error: Error::Unknown { id } };
         players.push(PlayerId::new(player).map_err(unusable)?);
-    }
+        Ok(())
+    })
+    .await?;
     let fund = |index: u32| {
         let key = permanent_key(&[b"loadgen funds", &options.seed.to_le_bytes(), &index.to_le_bytes()]);
-        let player = players[index as usize];
+        // One asset after the other, so that the order of the players is that of their numbers.
+        let player = players[(index % options.players) as usize];
+        let asset = assets[(index / options.players) as usize];
         (
             Some(key),
             Operation::DepositCredit {
@@ -115,9 +119,10 @@ pub(crate) async fn set_stage(
             },
         )
     };
-    each(&client(Role::Cashier).await?, "deposit", options.players, fund, acks, progress).await?;
+    let deposits = options.players * options.assets;
+    each(&client(Role::Cashier).await?, "deposit", deposits, fund, acks, progress, |_| Ok(())).await?;
     players.shuffle(&mut SmallRng::seed_from_u64(options.seed));
-    Ok(Stage { asset, players: players.into() })
+    Ok(Stage { assets: assets.into(), players: players.into() })
 }
 
 async fn connect(options: &Options, role: Role) -> Result<Client, SetupError> {
@@ -135,16 +140,22 @@ pub(crate) fn credentials(certs: &Path, role: Role) -> Result<Credentials, Crede
     Credentials::from_dir(certs, role.name())
 }
 
-async fn open_asset(client: &Client, acks: &mut Acks) -> Result<AssetId, SetupError> {
-    let code = AssetCode::new(ASSET).unwrap_or_else(|| unreachable!("a valid code"));
-    let operation = Operation::OpenAsset { code, scale: SCALE, transfers: true, amount_max: AMOUNT_MAX };
-    let opened = one(client, "open the asset", operation, acks).await?;
+async fn open_assets(client: &Client, count: u32, acks: &mut Acks) -> Result<Vec<AssetId>, SetupError> {
+    let mut assets = Vec::new();
+    for number in 1..=count {
+        let text = if number == 1 { ASSET.to_owned() } else { format!("{ASSET}{number}") };
+        let Some(code) = AssetCode::new(&text) else {
+            unreachable!("seven letters and a number of four digits")
+        };
+        let operation = Operation::OpenAsset { code, scale: SCALE, transfers: true, amount_max: AMOUNT_MAX };
+        assets.push(one(client, "open the asset", operation, acks).await?.asset);
+    }
     // Transfers are off until brand and jurisdiction allow them. To say so again changes nothing.
     for (rule, scope) in [(Rule::TransfersInBrand, BRAND), (Rule::TransfersInJurisdiction, JURISDICTION)] {
         let operation = Operation::SetRule { rule, scope: scope.into(), value: 1 };
         one(client, "allow transfers", operation, acks).await?;
     }
-    Ok(opened.asset)
+    Ok(assets)
 }
 
 async fn one(
@@ -158,22 +169,24 @@ async fn one(
     Ok(done)
 }
 
-/// Submits one operation per player, in batches, some of them ahead; under a key or a new id.
+/// Submits `count` operations in batches, some of them ahead, under keys or new ids, and hands on what each came to,
+/// in their order.
 async fn each(
     client: &Client,
     what: &'static str,
-    players: u32,
+    count: u32,
     operation: impl Fn(u32) -> (Option<RequestId>, Operation),
     acks: &mut Acks,
     progress: &Progress,
-) -> Result<Vec<Executed>, SetupError> {
-    let mut executed = Vec::with_capacity(players as usize);
-    let mut batches = (0..players).step_by(BATCH as usize);
+    mut then: impl FnMut(Executed) -> Result<(), SetupError>,
+) -> Result<(), SetupError> {
+    let mut executed = 0;
+    let mut batches = (0..count).step_by(BATCH as usize);
     let mut ahead = VecDeque::new();
     loop {
         while ahead.len() < BATCHES_AHEAD {
             let Some(first) = batches.next() else { break };
-            let operations = (first..players.min(first + BATCH)).map(|index| {
+            let operations = (first..count.min(first.saturating_add(BATCH))).map(|index| {
                 let (key, operation) = operation(index);
                 (key.unwrap_or_else(|| client.mint_id()), operation)
             });
@@ -183,10 +196,11 @@ async fn each(
         for outcome in batch.await {
             let done = outcome.map_err(|error| SetupError::Request { what, error })?;
             acks.add(done.id, done.lsn, done.code);
-            executed.push(done);
+            executed += 1;
+            then(done)?;
         }
-        progress.prepared.store(executed.len() as u64, Ordering::Relaxed);
+        progress.prepared.store(executed, Ordering::Relaxed);
     }
     client.close().await;
-    Ok(executed)
+    Ok(())
 }

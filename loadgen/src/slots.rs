@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use cage_engine::{PlayerId, RequestId};
+use cage_engine::{AssetId, PlayerId, RequestId};
 
 /// What is remembered of a request until it is answered.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Sent {
     pub(crate) id: RequestId,
     /// Who bets.
     pub(crate) player: PlayerId,
+    /// In which asset.
+    pub(crate) asset: AssetId,
     /// The stake, if it is a bet that has to be ended.
     pub(crate) stake: u32,
 }
@@ -57,7 +59,13 @@ mod tests {
     #[test]
     fn a_tag_is_answered_once() {
         let mut slots = Slots::default();
-        let sent = |id| Sent { at: Instant::now(), id: RequestId(id), player: PlayerId::NONE, stake: 0 };
+        let sent = |id| Sent {
+            at: Instant::now(),
+            id: RequestId(id),
+            player: PlayerId::NONE,
+            asset: AssetId(1),
+            stake: 0,
+        };
         let (first, second) = (slots.put(sent(1)), slots.put(sent(2)));
         assert_eq!(slots.take(first).map(|sent| sent.id.0), Some(1));
         assert!(slots.take(first).is_none());

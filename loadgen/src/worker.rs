@@ -171,8 +171,8 @@ impl Loop {
         self.worker.generator.set_time(Timestamp(wall.as_nanos() as u64));
         let batch = self.worker.batch.unwrap_or(usize::MAX);
         for index in 1..=count {
-            let Next { channel, id, operation, player, stake } = self.worker.generator.next();
-            let tag = self.slots.put(Sent { at, id, player, stake });
+            let Next { channel, id, operation, player, asset, stake } = self.worker.generator.next();
+            let tag = self.slots.put(Sent { at, id, player, asset, stake });
             let sender = &mut self.worker.channels[channel].sender;
             sender.push(tag, &Ask::operation(operation.request(id)));
             if index % batch == 0 {

@@ -39,6 +39,7 @@ pub(crate) struct Next {
     pub(crate) id: RequestId,
     pub(crate) operation: Operation,
     pub(crate) player: PlayerId,
+    pub(crate) asset: AssetId,
     /// The stake, if it is a bet that has to be ended.
     pub(crate) stake: u32,
 }
@@ -51,10 +52,10 @@ pub(crate) const fn roles(workload: Workload) -> &'static [Role] {
     }
 }
 
-/// What is known after the setup.
+/// What is known after the setup: whom the load is about. One stage serves several runs on the same ledger.
 #[derive(Clone, Debug)]
-pub(crate) struct Stage {
-    pub(crate) asset: AssetId,
+pub struct Stage {
+    pub(crate) assets: Arc<[AssetId]>,
     /// In a random order, so that the favourites of Zipf's law do not lie side by side in the ledger.
     pub(crate) players: Arc<[PlayerId]>,
 }
@@ -76,6 +77,7 @@ pub(crate) struct Generator {
 struct Bet {
     id: RequestId,
     player: PlayerId,
+    asset: AssetId,
     stake: u32,
 }
 
@@ -107,12 +109,24 @@ impl Generator {
     /// What was sent is executed: if it is a bet, it is to be ended some time.
     pub(crate) fn executed(&mut self, sent: &Sent) {
         if sent.stake > 0 {
-            self.bets.push_back(Bet { id: sent.id, player: sent.player, stake: sent.stake });
+            self.bets.push_back(Bet {
+                id: sent.id,
+                player: sent.player,
+                asset: sent.asset,
+                stake: sent.stake,
+            });
         }
     }
 
     fn id(&mut self) -> RequestId {
         RequestId::from_time(self.now, self.ids.random())
+    }
+
+    fn asset(&mut self) -> AssetId {
+        match *self.stage.assets {
+            [asset] => asset,
+            ref assets => assets[self.random.random_range(0..assets.len())],
+        }
     }
 
     fn transfer(&mut self) -> Next {
@@ -121,9 +135,9 @@ impl Generator {
         // Any of the others.
         let to = (from + self.random.random_range(1..count)) % count;
         let [from, to] = [from, to].map(|index| self.stage.players[index as usize]);
-        let (asset, amount, session) = (self.stage.asset, Amount(1), SessionId::default());
+        let (asset, amount, session) = (self.asset(), Amount(1), SessionId::default());
         let operation = Operation::Transfer { from, to, asset, amount, session };
-        Next { channel: 0, id: self.id(), operation, player: from, stake: 0 }
+        Next { channel: 0, id: self.id(), operation, player: from, asset, stake: 0 }
     }
 
     fn casino(&mut self) -> Next {
@@ -138,7 +152,7 @@ impl Generator {
     }
 
     fn deposit(&mut self) -> Next {
-        let (player, asset) = (self.zipf(), self.stage.asset);
+        let (player, asset) = (self.zipf(), self.asset());
         let fact: [u8; 32] = self.ids.random();
         let operation = Operation::DepositCredit {
             player,
@@ -148,14 +162,22 @@ impl Generator {
             locked: None,
             turnover: Amount::ZERO,
         };
-        Next { channel: 1, id: permanent_key(&[b"loadgen deposit", &fact]), operation, player, stake: 0 }
+        Next {
+            channel: 1,
+            id: permanent_key(&[b"loadgen deposit", &fact]),
+            operation,
+            player,
+            asset,
+            stake: 0,
+        }
     }
 
     fn reserve(&mut self) -> Next {
         let (id, player, stake) = (self.id(), self.zipf(), self.random.random_range(1..=STAKE_MAX));
+        let asset = self.asset();
         let operation = Operation::Reserve {
             player,
-            asset: self.stage.asset,
+            asset,
             stake: Amount(stake.into()),
             payout_max: Amount(u128::from(stake) * 2),
             game: GAME,
@@ -163,11 +185,11 @@ impl Generator {
             round: None,
             expiry: Expiry::Never,
         };
-        Next { channel: 0, id, operation, player, stake }
+        Next { channel: 0, id, operation, player, asset, stake }
     }
 
     fn end(&mut self, bet: Bet) -> Next {
-        let (asset, Bet { id: hold, player, stake }) = (self.stage.asset, bet);
+        let Bet { id: hold, player, asset, stake } = bet;
         let operation = if self.random.random_range(0..CANCEL_ONE_IN) == 0 {
             Operation::Cancel { player, asset, hold }
         } else {
@@ -175,7 +197,7 @@ impl Generator {
             let [stake, payout] = [stake, payout].map(|amount| Amount(amount.into()));
             Operation::Settle { player, asset, hold, stake, payout }
         };
-        Next { channel: 0, id: self.id(), operation, player, stake: 0 }
+        Next { channel: 0, id: self.id(), operation, player, asset, stake: 0 }
     }
 
     /// A player, the one of rank k about in proportion to 1/k: the logarithm of the rank is uniform.
@@ -195,7 +217,7 @@ mod tests {
     use super::*;
 
     fn stage(players: u32) -> Stage {
-        Stage { asset: AssetId(1), players: (0..players).map(PlayerId::from_index).collect() }
+        Stage { assets: [AssetId(1)].into(), players: (0..players).map(PlayerId::from_index).collect() }
     }
 
     #[test]
@@ -218,12 +240,12 @@ mod tests {
         let mut kinds = HashMap::<OperationKind, u32>::new();
         let mut reserves = HashMap::<PlayerId, u32>::new();
         for _ in 0..100_000 {
-            let Next { id, operation, player, stake, .. } = generator.next();
+            let Next { id, operation, player, asset, stake, .. } = generator.next();
             assert_eq!(operation.request(id).check(), Ok(()));
             *kinds.entry(operation.kind()).or_default() += 1;
             if stake > 0 {
                 *reserves.entry(player).or_default() += 1;
-                generator.executed(&Sent { at: Instant::now(), id, player, stake });
+                generator.executed(&Sent { at: Instant::now(), id, player, asset, stake });
             }
         }
         let share = |kind| f64::from(kinds[&kind]) / 100_000.0;
@@ -234,6 +256,27 @@ mod tests {
         let favourite = f64::from(reserves[&PlayerId::from_index(0)]);
         let tenth = f64::from(reserves[&PlayerId::from_index(9)]);
         assert!((5.0..12.0).contains(&(favourite / tenth)), "{favourite} {tenth}");
+    }
+
+    #[test]
+    fn with_several_assets_each_is_met_and_a_bet_ends_in_its_own() {
+        let assets: Arc<[AssetId]> = (1..=5).map(AssetId).collect();
+        let mut generator = Generator::new(Workload::Casino, Stage { assets, ..stage(100) }, 7);
+        let mut staked = HashMap::<RequestId, AssetId>::new();
+        for _ in 0..10_000 {
+            let Next { id, operation, player, asset, stake, .. } = generator.next();
+            match operation {
+                Operation::Settle { hold, asset, .. } | Operation::Cancel { hold, asset, .. } => {
+                    assert_eq!(staked[&hold], asset);
+                }
+                _ => {}
+            }
+            if stake > 0 {
+                staked.insert(id, asset);
+                generator.executed(&Sent { at: Instant::now(), id, player, asset, stake });
+            }
+        }
+        assert_eq!(staked.values().collect::<std::collections::HashSet<_>>().len(), 5);
     }
 
     #[test]

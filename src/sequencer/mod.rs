@@ -82,6 +82,12 @@ impl Sequencer {
         &self.state
     }
 
+    /// What was done so far.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
     /// How many records the log takes at once.
     #[must_use]
     pub fn room(&self) -> usize {

@@ -1,9 +1,4 @@
-//! How many instructions an operation costs the engine: decided, written as a record, applied.
-//!
-//! Counted by `valgrind --tool=callgrind`, which the machine's noise does not reach: the same program does the same
-//! stage-setting twice and then a different number of operations, and the difference is what they cost.
-
-use std::process::Command;
+//! Operations of the ledger, on a small stage: what each kind costs when everything lies in the cache.
 
 use cage_engine::{
     Admitted, Amount, AssetCode, AssetId, CallerId, Decision, Expiry, GameId, LimitKind, Operation, Period,
@@ -11,66 +6,12 @@ use cage_engine::{
     decide_group,
 };
 
+use super::{MANY, Story};
+
 const ASSET: AssetId = AssetId(1);
 const GAME: GameId = GameId::new(1, 7);
 const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 const PLAYERS: u32 = 256;
-/// The counts whose difference is taken.
-const FEW: u64 = 2_000;
-const MANY: u64 = 6_000;
-
-macro_rules! stories {
-    ($($(#[doc = $doc:literal])+ $story:ident = $name:literal;)+) => {
-        /// What is counted.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Story { $($(#[doc = $doc])+ $story,)+ }
-
-        impl Story {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$story,)+];
-
-            /// Its name on the command line.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$story => $name,)+ }
-            }
-        }
-    };
-}
-
-stories! {
-    /// Between two players.
-    Transfer = "transfer";
-    /// Over a chain.
-    Deposit = "deposit_credit";
-    /// A stake set aside.
-    Reserve = "reserve";
-    /// A hold that loses or wins.
-    Settle = "settle";
-    /// A hold that is given back.
-    Cancel = "cancel";
-    /// A provider's bet, each in a round of its own.
-    Bet = "bet";
-    /// What such a bet wins, and the end of its round.
-    Win = "win";
-    /// Both at once.
-    BetWin = "bet_win";
-    /// A bet undone.
-    Rollback = "rollback";
-    /// A stake of a player with limits.
-    LimitedReserve = "reserve, limits";
-    /// A bet from a session's credit meter, topped up.
-    MeteredBet = "bet, credit meter";
-    /// A bet and its win as a group of two.
-    Group = "bet + win, group";
-    /// A withdrawal.
-    Withdraw = "withdraw_request";
-    /// A refusal for want of funds.
-    Refusal = "reserve, refused";
-    /// A request that was answered before.
-    Repeat = "reserve, repeated";
-}
-
 /// The engine and a caller.
 struct Stage {
     state: State,
@@ -189,8 +130,8 @@ const fn win(number: u64) -> Operation {
     }
 }
 
-/// Does `count` operations of a story, after a stage that is always set for the greatest count.
-pub fn once(story: Story, count: u64) {
+/// Does `count` operations of a story.
+pub(super) fn once(story: Story, count: u64) {
     let mut stage = Stage::new();
     let holds: Vec<_> = match story {
         Story::Settle | Story::Cancel | Story::Repeat => {
@@ -315,29 +256,11 @@ fn play(stage: &mut Stage, story: Story, number: u64, holds: &[RequestId]) {
             stage.done(Role::Games, &reserve(number, 1 << 50));
         }
         Story::Repeat => stage.ask(Role::Games, hold(), &reserve(number, 100)),
+        Story::RequestEncode
+        | Story::RequestParse
+        | Story::ReplyEncode
+        | Story::ReplyParse
+        | Story::FrameSplit
+        | Story::RecordParse => unreachable!("bytes are counted without a ledger"),
     }
-}
-
-/// The instructions of one operation of each story, as rows of a table.
-///
-/// # Errors
-/// If valgrind is not there or does not say what it counted.
-pub fn count(mut row: impl FnMut(Story, u64)) -> Result<(), Box<dyn std::error::Error>> {
-    let program = std::env::current_exe()?;
-    let counted = |story: Story, count: u64| -> Result<u64, Box<dyn std::error::Error>> {
-        let output = Command::new("valgrind")
-            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-            .arg(&program)
-            .args(["once", story.name(), &count.to_string()])
-            .output()
-            .map_err(|fault| format!("valgrind cannot be run ({fault}): install it to count instructions"))?;
-        let text = String::from_utf8_lossy(&output.stderr);
-        let collected = text.lines().find_map(|line| line.split("Collected :").nth(1));
-        let number = collected.and_then(|number| number.trim().parse().ok());
-        number.ok_or_else(|| format!("valgrind did not count {}: {text}", story.name()).into())
-    };
-    for story in Story::ALL {
-        row(*story, (counted(*story, MANY)? - counted(*story, FEW)?) / (MANY - FEW));
-    }
-    Ok(())
 }

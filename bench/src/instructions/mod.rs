@@ -1,0 +1,258 @@
+//! How many instructions an operation costs: decided, written as a record, applied; and what its bytes cost.
+//!
+//! Counted by `valgrind --tool=callgrind`, which the machine's noise does not reach: the same program does the same
+//! stage-setting twice and then a different number of operations, and the difference is what they cost.
+//!
+//! In: stories, and what they cost before. Out: what they cost now, and by how much that differs. Never here: time.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::LimitError;
+
+mod codec;
+mod engine;
+
+/// The counts whose difference is taken.
+const FEW: u64 = 2_000;
+const MANY: u64 = 6_000;
+
+macro_rules! stories {
+    ($($(#[doc = $doc:literal])+ $story:ident = $name:literal;)+) => {
+        /// What is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Story { $($(#[doc = $doc])+ $story,)+ }
+
+        impl Story {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$story,)+];
+
+            /// Its name on the command line and in files.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$story => $name,)+ }
+            }
+        }
+    };
+}
+
+stories! {
+    /// Between two players.
+    Transfer = "transfer";
+    /// Over a chain.
+    Deposit = "deposit_credit";
+    /// A stake set aside.
+    Reserve = "reserve";
+    /// A hold that loses or wins.
+    Settle = "settle";
+    /// A hold that is given back.
+    Cancel = "cancel";
+    /// A provider's bet, each in a round of its own.
+    Bet = "bet";
+    /// What such a bet wins, and the end of its round.
+    Win = "win";
+    /// Both at once.
+    BetWin = "bet_win";
+    /// A bet undone.
+    Rollback = "rollback";
+    /// A stake of a player with limits.
+    LimitedReserve = "reserve, limits";
+    /// A bet from a session's credit meter, topped up.
+    MeteredBet = "bet, credit meter";
+    /// A bet and its win as a group of two.
+    Group = "bet + win, group";
+    /// A withdrawal.
+    Withdraw = "withdraw_request";
+    /// A refusal for want of funds.
+    Refusal = "reserve, refused";
+    /// A request that was answered before.
+    Repeat = "reserve, repeated";
+    /// The bytes of a request, written by a client.
+    RequestEncode = "wire, request written";
+    /// The bytes of a request, read and checked by the server.
+    RequestParse = "wire, request read";
+    /// The bytes of a reply, written by the server.
+    ReplyEncode = "wire, reply written";
+    /// The bytes of a reply, read by a client.
+    ReplyParse = "wire, reply read";
+    /// A frame of 64 requests, cut out of a stream, its items told apart.
+    FrameSplit = "wire, frame of 64 told apart";
+    /// The bytes of a record, read back from the log.
+    RecordParse = "record read";
+}
+
+/// Does `count` operations of a story, after a stage that is always set for the greatest count.
+pub fn once(story: Story, count: u64) {
+    match story {
+        Story::RequestEncode
+        | Story::RequestParse
+        | Story::ReplyEncode
+        | Story::ReplyParse
+        | Story::FrameSplit
+        | Story::RecordParse => codec::once(story, count),
+        _ => engine::once(story, count),
+    }
+}
+
+/// Instructions by the names of the stories.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Costs {
+    /// Instructions per operation.
+    pub instructions: BTreeMap<String, u64>,
+}
+
+/// Counts the instructions of every story, told one by one.
+///
+/// # Errors
+/// If valgrind is not there or does not say what it counted.
+pub fn count(mut row: impl FnMut(Story, u64)) -> Result<Costs, LimitError> {
+    let mut costs = Costs::default();
+    for story in Story::ALL {
+        let cost = counted(*story, MANY)?.saturating_sub(counted(*story, FEW)?) / (MANY - FEW);
+        row(*story, cost);
+        costs.instructions.insert(story.name().to_owned(), cost);
+    }
+    Ok(costs)
+}
+
+fn counted(story: Story, count: u64) -> Result<u64, LimitError> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .args(["once", story.name(), &count.to_string()])
+        .output()
+        .map_err(|fault| format!("valgrind cannot be run ({fault}): install it to count instructions"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let collected = text.lines().find_map(|line| line.split("Collected :").nth(1));
+    let number = collected.and_then(|number| number.trim().parse().ok());
+    number.ok_or_else(|| format!("valgrind did not count {}: {text}", story.name()).into())
+}
+
+/// By how much costs differ from those written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// A table of all that differs.
+    pub table: String,
+    /// What became dearer than the tolerance allows, or is not compared at all.
+    pub worse: Vec<String>,
+    /// What became cheaper by more than the tolerance: the file should be renewed, or a later loss goes unseen.
+    pub better: Vec<String>,
+}
+
+impl Costs {
+    /// Reads those written down.
+    ///
+    /// # Errors
+    /// If there is no such file, or it says something else.
+    pub fn read(path: &Path) -> Result<Self, LimitError> {
+        let text = std::fs::read_to_string(path).map_err(|fault| {
+            format!("{}: {fault}; `cage-bench instructions --write` makes it", path.display())
+        })?;
+        toml::from_str(&text).map_err(|fault| format!("{}: {fault}", path.display()).into())
+    }
+
+    /// Writes them down.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), LimitError> {
+        let text = format!(
+            "# Instructions per operation, as valgrind counts them in a release build.\n\
+             # Made by `cargo run --release -p cage-bench -- instructions --write`; `--check` compares.\n\n{}",
+            toml::to_string(self)?
+        );
+        Ok(std::fs::write(path, text)?)
+    }
+
+    /// Compares with what was written down before; a difference of `tolerance` (of one) is none.
+    #[must_use]
+    pub fn compared(&self, before: &Self, tolerance: f64) -> Difference {
+        let mut difference = Difference { table: String::new(), worse: Vec::new(), better: Vec::new() };
+        let names: std::collections::BTreeSet<_> =
+            self.instructions.keys().chain(before.instructions.keys()).collect();
+        for name in names {
+            let (now, then) = (self.instructions.get(name), before.instructions.get(name));
+            let (Some(now), Some(then)) = (now, then) else {
+                let place = if now.is_some() { "not in the file" } else { "no longer counted" };
+                let _ = writeln!(difference.table, "{name:<32} {place}");
+                difference.worse.push(name.clone());
+                continue;
+            };
+            let change = *now as f64 / (*then).max(1) as f64 - 1.0;
+            let list = match change {
+                worse if worse > tolerance => Some((&mut difference.worse, "WORSE")),
+                better if better < -tolerance => Some((&mut difference.better, "better")),
+                _ => None,
+            };
+            let word = list.map_or("", |(list, word)| {
+                list.push(name.clone());
+                word
+            });
+            if now != then {
+                let percent = change * 100.0;
+                let _ =
+                    writeln!(difference.table, "{name:<32} {then:>8} -> {now:>8}  {percent:>+6.1} %  {word}");
+            }
+        }
+        difference
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(of: &[(&str, u64)]) -> Costs {
+        Costs { instructions: of.iter().map(|(name, cost)| ((*name).to_owned(), *cost)).collect() }
+    }
+
+    #[test]
+    fn only_more_than_the_tolerance_is_worse() {
+        let before = costs(&[("bet", 1_000), ("reserve", 1_000), ("settle", 1_000), ("win", 1_000)]);
+        let now = costs(&[("bet", 1_051), ("reserve", 1_050), ("settle", 900), ("win", 1_000)]);
+        let Difference { table, worse, better } = now.compared(&before, 0.05);
+        assert_eq!((worse, better), (vec!["bet".to_owned()], vec!["settle".to_owned()]));
+        assert_eq!(table.lines().count(), 3, "what is the same is not told: {table}");
+        assert!(table.contains("1000 ->     1051    +5.1 %  WORSE"), "{table}");
+    }
+
+    #[test]
+    fn what_is_not_compared_at_all_is_worse() {
+        let difference = costs(&[("bet", 1)]).compared(&costs(&[("win", 1)]), 0.05);
+        assert_eq!(difference.worse, ["bet", "win"]);
+    }
+
+    #[test]
+    fn costs_come_back_from_their_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("instructions.toml");
+        let missing = Costs::read(&path).unwrap_err().to_string();
+        assert!(missing.contains("--write"), "{missing}");
+        let costs = costs(&[("bet + win, group", 41_518), ("reserve", 4_495)]);
+        costs.write(&path).unwrap();
+        assert_eq!(Costs::read(&path).unwrap(), costs);
+        std::fs::write(&path, "[instructions]\nreserve = \"many\"\n").unwrap();
+        let wrong = Costs::read(&path).unwrap_err().to_string();
+        assert!(wrong.contains("instructions.toml") && wrong.contains("reserve"), "{wrong}");
+    }
+
+    #[test]
+    fn the_file_in_the_tree_has_every_story() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.toml");
+        let mut written: Vec<_> = Costs::read(&path).unwrap().instructions.into_keys().collect();
+        let mut stories: Vec<_> = Story::ALL.iter().map(|story| story.name().to_owned()).collect();
+        written.sort();
+        stories.sort();
+        assert_eq!(written, stories);
+    }
+
+    #[test]
+    fn every_story_can_be_told() {
+        Story::ALL.iter().for_each(|story| once(*story, 3));
+    }
+}
