@@ -62,6 +62,9 @@ struct Measuring {
     /// Where logs are written; on the disk that is to be measured
     #[arg(long, value_name = "DIR", default_value = "target/bench-data")]
     dir: PathBuf,
+    /// The server's binary [default: built in release from this tree]
+    #[arg(long, value_name = "FILE")]
+    cage: Option<PathBuf>,
     /// Write what was measured as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -160,13 +163,17 @@ fn main() -> ExitCode {
 impl Measuring {
     /// With the server built, so that what is measured is what stands in the tree.
     fn climb(&self) -> Result<Climb, LimitError> {
+        self.climb_with(self.cage.clone().map_or_else(built_server, Ok)?)
+    }
+
+    fn climb_with(&self, cage: PathBuf) -> Result<Climb, LimitError> {
         std::fs::create_dir_all(&self.dir)?;
         let (runs, size) = if self.quick { (1, Size::QUICK) } else { (self.runs.max(1), Size::FULL) };
         let time = Duration::try_from_secs_f64(if self.quick { 0.5 } else { self.seconds })?;
         if time.is_zero() {
             return Err("--seconds: expected more than nothing".into());
         }
-        Ok(Climb { dir: self.dir.clone(), cage: built_server()?, runs, time, size })
+        Ok(Climb { dir: self.dir.clone(), cage, runs, time, size })
     }
 
     fn write(&self, measured: &impl Serialize) -> Result<(), LimitError> {
@@ -213,8 +220,9 @@ fn growth(arguments: &GrowthArgs) -> Result<(), LimitError> {
 
 fn profile(arguments: &StagesArgs) -> Result<(), LimitError> {
     let StagesArgs { measuring, casino, outstanding, players, target } = arguments;
-    let cage = stages::build(target)?;
-    let climb = Climb { cage, ..measuring.climb()? };
+    let built = || stages::build(target);
+    let cage = measuring.cage.clone().map_or_else(built, Ok)?;
+    let climb = measuring.climb_with(cage)?;
     let workload = if *casino { Workload::Casino } else { Workload::Transfers };
     let shape = |options: Options| Options {
         workload,

@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cage_client::engine::{OperationKind, Record, RequestId};
-use cage_loadgen::{Load, LoadError, Options, Progress, Report, Workload, run, run_with};
+use cage_client::engine::{AssetId, OperationKind, Record, RequestId};
+use cage_loadgen::{Load, LoadError, Options, Progress, Report, Workload, prepare, run, run_on, run_with};
 
 use server::{Ledger, Server};
 
@@ -74,6 +74,31 @@ fn the_casino_is_never_refused() {
     for kind in [OperationKind::Reserve, OperationKind::Settle, OperationKind::Cancel] {
         assert!(!ledger.ids_of(kind).is_empty(), "{kind:?}");
     }
+}
+
+/// Whoever measures a large ledger sets the stage once.
+#[test]
+fn a_stage_that_was_set_once_serves_several_runs_in_all_its_assets() {
+    let server = Server::start(Ledger::new());
+    let options = Options { assets: 3, ..options(&server) };
+    let stage = prepare(&options, &Arc::default()).unwrap();
+    let opened = server.ledger().ids_of(OperationKind::OpenPlayer).len();
+    for seed in [1, 2] {
+        let report = run_on(&Options { seed, ..options.clone() }, &stage, &Arc::default()).unwrap();
+        adds_up(&report);
+        assert_eq!((report.executed, report.assets), (report.requests, 3), "{report}");
+    }
+    let ledger = server.ledger();
+    assert_eq!(ledger.ids_of(OperationKind::OpenPlayer).len(), opened, "nobody is opened again");
+    assert_eq!(ledger.ids_of(OperationKind::DepositCredit).len(), 50 * 3);
+    let mut assets: Vec<_> = ledger.records.iter().filter_map(transferred).collect();
+    assets.sort_unstable();
+    assets.dedup();
+    assert_eq!(assets.len(), 3);
+}
+
+fn transferred(record: &Record) -> Option<AssetId> {
+    (record.request.kind == OperationKind::Transfer).then_some(record.request.asset)
 }
 
 #[test]
