@@ -172,12 +172,12 @@ impl Serving {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// Memory that it holds, in bytes.
+    /// Memory that it holds, in bytes; pages of files that are mapped are not counted.
     ///
     /// # Errors
     /// If it is gone.
     pub fn resident_bytes(&self) -> Result<u64, LimitError> {
-        Ok(self.number("status", "VmRSS:")? * 1024)
+        Ok(self.number("status", "RssAnon:")? * 1024)
     }
 
     /// Bytes that it has caused to be written to disks.

@@ -183,18 +183,20 @@ impl Costs {
                 difference.worse.push(name.clone());
                 continue;
             };
-            let change = *now as f64 / (*then).max(1) as f64 - 1.0;
-            let list = match change {
-                worse if worse > tolerance => Some((&mut difference.worse, "WORSE")),
-                better if better < -tolerance => Some((&mut difference.better, "better")),
-                _ => None,
+            let (costs, before) = (*now as f64, *then as f64);
+            let list = if costs > before * (1.0 + tolerance) {
+                Some((&mut difference.worse, "WORSE"))
+            } else if costs < before * (1.0 - tolerance) {
+                Some((&mut difference.better, "better"))
+            } else {
+                None
             };
             let word = list.map_or("", |(list, word)| {
                 list.push(name.clone());
                 word
             });
             if now != then {
-                let percent = change * 100.0;
+                let percent = (costs / before - 1.0) * 100.0;
                 let _ =
                     writeln!(difference.table, "{name:<32} {then:>8} -> {now:>8}  {percent:>+6.1} %  {word}");
             }
