@@ -1,16 +1,19 @@
 //! Decides every record of a log again and compares; checks what others hold against the log.
 //!
-//! In: the log's folder, and what somebody was told (acknowledgements, a chain head). Out: a report with every
-//! difference found. Never here: a write, a lock, trust in anything but the bytes of the log.
+//! In: the log with its archive, and what somebody was told (acknowledgements, a chain head). Out: a report with every
+//! difference found. Never here: a write, a lock, trust in anything but the bytes of the log; only if its beginning is
+//! not there, the oldest snapshot that it continues stands for that, and the report says so.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use cage_engine::{Lsn, Operation, Record, RequestId, State};
-use cage_wal::{FrameView, Limits, RecoveryError, Repair, ScanReport};
+use cage_wal::snapshot::{SnapshotFacts, list};
+use cage_wal::{FrameView, Limits, RecoveryError, Repair, ScanReport, StorageError};
 
 use crate::cli::hex;
+use crate::data::DataDir;
 use crate::recovery::{self, ReplayFault};
+use crate::snapshots::{self, Base, LoadFault};
 
 mod acks;
 mod again;
@@ -41,6 +44,8 @@ pub struct AuditReport {
     pub records: u64,
     /// Frames read.
     pub frames: u64,
+    /// The snapshot that stood for the log's beginning; 0 = the log was audited from its first record.
+    pub snapshot_lsn: Lsn,
     /// The first record; 0 = there is none.
     pub first_lsn: Lsn,
     /// The last record; 0 = there is none.
@@ -89,6 +94,18 @@ pub enum AuditError {
     /// The operating system refuses, or the log is of a newer version.
     #[error("{0}")]
     Unreadable(RecoveryError<ReplayFault>),
+    /// The log's beginning is not there, and no snapshot stands for it.
+    #[error(
+        "the log begins with segment {first:#x}, and no good snapshot ends before it: \
+         name the archive that holds its beginning"
+    )]
+    NoBeginning {
+        /// The first segment that is there.
+        first: u64,
+    },
+    /// The snapshots cannot be used by this program.
+    #[error(transparent)]
+    Snapshot(#[from] LoadFault),
     /// There is no log.
     #[error("there is no log in {0}: expected a data directory with log/*.wal in it")]
     NoLog(String),
@@ -97,23 +114,26 @@ pub enum AuditError {
 /// Differences told in words. More are counted.
 const DIFFERENCES_TOLD_MAX: usize = 20;
 
-/// Audits the log in `dir`; `progress` is told the bytes of each frame.
+/// Audits the log of `data`; `progress` is told the bytes of each frame.
 ///
 /// # Errors
 /// [`AuditError`] if the log cannot be read. Damage is no error but a difference.
 pub fn audit(
-    dir: &Path,
+    data: &DataDir,
     options: AuditOptions,
     mut progress: impl FnMut(u64),
 ) -> Result<AuditReport, AuditError> {
-    let mut auditor = Auditor::new(options);
-    let limits = Limits { until: auditor.until.map(|lsn| cage_wal::Lsn(lsn.0)), ..Limits::default() };
-    let scanned = cage_wal::scan(dir, limits, |frame| {
+    let base = base(data)?;
+    let log = data.whole_log(base.first_segment());
+    let until = options.until.map(|lsn| cage_wal::Lsn(lsn.0));
+    let limits = Limits { until, after: base.anchor(), ..Limits::default() };
+    let mut auditor = Auditor::new(options, base);
+    let scanned = cage_wal::scan_from(&log, limits, |frame| {
         progress(frame.bytes().len() as u64);
         auditor.frame(&frame)
     });
     match scanned {
-        Ok(report) if report.segments == 0 => Err(AuditError::NoLog(dir.display().to_string())),
+        Ok(report) if report.segments == 0 => Err(AuditError::NoLog(data.log().display().to_string())),
         Ok(report) => Ok(auditor.finish(Some(&report))),
         Err(RecoveryError::Corruption(damage)) => {
             auditor.differs(damage.to_string());
@@ -127,8 +147,24 @@ pub fn audit(
     }
 }
 
+/// Where an audit begins: with the log, or, if its beginning is not there, with the oldest snapshot that it continues.
+fn base(data: &DataDir) -> Result<Base, AuditError> {
+    let unreadable = |fault: StorageError| AuditError::Unreadable(fault.into());
+    let first = data.whole_log(1).first_segment().map_err(unreadable)?;
+    let Some(first) = first.filter(|first| *first > 1) else { return Ok(Base::empty(0)) };
+    let dir = data.snapshots();
+    for lsn in list(&dir).map_err(unreadable)?.into_iter().rev() {
+        let base = snapshots::load(&dir, 0, |other| other == lsn)?;
+        if base.facts.is_some() && base.first_segment() >= first {
+            return Ok(base);
+        }
+    }
+    Err(AuditError::NoBeginning { first })
+}
+
 struct Auditor {
     state: State,
+    snapshot_lsn: Lsn,
     until: Option<Lsn>,
     head: Option<(Lsn, [u8; 32])>,
     acks: Option<Acks>,
@@ -145,11 +181,12 @@ struct Auditor {
 }
 
 impl Auditor {
-    fn new(options: AuditOptions) -> Self {
+    fn new(options: AuditOptions, base: Base) -> Self {
         let AuditOptions { until, head, acks, witness, repaired } = options;
         let seen = acks.as_ref().map(Acks::ids).unwrap_or_default();
-        Self {
-            state: State::new(0),
+        let mut auditor = Self {
+            snapshot_lsn: Lsn(base.state.next_lsn().0 - 1),
+            state: base.state,
             until,
             head,
             acks,
@@ -162,6 +199,37 @@ impl Auditor {
             records: 0,
             differences: Vec::new(),
             difference_count: 0,
+        };
+        if let Some(facts) = base.facts {
+            auditor.begin_with(&facts);
+        }
+        auditor
+    }
+
+    /// What a snapshot stands for was not decided again.
+    fn begin_with(&mut self, facts: &SnapshotFacts) {
+        let lsn = self.snapshot_lsn;
+        self.notices.push(format!(
+            "the log's beginning is not here: the snapshot at {lsn} stands for all records up to there"
+        ));
+        if self.state.digest() != facts.digest {
+            self.differs(format!("the snapshot at {lsn} holds another state than its digest says"));
+        }
+        let before = self.acks.as_mut().map_or(0, |acks| acks.leave_out(lsn));
+        if before > 0 {
+            self.notices.push(format!("{before} acknowledgements are of records up to {lsn}: not looked up"));
+        }
+        let unsigned = self.witness.as_mut().map_or(0, |witness| witness.leave_out(lsn));
+        if unsigned > 0 {
+            self.notices.push(format!("{unsigned} checkpoints begin before {lsn}: not compared"));
+        }
+        if let Some((head, _)) = self.head.take_if(|(head, _)| *head < lsn) {
+            self.differs(format!("the chain head at {head} lies before the snapshot and cannot be compared"));
+        }
+        if let Some((_, head)) = self.head.take_if(|(head, _)| *head == lsn)
+            && head != *facts.anchor.chain.as_bytes()
+        {
+            self.differs(format!("the chain head at {lsn} is not the one that was kept"));
         }
     }
 
@@ -298,7 +366,8 @@ impl Auditor {
         AuditReport {
             records: self.records,
             frames: self.frames,
-            first_lsn: if self.records == 0 { Lsn::NONE } else { Lsn::FIRST },
+            snapshot_lsn: self.snapshot_lsn,
+            first_lsn: if self.records == 0 { Lsn::NONE } else { self.snapshot_lsn.next() },
             last_lsn: last,
             digest: self.state.digest(),
             conserved,

@@ -12,6 +12,7 @@
 //! than the decision itself; the log's flusher has a thread of its own. Only the sequencer owns the ledger.
 
 pub mod cli;
+pub mod data;
 pub mod limits;
 
 pub mod certs;
@@ -32,7 +33,9 @@ pub mod reply;
 
 pub mod guards;
 pub mod recovery;
+pub mod restore;
 pub mod server;
+pub mod snapshots;
 
 pub mod audit;
 pub mod proof;

@@ -1,16 +1,19 @@
-//! From a folder of segments to a ledger that goes on where it stopped.
+//! From a data directory to a ledger that goes on where it stopped.
 //!
-//! In: the log's folder. Out: the state after its last record, and the log, open for the next. Never here: a
-//! decision; records are applied as they were decided.
-
-use std::path::Path;
+//! In: snapshots, the log's folder, the archive. Out: the state after the log's last record, and the log, open for the
+//! next. Never here: a decision; records are applied as they were decided.
 
 use cage_engine::{ApplyFault, Lsn, Record, State, record};
+use cage_wal::snapshot::SnapshotFacts;
 use cage_wal::storage::Directory;
 use cage_wal::storage::faulty::{FaultPlan, Faulty, Strike};
-use cage_wal::{FrameView, Limits, LogOptions, RecordTraits, Recovered, RecoveryError, recover_from};
+use cage_wal::{
+    FrameView, Limits, LogOptions, RecordTraits, Recovered, RecoveryError, StorageError, recover_from,
+};
 
+use crate::data::DataDir;
 use crate::limits::{BATCH_ITEMS_MAX, RECORDS_PER_ITEM_MAX, TOUCH_ITEMS};
+use crate::snapshots::{self, Base, LoadFault};
 
 /// What the log has to know of a record.
 pub const RECORDS: RecordTraits = RecordTraits { linked: record::is_linked, time_ns: record::decided_nanos };
@@ -101,26 +104,56 @@ pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFaul
     })
 }
 
-/// Verifies the log in `dir`, which is made unless it is there, and replays it. With a plan of faults the log goes
-/// wrong when the plan says so: for drills.
+/// A ledger that goes on where it stopped.
+#[derive(Debug)]
+pub struct Recovery {
+    /// The state after the log's last record.
+    pub state: State,
+    /// The log, to be opened.
+    pub log: Recovered,
+    /// The snapshot that it was built on; none = the log was replayed from its first record.
+    pub snapshot: Option<SnapshotFacts>,
+    /// Newer snapshots that are not good, and why.
+    pub passed_over: Vec<String>,
+}
+
+/// Why a ledger cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverFault {
+    /// Its snapshots cannot be used by this program.
+    #[error(transparent)]
+    Snapshot(#[from] LoadFault),
+    /// Its log is damaged, or cannot be read.
+    #[error(transparent)]
+    Log(#[from] RecoveryError<ReplayFault>),
+}
+
+impl From<StorageError> for RecoverFault {
+    fn from(error: StorageError) -> Self {
+        Self::Log(error.into())
+    }
+}
+
+/// Loads the newest good snapshot of `data`, verifies the log after it and replays that. The log's folder is made unless
+/// it is there. With a plan of faults the log goes wrong when the plan says so: for drills.
 ///
 /// # Errors
-/// What is wrong with the log, and where.
-pub fn recover(
-    dir: &Path,
-    faults: Option<FaultPlan>,
-) -> Result<(State, Recovered), RecoveryError<ReplayFault>> {
-    let mut state = State::new(rand::random());
-    let directory = Directory::create(dir)?;
+/// What is wrong with the snapshots or the log, and where.
+pub fn recover(data: &DataDir, faults: Option<FaultPlan>) -> Result<Recovery, RecoverFault> {
+    let base = snapshots::load(&data.snapshots(), rand::random(), |_| true)?;
+    let limits = base.anchor().map_or_else(Limits::default, Limits::after);
+    Directory::create(&data.log())?;
+    let storage = data.whole_log(base.first_segment());
+    let Base { mut state, facts: snapshot, passed_over } = base;
     let visit = |frame: FrameView<'_>| replay(&mut state, &frame);
-    let recovered = match faults {
-        None => recover_from(directory, Limits::default(), visit)?,
+    let log = match faults {
+        None => recover_from(storage, limits, visit)?,
         Some(plan) => {
             let tell = |strike: &Strike| tracing::warn!(%strike, "a fault, as the plan says");
-            recover_from(Faulty::new(directory, plan, tell), Limits::default(), visit)?
+            recover_from(Faulty::new(storage, plan, tell), limits, visit)?
         }
     };
-    Ok((state, recovered))
+    Ok(Recovery { state, log, snapshot, passed_over })
 }
 
 const _: () = assert!(

@@ -17,7 +17,8 @@ use cage_engine::{ResultCode, Settings, Timestamp};
 use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, SignedCheckpoint, VERSION, Welcome, frame};
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{
-    Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, RecoveryError,
+    Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, Position,
+    RecoveryError,
 };
 use quinn::{Endpoint, Incoming, VarInt};
 use tokio::sync::{Notify, watch};
@@ -26,16 +27,19 @@ use tokio::task::{JoinSet, spawn_local};
 use crate::certs::{self, CertsError, Identity};
 use crate::clock::Clock;
 use crate::commit::Commit;
+use crate::data::DataDir;
 use crate::endpoint::{self, EndpointError};
 use crate::guards::{self, Guards, Unfit};
 use crate::limits;
 use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
 use crate::proof::signer::{Signer, SignerError};
-use crate::recovery::{self, ReplayFault};
+use crate::recovery::{self, RecoverFault, Recovery, ReplayFault};
 use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
 use crate::sequencer::{Closed, LogFull, Sequencer};
 use crate::session::{Greeting, Host, Session};
+use crate::snapshots::LoadFault;
+use crate::snapshots::keeper::{Keeper, Schedule};
 use crate::tokens::{KEYS_DIR, KeysError, Tokens, ensure_development_keys};
 use crate::watermark::Watermarks;
 
@@ -67,6 +71,10 @@ pub struct ServerOptions {
     pub guards: Guards,
     /// For drills: which calls of the log's storage fail.
     pub faults: Option<FaultPlan>,
+    /// Where segments go that snapshots cover; `data_dir/archive` if it is not given.
+    pub archive: Option<PathBuf>,
+    /// When snapshots are made; none = only by hand.
+    pub snapshots: Option<Schedule>,
 }
 
 /// Why a server could not start or had to stop.
@@ -93,6 +101,9 @@ pub enum ServeError {
     /// The log cannot be recovered.
     #[error("the log cannot be recovered: {0}")]
     Recovery(#[from] RecoveryError<ReplayFault>),
+    /// No snapshot can be used, nor passed over.
+    #[error("the snapshots cannot be used: {0}")]
+    Snapshot(#[from] LoadFault),
     /// The log cannot be opened for writing.
     #[error("the log cannot be opened: {0}")]
     Open(#[from] OpenError),
@@ -113,6 +124,15 @@ pub enum ServeError {
     ReadBack,
 }
 
+impl From<RecoverFault> for ServeError {
+    fn from(fault: RecoverFault) -> Self {
+        match fault {
+            RecoverFault::Snapshot(fault) => Self::Snapshot(fault),
+            RecoverFault::Log(fault) => Self::Recovery(fault),
+        }
+    }
+}
+
 /// A server that is ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -123,6 +143,7 @@ pub struct Server {
     fault: Arc<Notify>,
     signer: Option<Signer>,
     scrubber: Option<Scrubber>,
+    keeper: Option<Keeper>,
 }
 
 /// What sessions see of the server.
@@ -146,7 +167,9 @@ struct Shared {
 /// What a start found.
 #[derive(Clone, Copy, Debug)]
 pub struct Started {
-    /// The records that were replayed.
+    /// The record of the snapshot that the start was built on; 0 = it began with the log.
+    pub snapshot: u64,
+    /// The records that were replayed after it.
     pub records: u64,
     /// How long that took.
     pub took: Duration,
@@ -175,17 +198,10 @@ impl Server {
             tracing::warn!(?plan, "FAULTS ARE ON: the log fails on purpose; this is a drill");
         }
         let begin = std::time::Instant::now();
-        let (state, recovered) = recovery::recover(&options.data_dir.join("log"), options.faults.clone())?;
-        let report = recovered.report();
-        for repair in report.repairs.iter().filter(|repair| repair.lost_any()) {
-            tracing::warn!(
-                lost = repair.loss(),
-                segment = repair.segment,
-                "records of this log were given up by a repair"
-            );
-        }
-        let started =
-            Started { records: report.records, took: begin.elapsed(), torn_tail: report.torn_tail.is_some() };
+        let data = DataDir::new(&options.data_dir, options.archive.as_deref());
+        let recovery = recovery::recover(&data, options.faults.clone())?;
+        let started = started(&recovery, begin.elapsed());
+        let Recovery { state, log: recovered, snapshot, .. } = recovery;
         let (progress, fault) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut log_options = recovery::log_options();
         log_options.flush = options.flush;
@@ -203,6 +219,11 @@ impl Server {
         sequencer.configure(clock.now(), options.settings).map_err(ServeError::Settings)?;
         sequencer.publish();
         let endpoint = endpoint::open(options.listen, &certs)?;
+        let since = snapshot.map_or_else(Position::default, |facts| facts.anchor.end);
+        let keeper = options
+            .snapshots
+            .clone()
+            .map(|schedule| Keeper::new(log.clone(), data, schedule, options.segment_bytes, since));
         let shared = Rc::new(Shared {
             inbox: Inbox::default(),
             tokens,
@@ -216,7 +237,7 @@ impl Server {
             handshakes: Cell::new(0),
             gone: Notify::new(),
         });
-        Ok((Self { endpoint, sequencer, shared, progress, fault, signer, scrubber }, started))
+        Ok((Self { endpoint, sequencer, shared, progress, fault, signer, scrubber, keeper }, started))
     }
 
     /// The UDP address that it listens on.
@@ -232,10 +253,11 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if the log fails; nothing after that was acknowledged.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, ServeError> {
-        let Self { endpoint, mut sequencer, shared, progress, fault, signer, scrubber } = self;
+        let Self { endpoint, mut sequencer, shared, progress, fault, signer, scrubber, keeper } = self;
         let commit = Rc::new(Commit::new(shared.log.clone(), progress, Arc::clone(&fault)));
         let watching = spawn_local(watch_log(shared.log.clone()));
         let reminding = spawn_local(remind(Rc::clone(&shared)));
+        let keeping = keeper.map(|keeper| spawn_local(keeper.keep()));
         let committing = spawn_local(Rc::clone(&commit).run());
         let telling = spawn_local(tell(Rc::clone(&shared), signer.as_ref().map(Signer::latest)));
         let accepting = spawn_local(accept(endpoint.clone(), Rc::clone(&shared)));
@@ -261,6 +283,9 @@ impl Server {
         watching.abort();
         reminding.abort();
         telling.abort();
+        if let Some(keeping) = keeping {
+            keeping.abort();
+        }
         let now = shared.clock.borrow_mut().now();
         if let Some(scrubber) = scrubber {
             scrubber.stop();
@@ -304,6 +329,23 @@ async fn tell(shared: Rc<Shared>, latest: Option<watch::Receiver<Option<SignedCh
             session.tell(&frame);
         }
     }
+}
+
+/// What the start found; what is wrong with snapshots is told here.
+fn started(recovery: &Recovery, took: Duration) -> Started {
+    for why in &recovery.passed_over {
+        tracing::error!(%why, "a snapshot is not good: the start went on from an older one, or from the log's beginning");
+    }
+    let report = recovery.log.report();
+    for repair in report.repairs.iter().filter(|repair| repair.lost_any()) {
+        tracing::warn!(
+            lost = repair.loss(),
+            segment = repair.segment,
+            "records of this log were given up by a repair"
+        );
+    }
+    let snapshot = recovery.snapshot.map_or(0, |facts| facts.anchor.lsn.0);
+    Started { snapshot, records: report.records, took, torn_tail: report.torn_tail.is_some() }
 }
 
 fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>) -> Callbacks {

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use cage::audit::{AuditOptions, audit as decide_again};
+use cage::data::DataDir;
 use cage_engine::Role;
 use cage_wal::{Limits, scan};
 use rand::RngExt;
@@ -183,7 +184,7 @@ fn after_a_clean_end_an_audit_finds_every_flipped_byte() {
             assert!([0, 1, 2].contains(&report.code), "{report:?}");
             report.code != 0
         } else {
-            let report = decide_again(&log.path().join("log"), AuditOptions::default(), |_| {});
+            let report = decide_again(&DataDir::new(log.path(), None), AuditOptions::default(), |_| {});
             report.map_or(true, |report| !report.is_clean())
         };
         if !found {

@@ -24,5 +24,6 @@ mod retry;
 mod roles;
 mod sessions;
 mod shutdown;
+mod snapshots;
 mod tidy;
 mod watermarks;

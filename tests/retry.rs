@@ -17,7 +17,7 @@ fn facts(reply: &Reply) -> Reply {
 }
 
 /// One request of each kind and each way to be decided.
-fn requests(casino: &Casino) -> Vec<(Role, RequestId, Operation)> {
+pub(crate) fn requests(casino: &Casino) -> Vec<(Role, RequestId, Operation)> {
     let (bet, cancelled, unheard) = (new_id(), new_id(), new_id());
     let open = Operation::OpenPlayer {
         caller_id: CallerId(77),
@@ -43,7 +43,7 @@ fn requests(casino: &Casino) -> Vec<(Role, RequestId, Operation)> {
     ]
 }
 
-async fn ask_all(ledger: &Ledger, requests: &[(Role, RequestId, Operation)]) -> Vec<Reply> {
+pub(crate) async fn ask_all(ledger: &Ledger, requests: &[(Role, RequestId, Operation)]) -> Vec<Reply> {
     let mut replies = Vec::new();
     for role in [Role::Cashier, Role::Operator, Role::Frontend, Role::Games] {
         let mut wire = Wire::greeted(ledger, role).await;
@@ -102,7 +102,7 @@ fn the_same_request_has_the_same_answer_for_ever() {
     });
 }
 
-fn compare(first: &[Reply], again: &[Reply]) {
+pub(crate) fn compare(first: &[Reply], again: &[Reply]) {
     for (first, again) in first.iter().zip(again) {
         assert!(again.repeated, "it says that it is an old answer: {again:?}");
         assert_eq!(facts(first), facts(again));

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cage::admission::{Item, Ticket};
-use cage::recovery;
+use cage::data::DataDir;
+use cage::recovery::{self, Recovery};
 use cage::sequencer::{LogFull, Sequencer};
 use cage_engine::{Admitted, Settings, Timestamp};
 use cage_wal::{Callbacks, FlushStrategy, Identity, LogHandle, LogOptions, RecordTraits, Writer};
@@ -60,7 +61,7 @@ struct Books {
 impl Books {
     /// A new ledger with its players.
     fn open(dir: &Path, plan: Plan, flush: FlushStrategy) -> Result<Self, LimitError> {
-        let (state, recovered) = recovery::recover(dir, None)?;
+        let Recovery { state, log: recovered, .. } = recovery::recover(&DataDir::new(dir, None), None)?;
         let options = LogOptions { flush, ..recovery::log_options() };
         let (writer, log) = recovered.open(options, Identity::from_os()?, Callbacks::none())?;
         let Plan { mix, players, funds, ids_capacity, ids_retention_seconds } = plan;

@@ -46,6 +46,8 @@ pub fn in_process(dir: &Path, shape: impl FnOnce(Options) -> Options) -> Result<
         flush_poll: Duration::ZERO,
         guards: cage::guards::Guards::default(),
         faults: None,
+        archive: None,
+        snapshots: None,
     };
     let (started, address) = std::sync::mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -90,6 +90,13 @@ impl Acks {
         self.acks.iter().map(|ack| (ack.id, 0)).collect()
     }
 
+    /// Leaves out what is of records up to `lsn`, which cannot be looked up; how many.
+    pub(super) fn leave_out(&mut self, lsn: Lsn) -> u64 {
+        let before = self.acks.len();
+        self.acks.retain(|ack| ack.lsn > lsn);
+        (before - self.acks.len()) as u64
+    }
+
     /// Compares the record at `lsn` with what was acknowledged for it.
     pub(super) fn check(&mut self, lsn: Lsn, record: &Record) -> Option<String> {
         let mut difference = None;

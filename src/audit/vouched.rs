@@ -27,6 +27,8 @@ pub struct Vouched {
     differences: Vec<String>,
     notices: Vec<String>,
     checked: u64,
+    /// What lies before this record is not read.
+    from: u64,
 }
 
 impl Vouched {
@@ -56,7 +58,18 @@ impl Vouched {
             differences,
             notices,
             checked,
+            from: 0,
         }
+    }
+
+    /// The log is read only after `lsn`; leaves out what was signed of what lies before it. How many.
+    pub(super) fn leave_out(&mut self, lsn: Lsn) -> u64 {
+        let all = self.waiting.len();
+        self.waiting.retain(|next| next.previous_lsn >= lsn.0);
+        let before = (all - self.waiting.len()) as u64;
+        self.checked -= before;
+        self.from = lsn.0;
+        before
     }
 
     /// Takes the next frame of the log.
@@ -98,7 +111,7 @@ impl Vouched {
                 signed.frames
             ));
         }
-        if signed.digest_lsn != 0 {
+        if signed.digest_lsn != 0 && signed.digest_lsn > self.from {
             self.signed_digests.push((signed.digest_lsn, signed.digest));
             self.signed_digests.dedup();
         }

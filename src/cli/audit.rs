@@ -1,17 +1,19 @@
 //! `cage audit`: decides a log again and says whether anything differs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use cage_client::CheckpointKey;
 use cage_engine::Lsn;
+use cage_wal::storage::Storage;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::{fail, hex};
 use crate::audit::{Acks, AuditOptions, AuditReport, Vouched, audit};
+use crate::data::DataDir;
 use crate::proof::witness;
 
 /// Exit code: something differs.
@@ -21,7 +23,8 @@ const EXIT_UNREADABLE: u8 = 2;
 
 /// Decide every record of a log again and compare.
 ///
-/// Verifies every byte, decides every record again by the rules it names, adds up all accounts. A torn tail after a
+/// Verifies every byte, decides every record again by the rules it names, adds up all accounts. Reads the archive as
+/// well; if the log's beginning is in neither, the oldest snapshot stands for it, and that is told. A torn tail after a
 /// crash is told and is no difference. Exit codes: 0 clean, 1 differences, 2 cannot read.
 #[derive(Debug, Args)]
 #[command(
@@ -48,6 +51,9 @@ pub(crate) struct Audit {
     /// Public key that the checkpoints must be signed by
     #[arg(long, value_name = "PUBFILE", requires = "witness")]
     checkpoint_key: Option<PathBuf>,
+    /// Where the log's older segments are [default: DIR/archive]
+    #[arg(long, value_name = "DIR", env = "CAGE_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -70,6 +76,8 @@ fn parse_head(text: &str) -> Result<(u64, [u8; 32]), String> {
 struct Json<'a> {
     records: u64,
     frames: u64,
+    /// The snapshot that stood for the log's beginning; 0 = none.
+    snapshot_lsn: u64,
     first_lsn: u64,
     last_lsn: u64,
     seconds: f64,
@@ -108,10 +116,10 @@ impl Audit {
         }
         let options =
             AuditOptions { until: self.until.map(Lsn), head, acks, witness, repaired: self.repaired };
-        let log = log_dir(&self.dir);
-        let bar = progress_bar(&log, self.json);
+        let data = DataDir::new(&self.dir, self.archive.as_deref());
+        let bar = progress_bar(&data, self.json);
         let begin = Instant::now();
-        let report = match audit(&log, options, |bytes| bar.inc(bytes)) {
+        let report = match audit(&data, options, |bytes| bar.inc(bytes)) {
             Ok(report) => report,
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
@@ -136,18 +144,12 @@ impl Audit {
     }
 }
 
-/// The log of a data directory.
-pub(super) fn log_dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("log")
-}
-
-fn progress_bar(log: &Path, quiet: bool) -> ProgressBar {
-    let sizes =
-        std::fs::read_dir(log).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
-    let bytes = sizes.map(|file| file.len()).sum();
+fn progress_bar(data: &DataDir, quiet: bool) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
     }
+    let files = data.whole_log(1).list().unwrap_or_default();
+    let bytes = files.iter().map(|file| file.bytes).sum();
     let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
@@ -160,6 +162,7 @@ fn print_json(report: &AuditReport, seconds: f64) {
     let json = Json {
         records: report.records,
         frames: report.frames,
+        snapshot_lsn: report.snapshot_lsn.0,
         first_lsn: report.first_lsn.0,
         last_lsn: report.last_lsn.0,
         seconds,

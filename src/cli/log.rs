@@ -12,8 +12,8 @@ use cage_wal::{FrameView, Limits, RecoveryError};
 use clap::Args;
 use serde::Serialize;
 
-use super::audit::log_dir;
 use super::fail;
+use crate::data::DataDir;
 use crate::recovery::{self, ReplayFault};
 
 /// Exit code: the log cannot be read, or is damaged; what stands in front of the damage was printed.
@@ -52,6 +52,9 @@ pub(crate) struct Log {
     /// Only records of this operation, by its name
     #[arg(long, value_name = "OPERATION", value_parser = parse_kind)]
     kind: Option<OperationKind>,
+    /// Where the log's older segments are [default: DIR/archive]
+    #[arg(long, value_name = "DIR", env = "CAGE_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -183,12 +186,13 @@ enum Stop {
 impl Log {
     pub(crate) fn run(self) -> ExitCode {
         if self.segments || self.frames {
-            return segments::run(&log_dir(&self.dir), self.frames, self.segment, self.json);
+            return segments::run(&DataDir::new(&self.dir, None).log(), self.frames, self.segment, self.json);
         }
         let mut out = BufWriter::new(std::io::stdout().lock());
         let until = self.until.map(cage_wal::Lsn);
-        let limits = Limits { from: cage_wal::Lsn(self.from), until };
-        let scanned = cage_wal::scan(&log_dir(&self.dir), limits, |frame| self.print(&mut out, &frame));
+        let limits = Limits { from: cage_wal::Lsn(self.from), until, ..Limits::default() };
+        let log = DataDir::new(&self.dir, self.archive.as_deref()).whole_log(1);
+        let scanned = cage_wal::scan_from(&log, limits, |frame| self.print(&mut out, &frame));
         let flushed = out.flush();
         match scanned {
             Ok(report) if report.segments == 0 => {

@@ -14,8 +14,10 @@ mod demo;
 mod log;
 mod prove;
 mod repair;
+mod restore;
 mod scrub;
 mod serve;
+mod snapshot;
 mod verify;
 
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ enum Command {
     Prove(prove::Prove),
     Verify(verify::Verify),
     CheckpointKey(checkpoint_key::CheckpointKey),
+    Restore(restore::Restore),
+    Snapshot(snapshot::Snapshot),
 }
 
 /// Runs the command that the process was started with.
@@ -56,6 +60,8 @@ pub fn run() -> ExitCode {
         Command::Prove(prove) => prove.run(),
         Command::Verify(verify) => verify.run(),
         Command::CheckpointKey(key) => key.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Snapshot(snapshot) => snapshot.run(),
     }
 }
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use cage_engine::Lsn;
 use clap::Args;
 
-use super::audit::log_dir;
 use super::fail;
+use crate::data::DataDir;
 use crate::proof::inclusion::{Proof, ProofError};
 use crate::proof::witness;
 
@@ -32,6 +32,9 @@ pub(crate) struct Prove {
     /// The witness file with the checkpoint over it
     #[arg(long, value_name = "FILE")]
     witness: PathBuf,
+    /// Where the log's older segments are [default: DIR/archive]
+    #[arg(long, value_name = "DIR", env = "CAGE_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// Where to write the proof [default: stdout]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -43,7 +46,8 @@ impl Prove {
             Ok(kept) => kept,
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
-        let proof = match Proof::of(&log_dir(&self.dir), Lsn(self.lsn), &kept) {
+        let data = DataDir::new(&self.dir, self.archive.as_deref());
+        let proof = match Proof::of(&data, Lsn(self.lsn), &kept) {
             Ok(proof) => proof.to_text(),
             Err(reason @ ProofError::NotTheLog { .. }) => return fail(EXIT_DIFFERENCES, &reason),
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),

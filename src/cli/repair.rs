@@ -9,8 +9,8 @@ use clap::Args;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::audit::log_dir;
 use super::fail;
+use crate::data::DataDir;
 
 /// Exit code: the log is damaged, and was left as it is.
 const EXIT_DAMAGED: u8 = 1;
@@ -37,7 +37,7 @@ pub(crate) struct Repair {
 
 impl Repair {
     pub(crate) fn run(self) -> ExitCode {
-        let log = log_dir(&self.dir);
+        let log = DataDir::new(&self.dir, None).log();
         if !log.is_dir() {
             let dir = self.dir.display();
             return fail(

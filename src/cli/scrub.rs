@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cage_wal::storage::Directory;
 use cage_wal::{Scrubbed, scrub_segment, segment_numbers};
 use clap::Args;
 
-use super::audit::log_dir;
 use super::fail;
+use crate::data::DataDir;
 use crate::scrubber::Pace;
 
 /// Exit code: damage was found.
@@ -29,6 +28,9 @@ pub(crate) struct Scrub {
     /// How fast to read; 0 = as fast as it goes
     #[arg(long, value_name = "MIB", default_value_t = 0)]
     mib_per_second: u64,
+    /// Where the log's older segments are, which are read as well [default: DIR/archive]
+    #[arg(long, value_name = "DIR", env = "CAGE_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -36,7 +38,7 @@ pub(crate) struct Scrub {
 
 impl Scrub {
     pub(crate) fn run(self) -> ExitCode {
-        let storage = Directory::existing(&log_dir(&self.dir));
+        let storage = DataDir::new(&self.dir, self.archive.as_deref()).whole_log(1);
         let numbers = match segment_numbers(&storage) {
             Ok(numbers) if !numbers.is_empty() => numbers,
             Ok(_) => {

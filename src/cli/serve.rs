@@ -20,6 +20,8 @@ use crate::proof::signer::SignerError;
 use crate::recovery::ReplayFault;
 use crate::scrubber::ScrubOptions;
 use crate::server::{ServeError, Server, ServerOptions};
+use crate::snapshots::keeper::Schedule;
+use crate::snapshots::{Keep, LoadFault};
 
 /// Exit code: certificates, settings or the address do not do.
 const EXIT_START: u8 = 1;
@@ -37,6 +39,11 @@ const EXIT_STORAGE: u8 = 7;
 const EXIT_NEWER: u8 = 8;
 /// Exit code: a mapped file was cut, or could not be read.
 const EXIT_BUS: u8 = 9;
+
+/// MiB of log after which the next snapshot is made: a second or so to replay.
+const SNAPSHOT_MIB: u64 = 1024;
+/// MiB of segments that stay in the log's folder: the answers that are asked for again are mostly young.
+pub(super) const HOT_MIB: u64 = 4096;
 
 /// Run the server.
 ///
@@ -106,6 +113,15 @@ struct LogArgs {
     /// How long the idle flusher looks for work before it sleeps, in microseconds
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     flush_poll: u64,
+    /// Make a snapshot after so many MiB of log; 0 = never
+    #[arg(long, value_name = "MIB", default_value_t = SNAPSHOT_MIB)]
+    snapshot_mib: u64,
+    /// Where segments go that snapshots cover [default: DATA_DIR/archive]
+    #[arg(long, value_name = "DIR", env = "CAGE_ARCHIVE")]
+    archive: Option<PathBuf>,
+    /// How many MiB of segments stay in DATA_DIR/log at least
+    #[arg(long, value_name = "MIB", default_value_t = HOT_MIB)]
+    hot_mib: u64,
     /// For drills: which calls of the log's storage fail, like `sync@7,allocate@3-=full`
     #[arg(long, value_name = "PLAN", env = "CAGE_FAULTS", hide = true)]
     faults: Option<FaultPlan>,
@@ -169,6 +185,11 @@ impl Serve {
     }
 
     fn options(self) -> ServerOptions {
+        let keep = Keep { hot_bytes: self.log.hot_mib.saturating_mul(1 << 20) };
+        let after_bytes = self.log.snapshot_mib.saturating_mul(1 << 20);
+        // Whoever cannot find its own program is told when it is started, once it is due.
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("cage"));
+        let snapshots = (after_bytes > 0).then_some(Schedule { program, after_bytes, keep });
         ServerOptions {
             data_dir: self.data_dir,
             certs: self.certs,
@@ -194,6 +215,8 @@ impl Serve {
                 lock_memory: self.machine.lock_memory,
             },
             faults: self.log.faults,
+            archive: self.log.archive,
+            snapshots,
         }
     }
 }
@@ -213,6 +236,8 @@ const fn exit_code(reason: &ServeError) -> u8 {
             RecoveryError::Storage(_) => EXIT_STORAGE,
             _ => EXIT_DAMAGED,
         },
+        ServeError::Snapshot(LoadFault::NewerFormat(_) | LoadFault::NewerRules { .. }) => EXIT_NEWER,
+        ServeError::Snapshot(LoadFault::Storage(_)) => EXIT_STORAGE,
         ServeError::Open(OpenError::Storage(_) | OpenError::Fault(_)) => EXIT_STORAGE,
         _ => EXIT_START,
     }
@@ -221,6 +246,7 @@ const fn exit_code(reason: &ServeError) -> u8 {
 async fn serve(options: ServerOptions) -> Result<(), ServeError> {
     let (server, started) = Server::open(&options)?;
     tracing::info!(
+        snapshot = started.snapshot,
         records = started.records,
         millis = started.took.as_millis(),
         torn_tail = started.torn_tail,

@@ -5,8 +5,6 @@
 //! of JSON that is written in one way only, so that no byte of it can be changed unnoticed. Never here: trust in a log
 //! that was not signed.
 
-use std::path::Path;
-
 use cage_client::CheckpointKey;
 use cage_engine::{Lsn, Record};
 use cage_protocol::{Checkpoint, SignedCheckpoint};
@@ -16,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::merkle::{self, Hash};
 use super::witness::{Kept, unhex};
 use crate::cli::hex;
+use crate::data::DataDir;
 use crate::recovery::{self, ReplayFault};
 
 const FORMAT: &str = "cage-proof 0";
@@ -75,17 +74,18 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Proves that the log in `dir` holds the record at `lsn`, by a checkpoint of the witness.
+    /// Proves that the log of `data` holds the record at `lsn`, by a checkpoint of the witness.
     ///
     /// # Errors
     /// [`ProofError`] if nothing that was signed is over it, or the log is not what was signed.
-    pub fn of(dir: &Path, lsn: Lsn, witness: &Kept) -> Result<Self, ProofError> {
+    pub fn of(data: &DataDir, lsn: Lsn, witness: &Kept) -> Result<Self, ProofError> {
         let covers = |checkpoint: &Checkpoint| checkpoint.previous_lsn < lsn.0 && lsn.0 <= checkpoint.lsn;
         let signed = witness.checkpoints.iter().find(|signed| covers(&signed.checkpoint));
         let signed = *signed.ok_or(ProofError::NotSigned(lsn))?;
         let (from, until) = (Lsn(signed.checkpoint.previous_lsn + 1), Lsn(signed.checkpoint.lsn));
         let (mut leaves, mut found) = (Vec::new(), None);
-        let limits = Limits { from: cage_wal::Lsn(from.0), until: Some(cage_wal::Lsn(until.0)) };
+        let until_lsn = Some(cage_wal::Lsn(until.0));
+        let limits = Limits { until: until_lsn, ..Limits::from(cage_wal::Lsn(from.0)) };
         let visit = |frame: FrameView<'_>| {
             if frame.first_lsn.0 < from.0 {
                 return Ok(());
@@ -96,7 +96,7 @@ impl Proof {
             leaves.push(*frame.chain.as_bytes());
             Ok(())
         };
-        cage_wal::scan(dir, limits, visit).map_err(ProofError::Unreadable)?;
+        cage_wal::scan_from(&data.whole_log(1), limits, visit).map_err(ProofError::Unreadable)?;
         let broken = ProofError::NotTheLog { from, until };
         let Some((index, frame)) = found else { return Err(broken) };
         if merkle::root(&leaves) != signed.checkpoint.root {

@@ -46,7 +46,8 @@ fn cage_after(before: &[String]) -> Command {
     let mut words = before.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_cage")]);
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words);
-    for variable in ["CAGE_DATA_DIR", "CAGE_LISTEN", "CAGE_CERTS", "CAGE_LOG", "CAGE_FAULTS"] {
+    for variable in ["CAGE_DATA_DIR", "CAGE_LISTEN", "CAGE_CERTS", "CAGE_LOG", "CAGE_FAULTS", "CAGE_ARCHIVE"]
+    {
         command.env_remove(variable);
     }
     command

@@ -63,6 +63,9 @@ pub enum Damage {
     /// A repair was begun and not finished.
     #[error("a repair is not finished")]
     Repair,
+    /// The log does not continue the place that was proven before.
+    #[error("the log does not continue the snapshot")]
+    Anchor,
     /// The log is shorter than what was durable, or differs there.
     #[error("the log ends before what was durable, or differs there")]
     BelowDurable,
@@ -125,6 +128,64 @@ pub enum RecoveryError<E> {
 }
 
 impl<E> From<Corruption> for RecoveryError<E> {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corruption(Box::new(corruption))
+    }
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The operating system refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Its bytes are not those that were written.
+    #[error("the snapshot {file} is damaged at offset {offset}: {detail}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where in it: the beginning of what does not verify.
+        offset: u64,
+        /// What was expected.
+        detail: String,
+    },
+    /// A newer version of this program wrote it.
+    #[error("{file} has format version {version}, this program reads up to {supported}; use a newer program")]
+    NewerFormat {
+        /// The file.
+        file: String,
+        /// Its version.
+        version: u16,
+        /// The newest version that this crate reads.
+        supported: u16,
+    },
+}
+
+/// Why a segment was not archived. It is still in the log's directory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The operating system refused, or a file of the archive is damaged.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The segment is damaged.
+    #[error(transparent)]
+    Corruption(Box<Corruption>),
+    /// The archive holds something else.
+    #[error(
+        "{file} is not a copy of {segment}: the archive belongs to another log, or the copy is damaged. \
+         Nothing was removed"
+    )]
+    Differs {
+        /// The archive's file.
+        file: String,
+        /// The segment's.
+        segment: String,
+    },
+}
+
+impl From<Corruption> for ArchiveError {
     fn from(corruption: Corruption) -> Self {
         Self::Corruption(Box::new(corruption))
     }

@@ -34,7 +34,7 @@ pub(super) fn audit(climb: &Climb) -> Result<Vec<Rung>, LimitError> {
     let name = format!("audit (decide again), casino, {} players, from the log", many(players.into()));
     let mut rung = Rung::new("audit", name, "M/s", Better::More).to_reach(Goal::value(1.5, 3.0));
     let dir = climb.fresh("audit")?;
-    build(&dir.join("log"), plan(Mix::Casino, players), climb.size.audit_records)?;
+    build(&dir, plan(Mix::Casino, players), climb.size.audit_records)?;
     for _ in 0..climb.runs {
         let output = Command::new(&climb.cage).arg("audit").arg(&dir).arg("--json").output()?;
         let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
@@ -58,7 +58,7 @@ pub(super) fn restart(climb: &Climb) -> Result<Vec<Rung>, LimitError> {
     let goal = Goal::value(8.0, 4.0).filter(|_| is_full);
     let mut rung = Rung::new("restart", name, "s", Better::Less).to_reach(goal);
     let dir = climb.fresh("restart")?;
-    build(&dir.join("log"), plan(Mix::Casino, players), tail)?;
+    build(&dir, plan(Mix::Casino, players), tail)?;
     // The first start makes certificates, whose keys take a while.
     drop(Serving::start(&climb.cage, &dir, IDS_CAPACITY)?);
     for _ in 0..climb.runs {
@@ -77,7 +77,7 @@ pub(super) fn kill(climb: &Climb) -> Result<Vec<Rung>, LimitError> {
     let name = format!("kill -9 to the first durable bet, {} players", many(players.into()));
     let mut rung = Rung::new("kill", name, "s", Better::Less).to_reach(Goal::value(1.0, 0.3));
     let dir = climb.fresh("kill")?;
-    build(&dir.join("log"), plan(Mix::Casino, players), 0)?;
+    build(&dir, plan(Mix::Casino, players), 0)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut serving = Serving::start(&climb.cage, &dir, IDS_CAPACITY)?;
     for _ in 0..climb.runs {
@@ -153,7 +153,7 @@ fn resident(climb: &Climb, players: u32, ids: u64) -> Result<u64, LimitError> {
         ids_retention_seconds: 0,
         ..plan(Mix::Transfers, players)
     };
-    build(&dir.join("log"), plan, ids)?;
+    build(&dir, plan, ids)?;
     let resident = Serving::start(&climb.cage, &dir, ids)?.resident_bytes()?;
     remove(&dir)?;
     Ok(resident)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::DemoError;
 use super::books::{Acknowledged, Counts, Money};
 use crate::audit::{Acks, AuditOptions, AuditReport, audit};
-use crate::cli::audit::log_dir;
+use crate::data::DataDir;
 
 pub(super) struct Report {
     data_dir: PathBuf,
@@ -59,7 +59,7 @@ impl Report {
         }
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
         let options = AuditOptions { acks: Some(Acks::read(&path)?), ..AuditOptions::default() };
-        let audit = audit(&log_dir(&data_dir), options, |_| {})?;
+        let audit = audit(&DataDir::new(&data_dir, None), options, |_| {})?;
         Ok(Self { data_dir, counts, money, audit, seconds, kills })
     }
 

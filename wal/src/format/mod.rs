@@ -4,13 +4,16 @@
 //! not.
 //! Never here: files, positions that are not arguments, a panic on what was read.
 
+mod archive;
 mod checksum;
 mod control;
 mod frame;
 #[cfg(test)]
 mod golden;
 mod segment;
+mod snapshot;
 
+pub(crate) use archive::ArchiveHeader;
 pub(crate) use checksum::{BlockSums, is_zero};
 pub(crate) use control::{CONTROL_BYTES, ControlSlot, SLOTS, SlotFault};
 pub(crate) use frame::{
@@ -19,6 +22,7 @@ pub(crate) use frame::{
 pub(crate) use segment::{
     NO_REST, RepairMark, SegmentHeader, SegmentHeaderFault, segment_name, segment_number,
 };
+pub(crate) use snapshot::{SNAPSHOT_CHUNK_BYTES, SnapshotHeader, SnapshotHeaderFault};
 
 use rkyv::{
     Archive, Deserialize,
@@ -59,6 +63,12 @@ pub const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"CWFR");
 pub const SEGMENT_MAGIC: u32 = u32::from_le_bytes(*b"CWSG");
 /// The first four bytes of a control slot ("CWCT" in the file).
 pub(crate) const CONTROL_MAGIC: u32 = u32::from_le_bytes(*b"CWCT");
+
+/// The first four bytes of a snapshot ("CWSN" in the file).
+pub(crate) const SNAPSHOT_MAGIC: u32 = u32::from_le_bytes(*b"CWSN");
+
+/// What an archived segment begins with, behind what zstd needs to skip it ("CWAR" in the file).
+pub(crate) const ARCHIVE_MAGIC: u32 = u32::from_le_bytes(*b"CWAR");
 
 /// [`PAGE_BYTES`] as a file offset.
 pub(crate) const PAGE: u64 = PAGE_BYTES as u64;

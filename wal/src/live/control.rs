@@ -16,10 +16,10 @@ use std::{
 
 use crate::{
     error::{LogFault, StorageError},
-    format::{CONTROL_BYTES, ControlSlot, PAGE_BYTES},
-    lsn::{Epoch, LogId, Lsn},
-    read::CONTROL_NAME,
-    storage::{AlignedBuffer, DurableFile, FlushStrategy, Lock, Storage},
+    format::{CONTROL_BYTES, ControlSlot, PAGE_BYTES, SegmentHeader, segment_name},
+    lsn::{ChainHash, Epoch, LogId, Lsn, Position},
+    read::{Anchor, CONTROL_NAME},
+    storage::{AlignedBuffer, Directory, DurableFile, FlushStrategy, Lock, Storage},
 };
 
 use super::shared::{Head, Shared};
@@ -117,6 +117,42 @@ impl ControlFile {
         }
         Ok(())
     }
+}
+
+/// Begins the directory of a log that is put together from copies: gives it a control file which says that the log was
+/// durable up to the place after which it was proven, and nothing of what comes after. Without such a place the log
+/// begins with the first segment of `log`.
+///
+/// # Errors
+/// There is no such segment, or the operating system refuses.
+pub fn begin_restored(
+    to: &Directory,
+    log: &dyn Storage,
+    proven: Option<(Anchor, Epoch)>,
+) -> Result<(), StorageError> {
+    let (anchor, epoch) = match proven {
+        Some(proven) => proven,
+        None => beginning(log)?,
+    };
+    let head = Head { lsn: anchor.lsn, chain: anchor.chain, end: anchor.end };
+    ControlFile::open(to, None, anchor.log, epoch, &head).map(drop)
+}
+
+/// The place before the first segment.
+fn beginning(log: &dyn Storage) -> Result<(Anchor, Epoch), StorageError> {
+    let name = segment_name(1);
+    let mut page = [0; PAGE_BYTES];
+    let read = log.open_read(&name)?.read_exact_at(0, &mut page);
+    read.map_err(|error| StorageError::new("read", &name, error))?;
+    let header = SegmentHeader::decode(&page).map_err(|fault| {
+        StorageError::new(
+            "use",
+            &name,
+            std::io::Error::new(std::io::ErrorKind::InvalidData, fault.to_string()),
+        )
+    })?;
+    let (log, chain, end) = (header.log, ChainHash::genesis(header.log), Position::default());
+    Ok((Anchor { log, lsn: Lsn::ZERO, chain, end }, header.epoch))
 }
 
 /// The thread that owns the control file while the log is live.

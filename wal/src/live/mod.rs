@@ -17,6 +17,7 @@ mod stats;
 mod writer;
 
 pub use chains::FrameEnd;
+pub use control::begin_restored;
 pub(crate) use control::wall_clock_ns;
 pub use options::{Callbacks, Identity, LogOptions, RecordTraits};
 pub use reader::Reader;

@@ -4,7 +4,7 @@
 //! Never here: the hash chain (scans check it), an index in memory; a frame is found by its place among the
 //! others.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use crate::{
     error::{Corruption, Damage, ReadError, StorageError},
@@ -33,15 +33,18 @@ pub struct Reader {
 #[derive(Debug)]
 struct OpenSegment {
     number: u64,
+    /// Nobody writes to it any more.
+    sealed: bool,
     bytes: SegmentBytes,
 }
 
 #[derive(Debug)]
 enum SegmentBytes {
-    /// Nobody writes to it any more.
-    Sealed(Content),
-    /// Read piece by piece: what the flusher writes to must not be mapped as a slice of bytes.
-    Live(Box<dyn RandomRead>),
+    /// For segments that are sealed.
+    Mapped(Content),
+    /// Read piece by piece: what the flusher writes to must not be mapped as a slice of bytes, and what is packed in
+    /// the archive need not be unpacked as a whole.
+    Pieces(Box<dyn RandomRead>),
 }
 
 /// A frame that was found, by its header alone.
@@ -112,29 +115,54 @@ impl Reader {
         if lsn > durable.get() || lsn == Lsn::ZERO {
             return Err(ReadError::NotDurable { lsn, durable });
         }
-        let found = self.shared.segment_of(lsn).map_err(|oldest| ReadError::TooOld { lsn, oldest })?;
-        let FoundSegment { extent, end_lsn, sealed } = found;
+        let FoundSegment { extent, end_lsn, sealed } = match self.shared.segment_of(lsn) {
+            Ok(found) => found,
+            Err(oldest) => self.archived(lsn, oldest)?,
+        };
         let identity = SegmentIdentity::new(self.shared.log, extent.epoch, extent.number);
         let bytes = self.segment(extent.number, sealed)?;
         Ok(Search { identity, bytes, extent, end_lsn, lsn })
     }
 
+    /// The segment of a record that lies before the oldest one at hand.
+    fn archived(&self, lsn: Lsn, oldest: Option<SegmentExtent>) -> Result<FoundSegment, ReadError> {
+        let before = oldest.map_or(1, |oldest| oldest.number);
+        let found = match self.shared.storage.archive() {
+            Some(archive) => archive.holding(lsn, before)?,
+            None => None,
+        };
+        let Some(found) = found else {
+            return Err(ReadError::TooOld {
+                lsn,
+                oldest: oldest.map_or(Lsn::FIRST, |oldest| oldest.first_lsn),
+            });
+        };
+        Ok(FoundSegment { extent: found.extent(), end_lsn: found.next_lsn(), sealed: true })
+    }
+
+    fn open(&self, number: u64, sealed: bool) -> Result<SegmentBytes, StorageError> {
+        let (storage, name) = (&self.shared.storage, segment_name(number));
+        if sealed {
+            match storage.load(&name, Source::RandomMapping) {
+                Ok(content) => return Ok(SegmentBytes::Mapped(content)),
+                // It is in the archive.
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(SegmentBytes::Pieces(storage.open_read(&name)?))
+    }
+
     fn segment(&mut self, number: u64, sealed: bool) -> Result<&SegmentBytes, StorageError> {
         let found = self.open.iter().position(|open| {
-            open.number == number && (!sealed || matches!(open.bytes, SegmentBytes::Sealed(_)))
+            // What was open while it was written to is mapped when it is sealed.
+            open.number == number && (!sealed || open.sealed)
         });
         let segment = match found {
             Some(index) => self.open.remove(index),
             None => {
                 self.open.retain(|open| open.number != number);
-                let name = segment_name(number);
-                let storage = &self.shared.storage;
-                let bytes = if sealed {
-                    SegmentBytes::Sealed(storage.load(&name, Source::RandomMapping)?)
-                } else {
-                    SegmentBytes::Live(storage.open_read(&name)?)
-                };
-                OpenSegment { number, bytes }
+                OpenSegment { number, sealed, bytes: self.open(number, sealed)? }
             }
         };
         if self.open.len() == OPEN_SEGMENTS_MAX {
@@ -246,10 +274,10 @@ impl Search<'_> {
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         match self.bytes {
-            SegmentBytes::Live(file) => file
+            SegmentBytes::Pieces(file) => file
                 .read_exact_at(offset, buffer)
                 .map_err(|error| StorageError::new("read", &segment_name(self.extent.number), error).into()),
-            SegmentBytes::Sealed(content) => {
+            SegmentBytes::Mapped(content) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let end = start.saturating_add(buffer.len());
                 let Some(bytes) = content.get(start..end) else {

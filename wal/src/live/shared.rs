@@ -137,12 +137,12 @@ impl Shared {
         }
     }
 
-    /// The segment that holds a durable record. `Err` names the oldest LSN.
-    pub(super) fn segment_of(&self, lsn: Lsn) -> Result<FoundSegment, Lsn> {
+    /// The segment that holds a durable record. `Err` names the oldest one that is known.
+    pub(super) fn segment_of(&self, lsn: Lsn) -> Result<FoundSegment, Option<SegmentExtent>> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let index = segments.partition_point(|segment| segment.first_lsn <= lsn);
         let Some(mut extent) = index.checked_sub(1).and_then(|index| segments.get(index)).copied() else {
-            return Err(segments.first().map_or(Lsn::FIRST, |segment| segment.first_lsn));
+            return Err(segments.first().copied());
         };
         if let Some(next) = segments.get(index) {
             return Ok(FoundSegment { extent, end_lsn: next.first_lsn, sealed: true });

@@ -27,7 +27,7 @@ pub(crate) use check::check_segment;
 pub use inspect::{FrameInfo, Inspection, SegmentInfo, SegmentState, SlotContent, SlotInfo, inspect};
 use scanner::{Mode, Scanner};
 pub use scrub::{Scrubbed, scrub_segment, segment_numbers};
-pub(crate) use survey::{CONTROL_NAME, Spare, UNFINISHED_REPAIR, valid_slots};
+pub(crate) use survey::{CONTROL_NAME, Spare, UNFINISHED_REPAIR, in_segment, valid_slots};
 
 /// One verified frame.
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +188,8 @@ pub struct ControlInfo {
 pub struct ScanReport {
     /// The log; `None` in an empty directory.
     pub log: Option<LogId>,
+    /// The epoch of the last segment that was read; `None` if none was.
+    pub epoch: Option<Epoch>,
     /// LSN of the first record that was read (or would have been).
     pub first_lsn: Lsn,
     /// The LSN after the last record.
@@ -216,9 +218,27 @@ pub struct ScanReport {
     pub complete: bool,
 }
 
+/// A place between two frames that was proven before, by somebody who kept it: all that lies before it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// The log.
+    pub log: LogId,
+    /// The last record before it.
+    pub lsn: Lsn,
+    /// The chain there.
+    pub chain: ChainHash,
+    /// The end of the last frame before it, or of the header of a segment without frames.
+    pub end: Position,
+}
+
 /// Which part of the log to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Begin after this place, which the log has to continue; segments before it may be missing. Then `from` says
+    /// nothing.
+    pub after: Option<Anchor>,
+    /// Read only segments that have a successor: nothing in them can still be on its way to the disk.
+    pub sealed: bool,
     /// Begin with the segment that holds this LSN. What that segment's header says of all before it is taken
     /// on trust; earlier segments may be missing. `Lsn(1)` begins with the first segment and trusts nothing.
     pub from: Lsn,
@@ -228,7 +248,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { from: Lsn::FIRST, until: None }
+        Self { after: None, sealed: false, from: Lsn::FIRST, until: None }
     }
 }
 
@@ -236,7 +256,13 @@ impl Limits {
     /// From the segment that holds `lsn` to the end of the log.
     #[must_use]
     pub const fn from(lsn: Lsn) -> Self {
-        Self { from: lsn, until: None }
+        Self { after: None, sealed: false, from: lsn, until: None }
+    }
+
+    /// From a place that was proven before to the end of the log.
+    #[must_use]
+    pub const fn after(anchor: Anchor) -> Self {
+        Self { after: Some(anchor), sealed: false, from: Lsn::FIRST, until: None }
     }
 }
 
@@ -265,6 +291,15 @@ pub(crate) struct SegmentExtent {
     pub(crate) end: u64,
 }
 
+impl ScanReport {
+    /// The place up to which the log was proven; `None` in an empty directory.
+    #[must_use]
+    pub fn anchor(&self) -> Option<Anchor> {
+        let (lsn, chain, end) = (self.next_lsn.previous(), self.chain_head, self.end);
+        self.log.map(|log| Anchor { log, lsn, chain, end })
+    }
+}
+
 impl Recovered {
     /// What was found.
     #[must_use]
@@ -286,19 +321,19 @@ pub fn recover<E>(
     recover_from(Directory::create(dir)?, Limits::default(), visit)
 }
 
-/// [`recover`] for any storage, and from any segment on. [`Limits::until`] must be `None`.
+/// [`recover`] for any storage, and from any segment or proven place on. The limits must not end before the log does.
 ///
 /// # Errors
 /// As [`recover`].
 ///
 /// # Panics
-/// If `limits.until` is set: a log that was not read to its end cannot be appended to.
+/// If the limits end before the log does: one that was not read to its end cannot be appended to.
 pub fn recover_from<S: Storage, E>(
     storage: S,
     limits: Limits,
     visit: impl FnMut(FrameView<'_>) -> Result<(), E>,
 ) -> Result<Recovered, RecoveryError<E>> {
-    assert!(limits.until.is_none(), "recovery reads to the end of the log");
+    assert!(limits.until.is_none() && !limits.sealed, "recovery reads to the end of the log");
     let storage: Arc<dyn Storage> = Arc::new(storage);
     let Some(lock) = storage.lock()? else {
         return Err(RecoveryError::Locked { file: "lock".to_owned() });

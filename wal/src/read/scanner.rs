@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    ControlInfo, FrameView, Limits, Repair, ScanReport, SegmentExtent,
+    Anchor, ControlInfo, FrameView, Limits, Repair, ScanReport, SegmentExtent,
     survey::{Control, SEGMENTS_SETTLED, Spare, Survey, check_spare_is_empty, in_segment, survey},
     tail::{Tail, judge},
 };
@@ -64,6 +64,8 @@ pub(super) struct Scanner<'s> {
     /// Headers of segments that repairs began.
     repaired: Vec<SegmentHeader>,
     repairs: Vec<Repair>,
+    /// Where the log has to be as it was when it was proven before, until that was found.
+    anchor: Option<Anchor>,
 }
 
 /// One control slot, and whether the log was found to be what it says.
@@ -97,6 +99,7 @@ impl<'s> Scanner<'s> {
             segments: Vec::new(),
             repaired: Vec::new(),
             repairs: Vec::new(),
+            anchor: None,
         }
     }
 
@@ -110,14 +113,18 @@ impl<'s> Scanner<'s> {
             self.cursor.chain = ChainHash::genesis(control.newest.log);
         }
         self.repaired = survey.used.iter().filter(|header| header.repair.is_some()).copied().collect();
-        let start = self.start(&survey.used)?;
+        let start = match self.limits.after {
+            None => self.start(&survey.used)?,
+            Some(anchor) => self.start_after(anchor, &survey)?,
+        };
         self.segments =
             survey.used.windows(2).take(start).map(|pair| extent(&pair[0], pair[1].previous_end)).collect();
-        let first_lsn = self.cursor.next;
+        let first_lsn = self.limits.after.map_or(self.cursor.next, |anchor| anchor.lsn.next());
         self.meet_claims()?;
         let mut tail = Tail::default();
-        let mut complete = true;
-        for index in start..survey.used.len() {
+        let mut complete = !self.limits.sealed;
+        let unsealed = usize::from(self.limits.sealed);
+        for index in start..survey.used.len().saturating_sub(unsealed) {
             let (end, progress) = self.segment(&survey, index, &mut visit)?;
             tail = end;
             if progress == Progress::Stop {
@@ -126,6 +133,7 @@ impl<'s> Scanner<'s> {
             }
         }
         if complete {
+            self.check_anchor()?;
             self.check_claims(first_lsn)?;
             self.check_spares(&survey)?;
         }
@@ -137,7 +145,8 @@ impl<'s> Scanner<'s> {
         let Some(first) = used.first() else { return Ok(0) };
         if self.limits.from <= Lsn::FIRST {
             let whole = first.segment == 1;
-            let detail = "the log has to be read from its first segment on".to_owned();
+            let detail =
+                format!("it is the first; the oldest segment here begins with LSN {}", first.first_lsn);
             return if whole {
                 Ok(0)
             } else {
@@ -158,6 +167,69 @@ impl<'s> Scanner<'s> {
             };
         }
         Ok(start)
+    }
+
+    /// Begins with the segment after a place that was proven before; or, if there is none yet, with the one that it
+    /// ends in, of which nothing is shown up to there.
+    fn start_after(&mut self, anchor: Anchor, survey: &Survey) -> Result<usize, Corruption> {
+        let Anchor { log, lsn, chain, end } = anchor;
+        let refuse = |detail| Err(in_segment(Damage::Anchor, end.segment, end.offset, lsn.next(), detail));
+        match &survey.control {
+            None => return refuse(format!("expected the log up to LSN {lsn}, found none")),
+            Some(control) if control.newest.log != log => {
+                return refuse(format!("expected log {log}, found log {}", control.newest.log));
+            }
+            Some(_) => {}
+        }
+        let place = |number| survey.used.iter().position(|header| header.segment == number);
+        self.cursor = Cursor { next: lsn.next(), chain, position: end };
+        if let Some(next) = place(end.segment + 1) {
+            return Ok(next);
+        }
+        match place(end.segment) {
+            Some(last) if !self.limits.sealed => {
+                let header = &survey.used[last];
+                self.cursor = Cursor {
+                    next: header.first_lsn,
+                    chain: header.previous_chain,
+                    position: Position { segment: header.segment - 1, offset: header.previous_end },
+                };
+                self.anchor = Some(anchor);
+                self.meet_anchor()?;
+                Ok(last)
+            }
+            // Nothing is sealed after it.
+            Some(last) => Ok(last + 1),
+            None if survey.used.last().is_some_and(|last| last.segment > end.segment) => {
+                let detail = format!("it follows the snapshot at LSN {lsn}");
+                Err(in_segment(Damage::MissingSegment, end.segment + 1, 0, lsn.next(), detail))
+            }
+            None => refuse(format!("expected the log up to LSN {lsn}, found less")),
+        }
+    }
+
+    /// The log comes by the place that was proven before, and has to be the same there.
+    fn meet_anchor(&mut self) -> Result<(), Corruption> {
+        let Cursor { next, chain, position } = self.cursor;
+        let Some(anchor) = self.anchor.filter(|anchor| anchor.lsn < next) else { return Ok(()) };
+        if (anchor.lsn.next(), anchor.chain) != (next, chain) {
+            let detail = format!(
+                "expected the chain {} at LSN {}, found {chain} at {}",
+                anchor.chain,
+                anchor.lsn,
+                next.previous()
+            );
+            return Err(in_segment(Damage::Anchor, position.segment, position.offset, next, detail));
+        }
+        self.anchor = None;
+        Ok(())
+    }
+
+    fn check_anchor(&self) -> Result<(), Corruption> {
+        let Some(anchor) = self.anchor else { return Ok(()) };
+        let Cursor { next, position, .. } = self.cursor;
+        let detail = format!("expected the log up to LSN {}, found it up to {}", anchor.lsn, next.previous());
+        Err(in_segment(Damage::Anchor, position.segment, position.offset, next, detail))
     }
 
     fn segment<E>(
@@ -310,13 +382,18 @@ impl<'s> Scanner<'s> {
         self.cursor.next = header.next_lsn();
         self.cursor.chain = view.chain;
         self.cursor.position.offset += bytes.len() as u64;
-        self.frames += 1;
-        self.records += u64::from(header.records);
-        self.bytes += bytes.len() as u64;
         if let Some(segment) = self.segments.last_mut() {
             segment.end = self.cursor.position.offset;
         }
         self.meet_claims()?;
+        let known = self.anchor.is_some();
+        self.meet_anchor()?;
+        if known {
+            return Ok(Progress::Continue);
+        }
+        self.frames += 1;
+        self.records += u64::from(header.records);
+        self.bytes += bytes.len() as u64;
         visit(view).map_err(|source| RecoveryError::Visit { lsn: header.first_lsn, source })?;
         let stop = self.limits.until.is_some_and(|until| until < self.cursor.next);
         Ok(if stop { Progress::Stop } else { Progress::Continue })
@@ -406,6 +483,7 @@ impl<'s> Scanner<'s> {
         let log: Option<LogId> = survey.control.as_ref().map(|control| control.newest.log);
         let report = ScanReport {
             log,
+            epoch: self.segments.last().map(|segment| segment.epoch),
             first_lsn,
             next_lsn: self.cursor.next,
             chain_head: self.cursor.chain,

@@ -10,15 +10,17 @@ mod durable;
 pub mod faulty;
 mod filesystem;
 pub mod sim;
+mod whole;
 
 use std::{fmt, io, ops::Deref, sync::atomic::AtomicBool};
 
 pub(crate) use aligned::AlignedBuffer;
 pub use bus::exit_on_bus_error;
-pub use directory::Directory;
+pub use directory::{Directory, NewFile};
 pub use filesystem::Filesystem;
+pub use whole::WholeLog;
 
-use crate::error::StorageError;
+use crate::{archive::Archive, error::StorageError};
 
 /// How the flusher makes bytes durable. All of them write the same bytes; `docs/durability.md` compares them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -191,4 +193,9 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// The file is missing, or the operating system refuses.
     fn load(&self, name: &str, source: Source) -> Result<Content, StorageError>;
+
+    /// Where segments are that have left the directory; `None` if they never do.
+    fn archive(&self) -> Option<&Archive> {
+        None
+    }
 }

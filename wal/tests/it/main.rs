@@ -2,6 +2,7 @@
 //! choice comes from a printed seed.
 #![allow(unreachable_pub, reason = "the modules of a test share what they need")]
 
+mod archive;
 mod common;
 mod crash;
 mod damage;
@@ -10,3 +11,4 @@ mod faults;
 mod guards;
 mod repair;
 mod roundtrip;
+mod snapshots;

@@ -197,7 +197,7 @@ fn a_scan_can_begin_in_the_middle_and_stop_early() {
     write_frames(&mut log, &[50; 40]);
     log.close();
     for from in (1..=2000).step_by(97) {
-        let limits = Limits { from: Lsn(from), until: Some(Lsn(from + 60)) };
+        let limits = Limits { from: Lsn(from), until: Some(Lsn(from + 60)), ..Limits::default() };
         let mut seen = Vec::new();
         let report = scan_from(&disk, limits, |frame| {
             seen.extend(frame.records().map(serial));

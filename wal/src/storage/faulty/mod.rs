@@ -58,7 +58,7 @@ use rustix::{
 };
 
 use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage};
-use crate::{error::StorageError, format::PAGE_BYTES};
+use crate::{archive::Archive, error::StorageError, format::PAGE_BYTES};
 
 /// A storage whose calls are counted, and struck as the plan says.
 #[derive(Debug)]
@@ -205,6 +205,10 @@ impl<S: Storage> Storage for Faulty<S> {
     fn load(&self, name: &str, source: Source) -> Result<Content, StorageError> {
         self.pass(Call::Read, "read", name)?;
         self.inner.load(name, source)
+    }
+
+    fn archive(&self) -> Option<&Archive> {
+        self.inner.archive()
     }
 }
 

@@ -1,0 +1,78 @@
+//! Where things lie: the data directory and the archive.
+//!
+//! In: paths from the command line. Out: the place of each kind of file, and the whole log over hot and archived
+//! segments. Never here: a look into any of them.
+
+use std::path::{Path, PathBuf};
+
+use cage_wal::StorageError;
+use cage_wal::archive::Archive;
+use cage_wal::storage::{Directory, WholeLog};
+
+/// A data directory, and the archive that belongs to it.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    archive: PathBuf,
+}
+
+impl DataDir {
+    /// The data directory at `root`; its archive lies in it unless it is named.
+    #[must_use]
+    pub fn new(root: &Path, archive: Option<&Path>) -> Self {
+        let archive = archive.map_or_else(|| root.join("archive"), Path::to_owned);
+        Self { root: root.to_owned(), archive }
+    }
+
+    /// The data directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The log's own folder: the segments that are not archived.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The folder of snapshots.
+    #[must_use]
+    pub fn snapshots(&self) -> Directory {
+        Directory::existing(&self.root.join("snapshots"))
+    }
+
+    /// The same, made unless it is there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make_snapshots(&self) -> Result<Directory, StorageError> {
+        Directory::create(self.snapshots().path())
+    }
+
+    /// The folder of archived segments.
+    #[must_use]
+    pub fn archive_path(&self) -> &Path {
+        &self.archive
+    }
+
+    /// The archive, which may not exist yet.
+    #[must_use]
+    pub fn archive(&self) -> Archive {
+        Archive::new(Directory::existing(&self.archive))
+    }
+
+    /// The same, made unless it is there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make_archive(&self) -> Result<Archive, StorageError> {
+        Directory::create(&self.archive).map(Archive::new)
+    }
+
+    /// The log with its archive, for readers. Archived segments are listed from number `from` on.
+    #[must_use]
+    pub fn whole_log(&self, from: u64) -> WholeLog {
+        WholeLog::new(Directory::existing(&self.log()), self.archive(), from)
+    }
+}

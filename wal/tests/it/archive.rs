@@ -1,0 +1,267 @@
+//! Segments that leave the log's directory: they are read as if they were there, and go only when their copy is proven.
+
+use std::{convert::Infallible, fs, io, path::Path};
+
+use cage_wal::{
+    ArchiveError, Limits, Lsn, Record, StorageError,
+    archive::{Archive, ArchiveStep},
+    scan_from,
+    storage::{Directory, Storage, WholeLog},
+};
+use tempfile::TempDir;
+
+use crate::common::{Log, Random, assert_unbroken, directory, options, recover_all, seed, write_frames};
+
+/// A log in a directory, closed in order, and an archive beside it.
+struct Home {
+    dir: TempDir,
+    log: Directory,
+    archive: Archive,
+    records: u64,
+}
+
+fn segment(number: u64) -> String {
+    format!("{number:016x}.wal")
+}
+
+fn packed(number: u64) -> String {
+    format!("{number:016x}.wal.zst")
+}
+
+impl Home {
+    /// Some six segments.
+    fn written() -> Self {
+        Self::written_in(1)
+    }
+
+    fn written_in(epoch: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let log = directory(&dir.path().join("log"));
+        let (mut live, _) = Log::on(log.clone(), options(), epoch);
+        write_frames(&mut live, &[100; 12]);
+        let records = live.close().durable.get().0;
+        let archive = Archive::new(directory(&dir.path().join("archive")));
+        Self { dir, log, archive, records }
+    }
+
+    fn whole(&self) -> WholeLog {
+        WholeLog::new(self.log.clone(), self.archive.clone(), 1)
+    }
+
+    /// All records, wherever they are.
+    fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        scan_from(&self.whole(), Limits::default(), |frame| {
+            records.extend(frame.records().copied());
+            Ok::<_, Infallible>(())
+        })
+        .expect("the whole log");
+        records
+    }
+
+    fn assert_whole(&self) {
+        let records = self.records();
+        assert_unbroken(&records);
+        assert_eq!(records.len() as u64, self.records);
+    }
+
+    fn take(&self, number: u64) {
+        self.archive.take(&self.log, number, |_| Ok(())).expect("the segment is archived");
+    }
+
+    fn path(&self, of: &str) -> std::path::PathBuf {
+        self.dir.path().join(of)
+    }
+}
+
+fn broken_off() -> StorageError {
+    StorageError::new("go on with", "the test", io::Error::other("broken off"))
+}
+
+#[test]
+fn a_log_whose_older_segments_are_archived_reads_as_before() {
+    let home = Home::written();
+    let before = scan_from(&home.log, Limits::default(), |_| Ok::<_, Infallible>(())).unwrap();
+    for number in 1..=4 {
+        home.take(number);
+        assert!(!home.path("log").join(segment(number)).exists());
+        home.assert_whole();
+    }
+    let after = scan_from(&home.whole(), Limits::default(), |_| Ok::<_, Infallible>(())).unwrap();
+    assert_eq!(
+        (after.chain_head, after.next_lsn, after.end),
+        (before.chain_head, before.next_lsn, before.end)
+    );
+    assert_eq!(home.archive.segments().unwrap(), [1, 2, 3, 4]);
+    let alone = scan_from(&home.log, Limits::default(), |_| Ok::<_, Infallible>(()))
+        .expect_err("without its archive");
+    assert!(alone.to_string().contains("segment"), "{alone}");
+}
+
+#[test]
+fn a_live_log_gives_back_records_that_were_archived_before_or_meanwhile() {
+    let home = Home::written();
+    home.take(1);
+    home.take(2);
+    // From the third segment on; what lies before is known from elsewhere.
+    let report = scan_from(&home.whole(), Limits::default(), |_| Ok::<_, Infallible>(())).unwrap();
+    let whole = WholeLog::new(home.log.clone(), home.archive.clone(), u64::MAX);
+    let recovered =
+        cage_wal::recover_from(whole, Limits::from(Lsn(report.next_lsn.0 - 1)), |_| Ok::<_, Infallible>(()))
+            .unwrap();
+    let mut live = Log::open(recovered, options(), 2);
+    let mut reader = live.handle.reader();
+    let expected = home.records();
+    let mut read = |lsn: u64| reader.record(Lsn(lsn)).expect("a durable record");
+    for lsn in 1..=home.records {
+        assert_eq!(read(lsn), expected[lsn as usize - 1], "LSN {lsn}");
+    }
+    // A reader may have the segment open, or not.
+    home.take(3);
+    home.take(4);
+    let mut fresh = live.handle.reader();
+    for lsn in 1..=home.records {
+        assert_eq!(read(lsn), expected[lsn as usize - 1], "LSN {lsn}");
+        assert_eq!(fresh.record(Lsn(lsn)).expect("a durable record"), expected[lsn as usize - 1]);
+    }
+    write_frames(&mut live, &[10]);
+    live.close();
+}
+
+#[test]
+fn wherever_archiving_is_broken_off_nothing_is_lost_and_the_next_attempt_goes_on() {
+    for stop in ArchiveStep::ALL {
+        let home = Home::written();
+        let stopped =
+            home.archive.take(&home.log, 1, |step| if step == stop { Err(broken_off()) } else { Ok(()) });
+        assert!(matches!(stopped, Err(ArchiveError::Storage(_))), "{stop:?}");
+        assert!(home.path("log").join(segment(1)).exists(), "{stop:?}: it is the last step that removes");
+        home.assert_whole();
+        // A crash may leave any part of an unfinished copy.
+        let unfinished = home.path("archive").join(format!("{}.tmp", packed(1)));
+        if unfinished.exists() {
+            fs::write(&unfinished, b"cut off").unwrap();
+        }
+        home.take(1);
+        home.assert_whole();
+        assert!(!home.path("log").join(segment(1)).exists());
+    }
+}
+
+#[test]
+fn a_segment_stays_if_its_copy_is_not_what_was_packed() {
+    let home = Home::written();
+    let temporary = home.path("archive").join(format!("{}.tmp", packed(1)));
+    let length = {
+        let _ = home.archive.take(&home.log, 1, |step| match step {
+            ArchiveStep::ReadBack => Err(broken_off()),
+            _ => Ok(()),
+        });
+        fs::metadata(&temporary).unwrap().len()
+    };
+    let mut random = Random::new(seed(3));
+    for _ in 0..60 {
+        let at = random.below(length) as usize;
+        let bit = 1 << random.below(8);
+        let damaged = |step| {
+            if step == ArchiveStep::ReadBack {
+                let mut bytes = fs::read(&temporary).unwrap();
+                bytes[at] ^= bit;
+                fs::write(&temporary, bytes).unwrap();
+            }
+            if step == ArchiveStep::Publish {
+                // Read back, and the same all the same: zstd has a few bits that say nothing.
+                return Err(broken_off());
+            }
+            Ok(())
+        };
+        home.archive.take(&home.log, 1, damaged).expect_err("a damaged copy");
+        assert!(home.path("log").join(segment(1)).exists());
+    }
+    // A copy that rotted after it got its name, before the segment was removed.
+    let _ = home.archive.take(&home.log, 1, |step| match step {
+        ArchiveStep::Remove => Err(broken_off()),
+        _ => Ok(()),
+    });
+    flip(&home.path("archive").join(packed(1)), 5_000);
+    home.archive.take(&home.log, 1, |_| Ok(())).expect_err("a damaged copy");
+    assert!(home.path("log").join(segment(1)).exists());
+    home.assert_whole();
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_segment_is_never_archived() {
+    let home = Home::written();
+    let path = home.path("log").join(segment(1));
+    let good = fs::read(&path).unwrap();
+    let mut random = Random::new(seed(4));
+    for _ in 0..60 {
+        flip(&path, random.below(good.len() as u64) as usize);
+        let refused = home.archive.take(&home.log, 1, |_| Ok(())).expect_err("a damaged segment");
+        assert!(matches!(refused, ArchiveError::Corruption(_)), "{refused}");
+        assert!(home.archive.segments().unwrap().is_empty());
+        fs::write(&path, &good).unwrap();
+    }
+    home.take(1);
+}
+
+#[test]
+fn the_archive_of_another_log_takes_nothing_away() {
+    let (home, mut other) = (Home::written(), Home::written_in(2));
+    home.take(1);
+    other.archive = home.archive;
+    let refused = other.archive.take(&other.log, 1, |_| Ok(())).expect_err("another segment's copy");
+    assert!(matches!(refused, ArchiveError::Differs { .. }), "{refused}");
+    assert!(other.path("log").join(segment(1)).exists());
+}
+
+#[test]
+fn every_byte_of_an_archived_segment_is_vouched_for() {
+    let home = Home::written();
+    let raw = fs::read(home.path("log").join(segment(1))).unwrap();
+    home.take(1);
+    let path = home.path("archive").join(packed(1));
+    let good = fs::read(&path).unwrap();
+    let unpacked = zstd::stream::decode_all(&good[..]).expect("what any program for zstd reads");
+    assert!(unpacked == raw, "and what it reads is the segment");
+    // All of the header and of the table, and places all over the rest.
+    let everywhere = (0..300).chain(good.len() - 80..good.len()).chain((300..good.len() - 80).step_by(37));
+    let mut found = 0;
+    for at in everywhere {
+        flip(&path, at);
+        match home.archive.load(1) {
+            Ok(content) => assert!(content[..] == raw[..], "byte {at}"),
+            Err(_) => found += 1,
+        }
+        fs::write(&path, &good).unwrap();
+    }
+    assert!(found > 1_000, "{found}");
+    for length in [0, 1, 255, 256, 5_000, good.len() - 1] {
+        fs::write(&path, &good[..length]).unwrap();
+        assert!(home.archive.load(1).is_err(), "{length} bytes of it");
+    }
+    fs::write(&path, &good).unwrap();
+    fs::rename(&path, home.path("archive").join(packed(7))).unwrap();
+    assert!(home.archive.load(7).is_err(), "another one's name");
+}
+
+#[test]
+fn a_recovery_over_the_archive_opens_and_goes_on() {
+    let home = Home::written();
+    for number in 1..=3 {
+        home.take(number);
+    }
+    let (recovered, records) = recover_all(home.whole()).expect("the whole log");
+    assert_unbroken(&records);
+    let mut live = Log::open(recovered, options(), 5);
+    write_frames(&mut live, &[7]);
+    live.close();
+    assert_eq!(home.records().len() as u64, home.records + 7);
+    assert!(home.whole().archive().is_some());
+}
