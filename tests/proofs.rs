@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use cage::audit::{AuditOptions, Vouched as Checkpoints, audit as decide_again};
+use cage::data::DataDir;
 use cage::proof::inclusion::Proof;
 use cage::proof::keys::SigningKey;
 use cage::proof::witness;
@@ -226,11 +227,11 @@ fn what_is_signed_over_other_frames_is_a_difference() {
         let key = SigningKey::read(&vouched.data().join("certs").join("checkpoint.key")).expect("a key");
         let public = *key.public();
         let kept = || witness::read(&vouched.witness()).expect("a witness");
-        let log = vouched.data().join("log");
+        let data = DataDir::new(&vouched.data(), None);
         let differences = |kept| {
             let options =
                 AuditOptions { witness: Some(Checkpoints::new(kept, &public)), ..AuditOptions::default() };
-            decide_again(&log, options, |_| {}).expect("a log").differences
+            decide_again(&data, options, |_| {}).expect("a log").differences
         };
         assert_eq!(differences(kept()), Vec::<String>::new());
         let wrong: [Wrong; 7] = [

@@ -80,6 +80,7 @@ fn flip(path: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 4], at).expect("a byte");
 }
 
+/// B4.14.
 #[test]
 fn a_ledger_that_starts_from_a_snapshot_goes_on_as_if_it_had_replayed_everything() {
     run(async {
@@ -108,6 +109,7 @@ fn a_ledger_that_starts_from_a_snapshot_goes_on_as_if_it_had_replayed_everything
     });
 }
 
+/// B4.15.
 #[test]
 fn snapshots_are_made_and_segments_archived_while_the_server_runs_and_nothing_is_missed() {
     run(async {
@@ -150,6 +152,7 @@ async fn kept(dir: &Path, hot_mib: &str) -> (Start, Casino) {
     (ledger.close().await, casino)
 }
 
+/// B4.14.
 #[test]
 fn a_damaged_snapshot_is_passed_over_loudly_and_without_any_the_whole_log_is_replayed() {
     run(async {
@@ -264,7 +267,7 @@ fn one_process_makes_snapshots_at_a_time() {
     });
 }
 
-/// Killed at any moment, the process leaves a ledger that starts, and work that the next one goes on with.
+/// B4.15. Killed at any moment, the process leaves a ledger that starts, and work that the next one goes on with.
 #[test]
 fn a_killed_snapshot_process_loses_nothing() {
     run(async {

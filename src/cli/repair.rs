@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cage_wal::{Damaged, Diagnosis, Kept, Lsn, diagnose};
+use cage_wal::storage::Directory;
+use cage_wal::{Damaged, Diagnosis, Kept, Lsn, SnapshotError, diagnose, segment_numbers, snapshot};
 use clap::Args;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -35,9 +36,26 @@ pub(crate) struct Repair {
     accept_loss: Option<String>,
 }
 
+/// Where reading begins: with the log, or, if its beginning is archived, after the oldest snapshot that its folder
+/// continues.
+fn oldest_needed(data: &DataDir) -> Result<Lsn, SnapshotError> {
+    let numbers = segment_numbers(&Directory::existing(&data.log()))?;
+    let Some(first) = numbers.first().copied().filter(|first| *first > 1) else { return Ok(Lsn::FIRST) };
+    let dir = data.snapshots();
+    for lsn in snapshot::list(&dir)?.into_iter().rev() {
+        // One whose header is damaged stands for nothing.
+        let end = snapshot::facts(&dir, lsn).map(|facts| facts.anchor.end.segment);
+        if end.is_ok_and(|end| end + 1 >= first) {
+            return Ok(lsn.next());
+        }
+    }
+    Ok(Lsn::FIRST)
+}
+
 impl Repair {
     pub(crate) fn run(self) -> ExitCode {
-        let log = DataDir::new(&self.dir, None).log();
+        let data = DataDir::new(&self.dir, None);
+        let log = data.log();
         if !log.is_dir() {
             let dir = self.dir.display();
             return fail(
@@ -45,7 +63,11 @@ impl Repair {
                 &format!("there is no log in {dir}: expected a data directory with log/ in it"),
             );
         }
-        let damaged = match diagnose(&log, Lsn::FIRST) {
+        let from = match oldest_needed(&data) {
+            Ok(from) => from,
+            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        };
+        let damaged = match diagnose(&log, from) {
             Ok(Diagnosis::Whole(report)) => {
                 say!("whole     {} records, nothing to repair", report.records);
                 if let Some(tail) = report.torn_tail {

@@ -128,6 +128,7 @@ fn a_live_log_gives_back_records_that_were_archived_before_or_meanwhile() {
     live.close();
 }
 
+/// B4.15.
 #[test]
 fn wherever_archiving_is_broken_off_nothing_is_lost_and_the_next_attempt_goes_on() {
     for stop in ArchiveStep::ALL {
@@ -148,6 +149,7 @@ fn wherever_archiving_is_broken_off_nothing_is_lost_and_the_next_attempt_goes_on
     }
 }
 
+/// B4.15.
 #[test]
 fn a_segment_stays_if_its_copy_is_not_what_was_packed() {
     let home = Home::written();
@@ -195,6 +197,7 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+/// B4.15.
 #[test]
 fn a_damaged_segment_is_never_archived() {
     let home = Home::written();

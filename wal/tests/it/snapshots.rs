@@ -40,6 +40,7 @@ fn body(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|_| random.next() as u8).collect()
 }
 
+/// B4.14.
 #[test]
 fn a_snapshot_gives_back_what_was_written() {
     const MIB: usize = 1 << 20;
@@ -60,7 +61,7 @@ fn a_snapshot_gives_back_what_was_written() {
     assert_eq!(snapshot::list(&dir).unwrap(), [6, 5, 4, 3, 1].map(Lsn));
 }
 
-/// Every bit, so that a byte which nothing covers cannot hide.
+/// B4.14. Every bit, so that a byte which nothing covers cannot hide.
 #[test]
 fn every_changed_bit_of_a_snapshot_is_found_and_so_is_every_cut() {
     let home = tempfile::tempdir().unwrap();
@@ -123,6 +124,7 @@ fn a_snapshot_under_another_ones_name_is_refused_and_a_newer_format_said() {
     );
 }
 
+/// B4.14.
 #[test]
 fn what_a_crash_left_of_a_snapshot_is_no_snapshot_and_is_removed() {
     let home = tempfile::tempdir().unwrap();
@@ -249,6 +251,7 @@ fn a_snapshot_of_the_last_segment_is_continued_in_the_next() {
     assert_unbroken(&all);
 }
 
+/// B4.14.
 #[test]
 fn what_is_not_sealed_is_not_shown_to_whoever_asks_for_what_is() {
     let disk = SimDisk::new();
