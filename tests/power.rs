@@ -134,6 +134,8 @@ struct Replay {
     overlook: Overlook,
     /// Folders that were made, and when that was durable.
     folders: BTreeMap<PathBuf, Option<Nanos>>,
+    /// Where the program wrote over what it had written before.
+    overwritten: Vec<(String, u64)>,
 }
 
 impl Replay {
@@ -145,7 +147,9 @@ impl Replay {
             open: HashMap::new(),
             overlook,
             folders: BTreeMap::new(),
+            overwritten: Vec::new(),
         };
+        let mut corrections = 0;
         for (number, recording) in story.recordings.iter().enumerate() {
             replay.open.clear();
             for (time, step) in &recording.steps {
@@ -154,9 +158,11 @@ impl Replay {
                     Step::End(call, value) => replay.ended(*time, &recording.calls[*call], *value),
                 }
             }
+            replay.overwritten.extend(replay.disk.overwritten().into_iter().skip(corrections));
             if number == 0 {
                 replay.killed(recording, &story.found);
             }
+            corrections = replay.disk.overwritten().len();
         }
         replay
     }
@@ -314,6 +320,8 @@ fn judge(story: &Story, overlook: Overlook, images: u64, random: &mut StdRng) ->
             judged.broken.push(format!("{} could be gone with everything in it", folder.display()));
         }
     }
+    let twice = replay.overwritten.iter().filter(|(file, _)| file != "control");
+    judged.broken.extend(twice.map(|(file, offset)| format!("{file} is written twice at {offset}")));
     let chains = chains(&replay.disk);
     let mut past = replay.disk.past();
     let (mut seen, mut promised) = (0, 0);

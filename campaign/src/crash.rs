@@ -19,6 +19,7 @@ use crate::{
     life::{Life, fate, options, read},
     records::{Random, record},
     tally::{Plan, Tally, Verdict},
+    truth::CONTROL,
 };
 
 /// Lives of one history.
@@ -42,9 +43,11 @@ pub fn states(plan: Plan) -> Tally {
 
 /// Options that differ from history to history.
 fn various(random: &mut Random) -> LogOptions {
+    let ready_segments = 1 + random.index(3);
     LogOptions {
+        reserve_segments: random.index(ready_segments + 1),
+        ready_segments,
         segment_bytes: [64 << 10, 64 << 10, 68 << 10, 128 << 10][random.index(4)],
-        ready_segments: 1 + random.index(3),
         flush_bytes_max: [256 << 10, 1 << 20][random.index(2)],
         control_interval: Duration::from_micros(50 + random.below(500)),
         ..options()
@@ -60,6 +63,10 @@ fn one_history(tally: &mut Tally, mut random: Random, cases: u64, name: &str) {
         let runs = 10 + random.below(60);
         life.work(&mut writer, &mut random, runs);
         end(writer, &mut random);
+        let twice = life.disk.overwritten();
+        if let Some((file, offset)) = twice.iter().find(|(file, _)| file != CONTROL) {
+            tally.violation(format!("{name}, life {epoch}: {file} is written twice at {offset}"));
+        }
         let mut past = life.disk.past();
         for moment in 0..=past.moments() {
             past.go_to(moment);

@@ -5,7 +5,8 @@ use super::*;
 use crate::{
     Callbacks, Corruption, Damage, Identity, LogOptions, RecordTraits, Writer,
     format::{
-        ControlSlot, FRAME_MAGIC, PAGE, PAGE_BYTES, RECORD_BYTES, RepairMark, SegmentHeader, encode_frame,
+        BlockSums, ControlSlot, FRAME_MAGIC, PAGE, PAGE_BYTES, RECORD_BYTES, RepairMark, SegmentHeader,
+        encode_frame,
     },
     storage::sim::SimDisk,
 };
@@ -75,6 +76,21 @@ fn a_whole_frame_that_does_not_continue_the_log_is_not_a_torn_tail() {
     assert_eq!(refusal(&disk).damage, Damage::Chain);
     forge_frame(&disk, Lsn(2), end.chain_head, 1);
     assert!(audit(&disk).unwrap().torn_tail.is_some(), "without its checksum it may have been torn");
+}
+
+/// Whoever knows the format can make checksums fit; but what lies behind the last record is nobody's.
+#[test]
+fn padding_that_is_not_zero_is_refused_though_the_checksums_hold() {
+    let disk = log();
+    let end = audit(&disk).unwrap();
+    forge_frame(&disk, Lsn(2), end.chain_head, 1);
+    disk.edit(SECOND, |bytes| {
+        const TABLE: usize = 128;
+        let frame = &mut bytes[PAGE_BYTES..2 * PAGE_BYTES];
+        let crc = BlockSums::new(LogId(5), Epoch(2), 2).header_block(PAGE, frame, TABLE);
+        frame[TABLE..TABLE + 4].copy_from_slice(&crc.to_le_bytes());
+    });
+    assert_eq!(refusal(&disk).damage, Damage::Chain);
 }
 
 /// B4.5.

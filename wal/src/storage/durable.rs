@@ -160,3 +160,17 @@ fn complete(written: usize, bytes: &[u8]) -> io::Result<()> {
         format!("only {written} of {} bytes were written", bytes.len()),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_write_is_a_failed_write() {
+        let bytes = [0; 8];
+        complete(8, &bytes).unwrap();
+        for written in 0..8 {
+            assert_eq!(complete(written, &bytes).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        }
+    }
+}

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage};
-use crate::error::StorageError;
+use crate::{error::StorageError, format::is_zero};
 
 /// The piece that a disk writes as a whole.
 pub const SECTOR_BYTES: usize = 512;
@@ -148,6 +148,8 @@ struct State {
     events: Vec<Event>,
     done: BTreeMap<Operation, u64>,
     failures: BTreeSet<(Operation, u64)>,
+    /// Where bytes that were not zero were written over.
+    overwritten: Vec<(usize, u64)>,
     locked: bool,
 }
 
@@ -206,6 +208,15 @@ impl SimDisk {
     /// If the event does not fit the disk: a file that does not exist, a number that is not the next one.
     pub fn happened(&self, event: Event) {
         self.state().happen(event);
+    }
+
+    /// Where bytes that were not zero were written over, by the names that the files have now.
+    #[must_use]
+    pub fn overwritten(&self) -> Vec<(String, u64)> {
+        let state = self.state();
+        let name =
+            |number: usize| state.disk.names.iter().find(|(_, file)| **file == number).map(|(name, _)| name);
+        state.overwritten.iter().filter_map(|(file, offset)| Some((name(*file)?.clone(), *offset))).collect()
     }
 
     /// How many files were ever created: the number of the next one.
@@ -335,6 +346,13 @@ impl State {
     }
 
     fn happen(&mut self, event: Event) {
+        if let Event::Write { file, offset, bytes } = &event {
+            let start = *offset as usize;
+            let before = self.disk.files[*file].live.get(start..start + bytes.len());
+            if before.is_some_and(|before| !is_zero(before)) {
+                self.overwritten.push((*file, *offset));
+            }
+        }
         self.disk.replay(&event);
         self.events.push(event);
     }
