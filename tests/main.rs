@@ -10,6 +10,7 @@ mod cli;
 mod damage;
 mod drills;
 mod full_disk;
+mod golden;
 mod groups;
 mod guards;
 mod hostile;

@@ -37,6 +37,7 @@ pub(super) struct ControlFile {
     page: AlignedBuffer,
     log: LogId,
     epoch: Epoch,
+    wall_clock_ns: fn() -> u64,
     next_sequence: u64,
     written: Option<Lsn>,
 }
@@ -50,6 +51,7 @@ impl ControlFile {
         log: LogId,
         epoch: Epoch,
         head: &Head,
+        wall_clock_ns: fn() -> u64,
     ) -> Result<Self, StorageError> {
         let name = if newest.is_some() { CONTROL_NAME } else { TEMPORARY_NAME };
         if newest.is_none() {
@@ -60,6 +62,7 @@ impl ControlFile {
             page: AlignedBuffer::new(PAGE_BYTES),
             log,
             epoch,
+            wall_clock_ns,
             next_sequence: newest.map_or(1, |slot| slot.sequence + 1),
             written: None,
         };
@@ -78,7 +81,7 @@ impl ControlFile {
             durable_lsn: head.lsn,
             chain: head.chain,
             end: head.end,
-            time_ns: wall_clock_ns(),
+            time_ns: (self.wall_clock_ns)(),
             clean,
         };
         self.page.copy_from_slice(&slot.encode());

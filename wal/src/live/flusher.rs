@@ -26,7 +26,6 @@ use crate::{
 
 use super::{
     chains::FrameEnd,
-    control::wall_clock_ns,
     options::{LogOptions, RecordTraits},
     segments::{ReadySegment, ReadySegments},
     shared::{Head, Shared},
@@ -69,6 +68,7 @@ pub(super) struct Flusher {
     idle_poll: Duration,
     segment_wait: Duration,
     lock: Arc<dyn Lock>,
+    wall_clock_ns: fn() -> u64,
     on_durable: Box<dyn FnMut(DurableLsn) + Send>,
     shared: Arc<Shared>,
 }
@@ -104,7 +104,14 @@ impl Flusher {
     ) -> Result<Self, LogFault> {
         let mut buffer = AlignedBuffer::new(options.flush_bytes_max);
         let head = shared.head();
-        let segment = begin_segment(&shared, &ready, &mut buffer, previous, options.segment_wait)?;
+        let segment = begin_segment(
+            &shared,
+            &ready,
+            &mut buffer,
+            previous,
+            options.segment_wait,
+            options.wall_clock_ns,
+        )?;
         Ok(Self {
             ring,
             ready,
@@ -118,6 +125,7 @@ impl Flusher {
             idle_poll: options.idle_poll,
             segment_wait: options.segment_wait,
             lock,
+            wall_clock_ns: options.wall_clock_ns,
             on_durable,
             shared,
         })
@@ -244,8 +252,14 @@ impl Flusher {
         self.shared.end_segment(end);
         // What lies between the last frame and the end of the file was zeroed when the segment was prepared.
         let previous = PreviousEnd { offset: end, rest: crate::format::NO_REST };
-        self.segment =
-            begin_segment(&self.shared, &self.ready, &mut self.buffer, previous, self.segment_wait)?;
+        self.segment = begin_segment(
+            &self.shared,
+            &self.ready,
+            &mut self.buffer,
+            previous,
+            self.segment_wait,
+            self.wall_clock_ns,
+        )?;
         Counters::raise(&self.shared.counters.rotation_ns_max, started.elapsed());
         Ok(())
     }
@@ -303,6 +317,7 @@ fn begin_segment(
     buffer: &mut AlignedBuffer,
     previous: PreviousEnd,
     patience: Duration,
+    wall_clock_ns: fn() -> u64,
 ) -> Result<LiveSegment, LogFault> {
     let head = shared.head();
     let ReadySegment { number, mut file } = take_ready(shared, ready, head.lsn.next(), patience)?;

@@ -47,7 +47,14 @@ impl Recovered {
         let log = self.report.log.unwrap_or(identity.new_log);
         let chain = if self.report.log.is_some() { self.report.chain_head } else { ChainHash::genesis(log) };
         let head = Head { lsn: self.report.next_lsn.previous(), chain, end: self.report.end };
-        let control = ControlFile::open(&*self.storage, self.control.as_ref(), log, identity.epoch, &head)?;
+        let control = ControlFile::open(
+            &*self.storage,
+            self.control.as_ref(),
+            log,
+            identity.epoch,
+            &head,
+            options.wall_clock_ns,
+        )?;
         let previous = PreviousEnd { offset: self.report.end.offset, rest: self.rest };
         let lock: Arc<dyn Lock> = Arc::from(self.lock);
         let plan = plan(&options, Arc::clone(&lock), self.spares, self.report.end.segment + 1);

@@ -49,6 +49,8 @@ pub struct LogOptions {
     pub rules_version: u32,
     /// What the log has to know of a record.
     pub records: RecordTraits,
+    /// Nanoseconds since 1970, written into headers and slots for people; nothing depends on it. Default: the system's.
+    pub wall_clock_ns: fn() -> u64,
 }
 
 impl LogOptions {
@@ -67,6 +69,7 @@ impl LogOptions {
             segment_wait: Duration::from_secs(10),
             rules_version,
             records,
+            wall_clock_ns: super::control::wall_clock_ns,
         }
     }
 
