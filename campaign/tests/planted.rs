@@ -269,14 +269,13 @@ fn each_planted_bug_is_found_by_the_test_beside_it() {
     let word = std::env::var("CAGE_PLANTED").unwrap_or_default();
     let bugs: Vec<&Bug> = BUGS.iter().filter(|bug| bug.what.contains(&word)).collect();
     let copy = Copy::new();
-    let finders: BTreeSet<Finder> = bugs.iter().map(|bug| bug.finder).collect();
-    for finder in &finders {
-        let output = copy.run(*finder);
-        assert!(output.status.success(), "without a bug {} passes: {}", finder.2, said(&output));
-        assert!(said(&output).contains("1 passed"), "there is a test {}", finder.2);
-    }
-    let mut missed = Vec::new();
+    let (mut missed, mut sound) = (Vec::new(), BTreeSet::new());
     for bug in &bugs {
+        if sound.insert(bug.finder) {
+            let output = copy.run(bug.finder);
+            assert!(output.status.success(), "without a bug {} passes: {}", bug.finder.2, said(&output));
+            assert!(said(&output).contains("1 passed"), "there is a test {}", bug.finder.2);
+        }
         let found = copy.with(bug, || !copy.run(bug.finder).status.success());
         println!("{} {} ({})", if found { "found " } else { "MISSED" }, bug.what, bug.finder.2);
         if !found {
@@ -361,7 +360,7 @@ impl Copy {
     fn run(&self, (package, target, test): Finder) -> Output {
         let cargo = || {
             let mut command = Command::new("timeout");
-            command.args(["900", env!("CARGO"), "test", "--offline", "--quiet", "-p", package]).args(target);
+            command.args(["1800", env!("CARGO"), "test", "--offline", "--quiet", "-p", package]).args(target);
             command.current_dir(&self.root).env("CARGO_TARGET_DIR", self.root.join("target"));
             command.env("CAGE_MUST_NOT_SKIP", "1");
             command
