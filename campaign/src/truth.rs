@@ -130,15 +130,25 @@ impl Truth {
     /// The last record that a witness vouches for whose bytes did not change.
     #[must_use]
     pub fn vouched(&self, damaged: &Files) -> u64 {
-        let untouched = |witness: &&Witness| self.same(damaged, &witness.file, &witness.bytes);
+        let untouched = |witness: &&Witness| {
+            self.counts(damaged, &witness.file) && self.same(damaged, &witness.file, &witness.bytes)
+        };
         self.witnesses.iter().filter(untouched).map(|witness| witness.lsn).max().unwrap_or(0)
     }
 
     /// The last record of the frames before the first one that changed.
     #[must_use]
     pub fn intact(&self, damaged: &Files) -> u64 {
-        let whole = |frame: &&Frame| self.same(damaged, &frame.file, &frame.bytes);
+        let whole = |frame: &&Frame| {
+            self.counts(damaged, &frame.file) && self.same(damaged, &frame.file, &frame.bytes)
+        };
         self.frames.iter().take_while(whole).last().map_or(0, |frame| frame.last)
+    }
+
+    /// Frames count under the header of their segment. If that is another one, the control file tells; if that is damaged
+    /// too, nothing tells them from what an older process has left behind.
+    fn counts(&self, damaged: &Files, file: &str) -> bool {
+        damaged.get(CONTROL) == self.files.get(CONTROL) || self.same(damaged, file, &(0..PAGE_BYTES))
     }
 
     fn same(&self, damaged: &Files, file: &str, bytes: &Range<usize>) -> bool {
@@ -196,10 +206,20 @@ impl Truth {
             return Err(format!("{due} records were durable, {records} are left; cut: {torn:?}"));
         }
         let control_is_whole = damaged.get(CONTROL) == self.files.get(CONTROL);
-        if self.closed && control_is_whole && *damaged != self.files {
+        if self.closed && control_is_whole && !self.lacks_only_spares(damaged) {
             return Err("the log was closed in order, and a change of it went unnoticed".to_owned());
         }
         Ok(Verdict::Recovered)
+    }
+
+    /// Whether nothing changed, but that segments are gone which nobody had used.
+    fn lacks_only_spares(&self, damaged: &Files) -> bool {
+        let spare = |name: &str| name != CONTROL && !self.used.iter().any(|used| used == name);
+        let same = |(name, bytes): (&String, &Arc<Vec<u8>>)| match damaged.get(name) {
+            Some(found) => found == bytes,
+            None => spare(name),
+        };
+        self.files.iter().all(same) && damaged.keys().all(|name| self.files.contains_key(name))
     }
 
     /// A refusal names a file of the log (or the one that is missing) and a place in it.
