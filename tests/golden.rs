@@ -337,7 +337,7 @@ fn a_newer_format_is_refused_by_name_and_left_alone() {
         let said =
             format!("format version {}, this program reads up to {FORMAT_VERSION}", FORMAT_VERSION + 9);
         let ended = Start::small(dir.path()).refused();
-        assert_eq!(ended.status.code().is_some_and(|code| code != 0), true, "{name}: {ended:?}");
+        assert!(ended.status.code().is_some_and(|code| code != 0), "{name}: {ended:?}");
         assert!(ended.stderr.contains(&said) && ended.stderr.contains(name.as_str()), "{}", ended.stderr);
         assert!(ended.stderr.contains("use a newer program"), "{}", ended.stderr);
         let audited = run_cage(&["audit", harness::text(dir.path())]);
