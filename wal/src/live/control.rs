@@ -138,7 +138,7 @@ pub fn begin_restored(
         None => beginning(log)?,
     };
     let head = Head { lsn: anchor.lsn, chain: anchor.chain, end: anchor.end };
-    ControlFile::open(to, None, anchor.log, epoch, &head).map(drop)
+    ControlFile::open(to, None, anchor.log, epoch, &head, wall_clock_ns).map(drop)
 }
 
 /// The place before the first segment.
