@@ -14,6 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use cage::audit::{AuditOptions, audit as decide_again};
+use cage::data::DataDir;
 use cage::recovery;
 use cage_campaign::records::Random;
 use cage_engine::{
@@ -256,7 +257,8 @@ fn tear(disk: &SimDisk) {
 /// What is found in the directory, in lines.
 fn described(data_dir: &Path) -> String {
     let log = data_dir.join("log");
-    let found = decide_again(&log, AuditOptions::default(), |_| {}).expect("a log that can be read");
+    let found = decide_again(&DataDir::new(data_dir, None), AuditOptions::default(), |_| {})
+        .expect("a log that can be read");
     assert!(found.is_clean(), "{found:?}");
     let scanned = scan(&log, Limits::default(), |_| Ok::<_, Infallible>(())).expect("a log that can be read");
     let torn = scanned.torn_tail.expect("its last frame was torn");
