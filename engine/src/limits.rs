@@ -279,13 +279,12 @@ impl Usage {
         }
     }
 
-    /// Takes back what stakes and payouts counted, in the periods that are still the same.
-    pub fn take_back(&mut self, starts: Starts, tally: &Tally) {
-        let (loss, wager) = (LimitKind::Loss, LimitKind::Wager);
-        for at in (0..3).filter(|at| tally.starts[*at] == starts.0[*at]) {
-            let (stakes, payouts) = (tally.stakes[at], tally.payouts[at]);
-            self.counters[place(loss)][at].add(starts.0[at], payouts.saturating_sub(stakes), least(loss));
-            self.counters[place(wager)][at].add(starts.0[at], stakes.saturating_neg(), least(wager));
+    /// Takes back what was counted at another time, in the periods that are still the same.
+    pub fn restore(&mut self, starts: Starts, counted: Starts, kind: LimitKind, value: i64) {
+        for (at, counter) in self.counters[place(kind)].iter_mut().enumerate() {
+            if starts.0[at] == counted.0[at] {
+                counter.add(starts.0[at], value.saturating_neg(), least(kind));
+            }
         }
     }
 
@@ -296,70 +295,6 @@ impl Usage {
         }
         let at = period as usize - 1;
         self.counters[place(kind)][at].add(starts.0[at], value, least(kind));
-    }
-}
-
-/// What stakes and payouts counted that may be undone together: of each sort of period the latest, and how much in it.
-/// What counted in an earlier one makes no difference any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
-    starts: [i64; 3],
-    stakes: [i64; 3],
-    payouts: [i64; 3],
-}
-
-impl Tally {
-    /// Nothing.
-    pub const NEW: Self = Self { starts: [i64::MIN; 3], stakes: [0; 3], payouts: [0; 3] };
-
-    /// Of a stake and a payout that were counted at one time.
-    #[must_use]
-    pub fn of(counted: Starts, stake: u64, payout: u64) -> Self {
-        let mut tally = Self::NEW;
-        tally.add(counted, stake, payout);
-        tally
-    }
-
-    /// Adds a stake and a payout that were counted at one time.
-    pub fn add(&mut self, counted: Starts, stake: u64, payout: u64) {
-        for (at, start) in counted.0.into_iter().enumerate() {
-            if start > self.starts[at] {
-                (self.starts[at], self.stakes[at], self.payouts[at]) = (start, 0, 0);
-            }
-            if start == self.starts[at] {
-                self.stakes[at] = self.stakes[at].saturating_add(stake as i64);
-                self.payouts[at] = self.payouts[at].saturating_add(payout as i64);
-            }
-        }
-    }
-
-    const fn words(&self) -> [[i64; 3]; 3] {
-        [self.starts, self.stakes, self.payouts]
-    }
-}
-
-impl Fed for Tally {
-    fn feed(&self, hasher: &mut Hasher) {
-        self.words().as_flattened().iter().for_each(|word| hasher.u64(*word as u64));
-    }
-}
-
-impl Field for Tally {
-    const BYTES: usize = 9 * i64::BYTES;
-
-    fn put(self, out: &mut [u8]) {
-        for (place, word) in out.chunks_exact_mut(i64::BYTES).zip(self.words().as_flattened()) {
-            word.put(place);
-        }
-    }
-
-    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
-        let mut words = [[0; 3]; 3];
-        for (word, place) in words.as_flattened_mut().iter_mut().zip(bytes.chunks_exact(i64::BYTES)) {
-            *word = i64::get(place)?;
-        }
-        let [starts, stakes, payouts] = words;
-        Ok(Self { starts, stakes, payouts })
     }
 }
 
@@ -488,13 +423,13 @@ mod tests {
         let mut usage = Usage::NEW;
         let (sunday, monday) = (Starts::of(at(3, 0), 0), Starts::of(at(4, 0), 0));
         usage.count(sunday, LimitKind::Wager, 70);
-        usage.take_back(monday, &Tally::of(sunday, 70, 0));
+        usage.restore(monday, sunday, LimitKind::Wager, 70);
         let used = |period| usage.used(LimitKind::Wager, period, monday);
         assert_eq!([used(Period::Day), used(Period::Week), used(Period::Month)], [0, 0, 0]);
         let mut usage = Usage::NEW;
         usage.count(sunday, LimitKind::Wager, 70);
         usage.count(monday, LimitKind::Wager, 5);
-        usage.take_back(monday, &Tally::of(sunday, 70, 0));
+        usage.restore(monday, sunday, LimitKind::Wager, 70);
         let used = |period| usage.used(LimitKind::Wager, period, monday);
         assert_eq!([used(Period::Day), used(Period::Week), used(Period::Month)], [5, 5, 5]);
     }

@@ -48,7 +48,7 @@ const FAULTS: &[Fault] = &[
     fault(
         "a rollback does not restore the limits",
         "apply/wagers.rs",
-        "self.restore(bet.player, (counted, counted_paid), bet.opened_at, record.decided);",
+        "self.restore(bet.player, counted, bet.opened_at, record.decided);",
         "",
     ),
     fault(

@@ -5,14 +5,14 @@ use crate::amount::{Amount, Balance};
 use crate::decide::settings_of;
 use crate::field::{LimitKind, Period, PlayerClass, Rule, Status};
 use crate::id::{AssetId, CallerId, PlayerId, Reference};
-use crate::limits::{LIMIT_MAX, Tally, Usage};
+use crate::limits::{LIMIT_MAX, OF_WAGERS, Usage};
 use crate::operation::{AssetCode, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, OperationKind, Settings};
 use crate::record::Record;
 use crate::request::Request;
 use crate::role::Role;
 use crate::state::{
-    Asset, DisabledGame, Granted, Ids, Limits, Player, Rate, RoundTally, RuleRow, Session, State, Token,
-    disabled_key, grant_key, rule_key,
+    Asset, DisabledGame, Granted, Ids, Limits, Player, Rate, RuleRow, Session, State, Token, disabled_key,
+    grant_key, rule_key,
 };
 use crate::time::Timestamp;
 
@@ -227,51 +227,21 @@ impl State {
         self.count(player, asset, stake, now, &[(LimitKind::Loss, 1), (LimitKind::Wager, 1)])
     }
 
-    /// A payout lowers what counts as lost.
-    pub(super) fn count_payout(
-        &mut self,
-        player: PlayerId,
-        asset: AssetId,
-        payout: Amount,
-        now: Timestamp,
-    ) -> u64 {
-        self.count(player, asset, payout, now, &[(LimitKind::Loss, -1)])
+    pub(super) fn count_payout(&mut self, player: PlayerId, asset: AssetId, payout: Amount, now: Timestamp) {
+        self.count(player, asset, payout, now, &[(LimitKind::Loss, -1)]);
     }
 
-    /// Takes back what was counted for a stake and a payout, in the times that still last.
-    pub(super) fn restore(
-        &mut self,
-        player: PlayerId,
-        (stake, payout): (u64, u64),
-        at: Timestamp,
-        now: Timestamp,
-    ) {
-        if stake != 0 || payout != 0 {
-            let tally = Tally::of(self.starts(player, at), stake, payout);
-            self.take_back(player, &tally, now);
-        }
-    }
-
-    pub(super) fn take_back(&mut self, player: PlayerId, tally: &Tally, now: Timestamp) {
-        let starts = self.starts(player, now);
-        self.update(u128::from(player.number()), |row: &mut Limits| row.usage.take_back(starts, tally));
-    }
-
-    /// Notes what a round counted that no row of a bet or win tells.
-    pub(super) fn tally(
-        &mut self,
-        (player, round): (PlayerId, Reference),
-        (stake, payout): (u64, u64),
-        at: Timestamp,
-    ) {
-        if round.0 == 0 || stake == 0 && payout == 0 {
+    /// Takes back what was counted for a stake, in the times that still last.
+    pub(super) fn restore(&mut self, player: PlayerId, counted: u64, at: Timestamp, now: Timestamp) {
+        if counted == 0 {
             return;
         }
-        let counted = self.starts(player, at);
-        let added = self.update(round.0, |row: &mut RoundTally| row.tally.add(counted, stake, payout));
-        if added.is_none() {
-            self.insert(RoundTally { round, tally: Tally::of(counted, stake, payout) });
-        }
+        let (starts, then) = (self.starts(player, now), self.starts(player, at));
+        self.update(u128::from(player.number()), |row: &mut Limits| {
+            for kind in OF_WAGERS.iter().filter(|kind| !matches!(kind, LimitKind::Bet)) {
+                row.usage.restore(starts, then, *kind, counted as i64);
+            }
+        });
     }
 }
 

@@ -34,8 +34,8 @@ pub use image::{IMAGE_VERSION, ImageFault};
 pub use players::Player;
 pub use rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, Playing, Pool, Rate, Round, RoundTally, RuleRow, Session, Stage, Token, Turnover, VoidOrder,
-    Wager, Withdrawal,
+    Locked, Playing, Pool, Rate, Round, RuleRow, Session, Stage, Token, Turnover, VoidOrder, Wager,
+    Withdrawal,
 };
 
 use crate::account::{AccountId, Purse};

@@ -9,7 +9,7 @@ use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::{Field, LockReason, Rule};
 use crate::id::{AssetId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
-use crate::limits::{Tally, Usage};
+use crate::limits::Usage;
 use crate::role::Role;
 use crate::time::Timestamp;
 
@@ -147,10 +147,8 @@ rows! {
         paid: Amount,
         /// How many wins it has.
         wins: u32,
-        /// What the player's limits counted for the stake, or for a win's amount, in the reference asset.
+        /// What the player's limits counted for the stake, in the reference asset.
         counted: u64,
-        /// What they counted for a payout that came with the bet.
-        counted_paid: u64,
         /// By how much it reduced the turnover that is required.
         turned: Amount,
         /// The digest of what was asked: a bet's without the id.
@@ -181,14 +179,6 @@ rows! {
         stake: Amount,
         /// What was won.
         won: Amount,
-    }
-    /// What a round counted for its player's limits that no row of a bet or win tells: by holds that are settled, and by
-    /// bets that are undone but for their payout.
-    RoundTally = "round tallies", |row| row.round.0, most MANY => {
-        /// The round.
-        round: Reference,
-        /// How much, and when.
-        tally: Tally,
     }
     /// What a player has going on a game that allows one round at a time.
     Playing = "playing", |row| playing_key(row.player, row.game), most MANY => {

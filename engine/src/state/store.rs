@@ -12,8 +12,8 @@ use super::ids::{
 use super::image::{self, ImageFault};
 use super::rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, Playing, Pool, Rate, Round, RoundTally, RuleRow, Session, Token, Turnover, VoidOrder, Wager,
-    Withdrawal, player_asset,
+    Locked, Playing, Pool, Rate, Round, RuleRow, Session, Token, Turnover, VoidOrder, Wager, Withdrawal,
+    player_asset,
 };
 use super::table::{Row, Sort, Table};
 use super::{Gates, Hasher, State};
@@ -125,7 +125,6 @@ tables! {
     wagers: Wager,
     rounds: Round,
     playing: Playing,
-    tallies: RoundTally,
     sessions: Session,
     tokens: Token,
     limits: Limits,

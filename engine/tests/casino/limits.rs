@@ -6,8 +6,8 @@ use cage_engine::{
 };
 
 use crate::ledger::ask::{
-    approve, bet, bet_win, changed, deposit, paid, reserve_in, reverse, rollback, set_limit, set_status,
-    sign, void_round, win, withdraw,
+    approve, bet, bet_win, changed, deposit, paid, reserve_in, rollback, set_limit, set_status, sign,
+    void_round, win, withdraw,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger};
 
@@ -81,109 +81,6 @@ fn a_voided_round_was_never_wagered_whether_by_bets_or_by_holds() {
     assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
     assert_eq!(used(&ledger), [0, 0]);
     assert_eq!(ledger.available(ALICE), 10_000);
-}
-
-/// What is undone counted in its own day. It neither takes room from another day nor makes any there.
-#[test]
-fn what_is_undone_on_another_day_leaves_the_limits_of_that_day_as_they_are() {
-    for held in [false, true] {
-        let mut ledger = counting();
-        ledger.set_rule(Rule::RoundAgeMax, 0, u128::from(500 * HOUR));
-        assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
-        if held {
-            let hold = ledger.new_id();
-            assert_eq!(ledger.ask_under(hold, &reserve_in(ALICE, 50, 600, ROUND)), ResultCode::Done);
-            assert_eq!(ledger.settle(ALICE, hold, 50, 300), ResultCode::Done);
-        } else {
-            assert_eq!(ledger.ask(&bet(ALICE, 40, BET, ROUND)), ResultCode::Done);
-            assert_eq!(ledger.ask_key(1, &win(ALICE, 300, BET)), ResultCode::Done);
-            assert_eq!(ledger.ask(&bet_win(ALICE, 10, 7, BET + 1, ROUND)), ResultCode::Done);
-        }
-        ledger.pass_millis(24 * HOUR);
-        assert_eq!(ledger.ask(&bet(ALICE, 70, BET + 9, ROUND + 9)), ResultCode::Done);
-        let used = |ledger: &Ledger| {
-            let usage = ledger.state.limits(ALICE).expect("limits").usage;
-            let starts = Starts::of(ledger.now, 0);
-            [LimitKind::Loss, LimitKind::Wager].map(|kind| usage.used(kind, Period::Day, starts))
-        };
-        assert_eq!(used(&ledger), [70, 70]);
-        ledger.crash();
-        assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
-        assert_eq!(used(&ledger), [70, 70], "of today");
-    }
-    let mut ledger = counting();
-    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
-    assert_eq!(ledger.ask(&bet(ALICE, 40, BET, ROUND)), ResultCode::Done);
-    assert_eq!(ledger.ask_key(1, &win(ALICE, 300, BET)), ResultCode::Done);
-    ledger.pass_millis(24 * HOUR);
-    assert_eq!(ledger.ask_key(2, &rollback(ALICE, 1)), ResultCode::Done, "won yesterday, undone today");
-    assert_eq!(
-        ledger.ask(&bet(ALICE, 900, BET + 1, ROUND + 1)),
-        ResultCode::LimitNear,
-        "nothing is lost today"
-    );
-}
-
-#[test]
-fn a_round_that_is_voided_knows_what_its_ended_bets_and_holds_counted_and_when() {
-    let used = |ledger: &Ledger| {
-        let usage = ledger.state.limits(ALICE).expect("limits").usage;
-        let starts = Starts::of(ledger.now, 0);
-        [LimitKind::Loss, LimitKind::Wager].map(|kind| usage.used(kind, Period::Day, starts))
-    };
-    // A bet whose stake was given back, and whose payout stayed.
-    let mut ledger = counting();
-    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
-    assert_eq!(ledger.ask(&bet_win(ALICE, 10, 50, BET, ROUND)), ResultCode::Done);
-    assert_eq!(ledger.ask_key(1, &win(ALICE, 5, BET)), ResultCode::Done);
-    assert_eq!(ledger.ask_key(2, &reverse(ALICE, BET)), ResultCode::Done);
-    assert_eq!(used(&ledger), [-55, 0]);
-    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
-    assert_eq!(used(&ledger), [0, 0]);
-    // A hold of yesterday that is settled after one of today.
-    let mut ledger = counting();
-    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
-    let (old, young) = (ledger.new_id(), ledger.new_id());
-    assert_eq!(ledger.ask_under(old, &reserve_in(ALICE, 20, 60, ROUND)), ResultCode::Done);
-    ledger.pass_millis(24 * HOUR);
-    assert_eq!(ledger.ask_under(young, &reserve_in(ALICE, 30, 60, ROUND)), ResultCode::Done);
-    assert_eq!(ledger.settle(ALICE, young, 30, 4), ResultCode::Done);
-    assert_eq!(ledger.settle(ALICE, old, 20, 7), ResultCode::Done);
-    assert_eq!(used(&ledger), [30 - 11, 30]);
-    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
-    assert_eq!(used(&ledger), [0, 0]);
-    ledger.replayed();
-}
-
-/// Prices move. What is undone counts what it counted then.
-#[test]
-fn what_is_undone_takes_back_what_it_counted_whatever_the_price_is_now() {
-    let mut ledger = counting();
-    let usd = ledger.open_asset_of("USD", 0, Amount(1_000_000));
-    let in_usd = |operation| changed(operation, |request| request.asset = usd);
-    let publish = |price: u128| Operation::PublishRate { asset: usd, price: Amount(price * 1_000_000_000) };
-    assert_eq!(ledger.ask_key(1, &in_usd(deposit(ALICE, 10_000))), ResultCode::Done);
-    assert_eq!(ledger.ask(&publish(10)), ResultCode::Done);
-    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 100_000)), ResultCode::Done);
-    assert_eq!(ledger.ask(&in_usd(bet(ALICE, 100, BET, ROUND))), ResultCode::Done);
-    assert_eq!(ledger.ask_key(2, &in_usd(win(ALICE, 30, BET))), ResultCode::Done);
-    assert_eq!(ledger.ask(&in_usd(bet_win(ALICE, 20, 50, BET + 1, ROUND))), ResultCode::Done);
-    let hold = ledger.new_id();
-    assert_eq!(ledger.ask_under(hold, &in_usd(reserve_in(ALICE, 40, 60, ROUND))), ResultCode::Done);
-    let settle = Operation::Settle { player: ALICE, asset: usd, hold, stake: Amount(40), payout: Amount(15) };
-    assert_eq!(ledger.ask(&settle), ResultCode::Done);
-    let used = |ledger: &Ledger| {
-        let usage = ledger.state.limits(ALICE).expect("limits").usage;
-        let starts = Starts::of(ledger.now, 0);
-        [LimitKind::Loss, LimitKind::Wager].map(|kind| usage.used(kind, Period::Day, starts))
-    };
-    assert_eq!(used(&ledger), [10 * (100 - 30 + 20 - 50 + 40 - 15), 10 * 160]);
-    assert_eq!(ledger.ask(&publish(3)), ResultCode::Done);
-    assert_eq!(ledger.ask_key(3, &in_usd(rollback(ALICE, 2))), ResultCode::Done);
-    assert_eq!(used(&ledger)[0], 10 * (100 + 20 - 50 + 40 - 15), "the win took 300 off");
-    assert_eq!(ledger.ask(&in_usd(void_round(ALICE, ROUND, None))), ResultCode::Done);
-    assert_eq!(used(&ledger), [0, 0]);
-    ledger.replayed();
 }
 
 #[test]
