@@ -42,6 +42,16 @@ pub struct Plan {
     pub ids_retention_seconds: u64,
 }
 
+impl Plan {
+    fn settings(&self) -> Settings {
+        Settings {
+            ids_capacity: self.ids_capacity,
+            ids_retention_millis: self.ids_retention_seconds * 1_000,
+            ..Settings::DEFAULT
+        }
+    }
+}
+
 /// Requests per batch, as a busy session hands them over.
 const BATCH: usize = 512;
 /// When the ledgers of benchmarks begin: long ago, so that a server that opens one finds its clock ahead.
@@ -61,22 +71,30 @@ struct Books {
 impl Books {
     /// A new ledger with its players.
     fn open(dir: &Path, plan: Plan, flush: FlushStrategy) -> Result<Self, LimitError> {
-        let Recovery { state, log: recovered, .. } = recovery::recover(&DataDir::new(dir, None), None)?;
-        let options = LogOptions { flush, ..recovery::log_options() };
-        let (writer, log) = recovered.open(options, Identity::from_os()?, Callbacks::none())?;
-        let Plan { mix, players, funds, ids_capacity, ids_retention_seconds } = plan;
-        let settings = Settings {
-            ids_capacity,
-            ids_retention_millis: ids_retention_seconds * 1_000,
-            ..Settings::DEFAULT
-        };
-        let (workload, batch) = (Workload::new(mix, players, 0x5eed), Vec::with_capacity(BATCH));
-        let mut books = Self { sequencer: Sequencer::new(state, writer), log, workload, now: START, batch };
-        books.sequencer.configure(START, settings).map_err(|code| code.name())?;
-        let mut setup = books.workload.setup(settings, funds, START).skip(1);
+        let mut books = Self::empty(dir, plan, flush, 0x5eed)?;
+        let settings = plan.settings();
+        let mut setup = books.workload.setup(settings, plan.funds, START).skip(1);
         while books.fill(&mut setup) {
             books.step();
         }
+        Ok(books)
+    }
+
+    /// A ledger that is there already, with other requests than those of its beginning.
+    fn again(dir: &Path, plan: Plan) -> Result<Self, LimitError> {
+        let mut books = Self::empty(dir, plan, FlushStrategy::DirectDsync, 0x5eed + 1)?;
+        books.now = books.sequencer.state().clock();
+        Ok(books)
+    }
+
+    fn empty(dir: &Path, plan: Plan, flush: FlushStrategy, seed: u64) -> Result<Self, LimitError> {
+        let Recovery { state, log: recovered, .. } = recovery::recover(&DataDir::new(dir, None), None)?;
+        let options = LogOptions { flush, ..recovery::log_options() };
+        let (writer, log) = recovered.open(options, Identity::from_os()?, Callbacks::none())?;
+        let (workload, batch) = (Workload::new(plan.mix, plan.players, seed), Vec::with_capacity(BATCH));
+        let mut books = Self { sequencer: Sequencer::new(state, writer), log, workload, now: START, batch };
+        let now = START.max(books.sequencer.state().clock());
+        books.sequencer.configure(now, plan.settings()).map_err(|code| code.name())?;
         Ok(books)
     }
 
@@ -149,7 +167,19 @@ pub fn run(dir: &Path, plan: Plan, flush: FlushStrategy, time: Duration) -> Resu
 /// # Errors
 /// What goes wrong with the log.
 pub fn build(dir: &Path, plan: Plan, requests: u64) -> Result<u64, LimitError> {
-    let mut books = Books::open(dir, plan, FlushStrategy::DirectDsync)?;
+    let books = Books::open(dir, plan, FlushStrategy::DirectDsync)?;
+    play_on(books, requests)
+}
+
+/// Goes on with a ledger that is there for `requests` more of the workload; says how many records it has more.
+///
+/// # Errors
+/// What goes wrong with the log.
+pub fn go_on(dir: &Path, plan: Plan, requests: u64) -> Result<u64, LimitError> {
+    play_on(Books::again(dir, plan)?, requests)
+}
+
+fn play_on(mut books: Books, requests: u64) -> Result<u64, LimitError> {
     let mut done = 0;
     while done < requests {
         done += books.play();

@@ -127,6 +127,7 @@ pub const STEPS: &[Step] = &[
     step("sixty-four", wire::sixty_four),
     step("offered", wire::offered),
     step("players", wire::many_players),
+    step("snapshot", start::image),
     step("restart", start::restart),
     step("kill", start::kill),
     step("memory", start::memory),

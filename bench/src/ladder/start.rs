@@ -1,14 +1,18 @@
 //! Ledgers that are there already: how fast they are read, how fast they serve again, what they take in memory.
 
+use std::convert::Infallible;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use cage::data::DataDir;
 use cage_client::{Client, Config, Credentials};
-use cage_engine::{Amount, GameId, PlayerId};
+use cage_engine::{Amount, GameId, PlayerId, State};
+use cage_wal::snapshot::Snapshot;
 
 use super::{Climb, many, remove};
 use crate::limits::LimitError;
-use crate::log::{Plan, build};
+use crate::log::{Plan, build, go_on};
 use crate::rung::{Better, Goal, Run, Rung};
 use crate::server::{IDS_CAPACITY, IDS_RETENTION_SECONDS, Serving};
 use crate::workload::{ASSET, Funds, Mix};
@@ -48,19 +52,67 @@ pub(super) fn audit(climb: &Climb) -> Result<Vec<Rung>, LimitError> {
     Ok(vec![rung])
 }
 
+/// Has a snapshot made of all that is in a ledger; the seconds that it took.
+fn snapshot(climb: &Climb, dir: &Path) -> Result<f64, LimitError> {
+    // A start begins a segment, and so seals the one before. The first one makes certificates, whose keys take a while.
+    drop(Serving::start(&climb.cage, dir, IDS_CAPACITY)?);
+    let output = Command::new(&climb.cage).arg("snapshot").arg(dir).arg("--json").output()?;
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    if made["made"] != true {
+        return Err(format!("no snapshot was made: {made}").into());
+    }
+    Ok(made["seconds"].as_f64().ok_or("the snapshot has no seconds")?)
+}
+
+/// A snapshot: made of a log, written from memory, proven, loaded.
+pub(super) fn image(climb: &Climb) -> Result<Vec<Rung>, LimitError> {
+    let players = climb.size.restart_players;
+    let of = |what: &str| format!("{what}, {} accounts", many(players.into()));
+    let mut made = Rung::new("snapshot", of("snapshot made of the whole log, read back"), "s", Better::Less);
+    let mut written = Rung::new("snapshot", of("image of the state written to memory"), "s", Better::Less);
+    let mut proven = Rung::new("snapshot", of("snapshot proven"), "s", Better::Less);
+    let mut loaded = Rung::new("snapshot", of("state made of its image"), "s", Better::Less);
+    let mut size = Rung::new("snapshot", of("snapshot"), "MB", Better::Less);
+    let dir = climb.fresh("snapshot")?;
+    build(&dir, plan(Mix::Casino, players), 0)?;
+    made.runs.push(Run::of(snapshot(climb, &dir)?));
+    let snapshots = DataDir::new(&dir, None).snapshots();
+    let lsn = *cage_wal::snapshot::list(&snapshots)?.first().ok_or("there is a snapshot")?;
+    for _ in 0..climb.runs {
+        let begin = Instant::now();
+        let snapshot = Snapshot::open(&snapshots, lsn)?;
+        proven.runs.push(Run::of(begin.elapsed().as_secs_f64()));
+        let begin = Instant::now();
+        let state = State::from_image(snapshot.body(), 1)?;
+        loaded.runs.push(Run::of(begin.elapsed().as_secs_f64()));
+        let (begin, mut bytes) = (Instant::now(), 0);
+        state.write_image(|piece| {
+            bytes += std::hint::black_box(piece).len();
+            Ok::<_, Infallible>(())
+        })?;
+        written.runs.push(Run::of(begin.elapsed().as_secs_f64()));
+        size.runs.push(Run::of(bytes as f64 / 1e6));
+    }
+    remove(&dir)?;
+    Ok(vec![made, written, proven, loaded, size])
+}
+
 /// From the start of the process to `ready`.
 pub(super) fn restart(climb: &Climb) -> Result<Vec<Rung>, LimitError> {
     let (players, tail) = (climb.size.restart_players, climb.size.restart_tail);
-    let name =
-        format!("restart with {} accounts and {} records after them", many(players.into()), many(tail));
+    let name = format!(
+        "restart from a snapshot of {} accounts, {} records after it",
+        many(players.into()),
+        many(tail)
+    );
     // The goal is about the full size only.
     let is_full = players >= 10_000_000 && tail >= 10_000_000;
     let goal = Goal::value(8.0, 4.0).filter(|_| is_full);
     let mut rung = Rung::new("restart", name, "s", Better::Less).to_reach(goal);
     let dir = climb.fresh("restart")?;
-    build(&dir, plan(Mix::Casino, players), tail)?;
-    // The first start makes certificates, whose keys take a while.
-    drop(Serving::start(&climb.cage, &dir, IDS_CAPACITY)?);
+    build(&dir, plan(Mix::Casino, players), 0)?;
+    snapshot(climb, &dir)?;
+    go_on(&dir, plan(Mix::Casino, players), tail)?;
     for _ in 0..climb.runs {
         let begin = Instant::now();
         let serving = Serving::start(&climb.cage, &dir, IDS_CAPACITY)?;
@@ -78,6 +130,7 @@ pub(super) fn kill(climb: &Climb) -> Result<Vec<Rung>, LimitError> {
     let mut rung = Rung::new("kill", name, "s", Better::Less).to_reach(Goal::value(1.0, 0.3));
     let dir = climb.fresh("kill")?;
     build(&dir, plan(Mix::Casino, players), 0)?;
+    snapshot(climb, &dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut serving = Serving::start(&climb.cage, &dir, IDS_CAPACITY)?;
     for _ in 0..climb.runs {
