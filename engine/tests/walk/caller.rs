@@ -49,12 +49,15 @@ impl Someone {
         someone
     }
 
-    /// Stands still, creeps or jumps, also to the border of a day.
-    pub(crate) fn time(&mut self, clock: Timestamp) -> Timestamp {
+    /// Stands still, creeps or jumps, also to the border of a day, and to the moment at which something falls due.
+    pub(crate) fn time(&mut self, clock: Timestamp, next_due: Option<Timestamp>) -> Timestamp {
         const DAY: u64 = 86_400_000;
         let clock = clock.max(self.world.begin);
         if self.dice.below(self.world.time_moves) != 0 {
             return clock;
+        }
+        if let Some(due) = next_due.filter(|due| *due > clock && self.dice.one_in(6)) {
+            return if self.dice.one_in(4) { Timestamp(due.0 - 1).max(clock) } else { due };
         }
         if self.dice.one_in(self.world.time_jumps) {
             let begins = self.dice.pick(&[0, 0, 90, 360]) * 60_000;
@@ -228,13 +231,12 @@ impl Someone {
 
     /// A group that mostly succeeds: deposits, bets, what they won, and the end of their round.
     fn a_play(&mut self, model: &Model, now: Timestamp) -> Vec<Asked> {
-        let plays = self.dice.pick(&[1, 1, 2, 3, 5, 20]);
+        let plays = self.dice.pick(&[1, 1, 2, 3, 5, 21]);
         let mut members: Vec<_> = self
             .play(plays, model)
             .into_iter()
             .map(|operation| self.asked_rightly(operation, model, now))
             .collect();
-        members.truncate(64);
         self.link(&mut members, now)
     }
 

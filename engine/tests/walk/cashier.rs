@@ -213,7 +213,8 @@ impl Someone {
                 turnover: self.turnover(),
             },
             Kind::ImportBet => {
-                let (player, asset, game, round) = self.round_for(model);
+                let beside = if self.dice.one_in(3) { self.beside_an_undecided(model) } else { None };
+                let (player, asset, game, round) = beside.unwrap_or_else(|| self.round_for(model));
                 let payout_max = self.payout_max();
                 let (stake, bet) = (self.amount(), self.transaction(model));
                 Operation::ImportBet { player, asset, stake, bet, game, payout_max, round }

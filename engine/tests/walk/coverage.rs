@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use cage_engine::decide::GROUP_MAX;
 use cage_engine::table::IdRule;
 use cage_engine::{OperationKind, ResultCode};
 
@@ -93,33 +94,42 @@ impl Coverage {
         neighbours
     }
 
-    pub(crate) fn assert_complete(&self) {
+    /// What an operation was not seen to be answered, or was and should not be; and the pairs that were not met.
+    fn missing(&self) -> Vec<(OperationKind, String)> {
         let mut missing = Vec::new();
         for kind in OperationKind::ALL.iter().filter(|kind| **kind != OperationKind::Continue) {
             let mut wanted: BTreeSet<_> = reach::answers(*kind).into_iter().map(Some).collect();
             if kind.spec().id != IdRule::Internal {
                 wanted.insert(None);
             }
-            let seen = |code: &Option<ResultCode>| {
-                let rare = code.is_some_and(|code| reach::is_rare(*kind, code));
-                rare || self.answers.contains_key(&(*kind, *code))
-            };
-            for code in wanted.iter().filter(|code| !seen(code)) {
-                missing.push(format!("{}: {}", kind.name(), code.map_or("(repeated)", ResultCode::name)));
+            let is_rare = |code: &Option<ResultCode>| code.is_some_and(|code| reach::is_rare(*kind, code));
+            let seen = |code: &Option<ResultCode>| self.answers.contains_key(&(*kind, *code));
+            for code in wanted.iter().filter(|code| !seen(code) && !is_rare(code)) {
+                missing.push((*kind, name(*code).to_owned()));
             }
             let given = self.answers.keys().filter(|(of, _)| of == kind).map(|(_, code)| code);
-            let expected = |code: &Option<ResultCode>| {
-                wanted.contains(code) || code.is_some_and(|code| reach::is_rare(*kind, code))
-            };
-            for code in given.filter(|code| !expected(code)) {
-                let code = code.map_or("(repeated)", ResultCode::name);
-                missing.push(format!("{}: {code} was given, and nothing says that it can be", kind.name()));
+            for code in given.filter(|code| !wanted.contains(code) && !is_rare(code)) {
+                missing.push((*kind, format!("{} was given, and nothing says that it can be", name(*code))));
             }
         }
         for (kind, first, second) in self.neighbours() {
             if !self.pairs.contains_key(&(kind, first, second)) {
-                missing.push(format!("{}: {first} before {second}", kind.name()));
+                missing.push((kind, format!("{first} before {second}")));
             }
+        }
+        missing
+    }
+
+    /// The operations of which something was not seen yet.
+    pub(crate) fn wanting(&self) -> BTreeSet<OperationKind> {
+        self.missing().into_iter().map(|(kind, _)| kind).collect()
+    }
+
+    pub(crate) fn assert_complete(&self) {
+        let missing = self.missing().into_iter().map(|(kind, what)| format!("{}: {what}", kind.name()));
+        let mut missing: Vec<_> = missing.collect();
+        if self.largest_group < GROUP_MAX {
+            missing.push(format!("no group of {GROUP_MAX} was executed"));
         }
         for code in ResultCode::ALL.iter().filter(|code| !reach::NOT_HERE.contains(code)) {
             if !self.answers.keys().any(|(_, given)| *given == Some(*code)) {
@@ -130,12 +140,15 @@ impl Coverage {
     }
 }
 
+fn name(code: Option<ResultCode>) -> &'static str {
+    code.map_or("(repeated)", ResultCode::name)
+}
+
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "answers of each operation:")?;
         for ((kind, code), count) in &self.answers {
-            let answer = code.map_or("(repeated)", ResultCode::name);
-            writeln!(f, "{count:>9}  {:<19} {answer}", kind.name())?;
+            writeln!(f, "{count:>9}  {:<19} {}", kind.name(), name(*code))?;
         }
         writeln!(f, "pairs of neighbours, where both stood in the way and the first was the answer:")?;
         for (kind, first, second) in self.neighbours() {

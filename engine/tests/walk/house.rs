@@ -13,8 +13,9 @@ use crate::rules::rule;
 use OperationKind as Kind;
 
 /// What comes up more often than the rest, and how often.
-const OFTEN: [(Kind, u64); 24] = [
+const OFTEN: [(Kind, u64); 25] = [
     (Kind::SetLimit, 14),
+    (Kind::ImportBet, 12),
     (Kind::Transfer, 16),
     (Kind::Bet, 60),
     (Kind::BetWin, 25),
@@ -91,6 +92,13 @@ impl Someone {
             for (asset, game) in assets.iter().flat_map(|asset| GAMES.map(|game| (asset, game))) {
                 let most = 1 + u128::from(self.dice.below(30));
                 first.push(rule(Rule::ExposureMax, u64::from(game.0) << 16 | u64::from(asset.0), most));
+            }
+        }
+        if self.dice.one_in(2) {
+            let small = self.dice.below(6).into();
+            for asset in &assets {
+                first.push(rule(Rule::WithdrawFee, asset.0.into(), 1));
+                first.push(rule(Rule::SecondApprovalFrom, asset.0.into(), small));
             }
         }
         if self.dice.one_in(5) {

@@ -39,8 +39,11 @@ impl Someone {
         let (asset, game) = (u64::from(self.asset().0), u64::from(self.game().0));
         let flag = u128::from(strict);
         let small = self.dice.below(12).into();
-        let number =
-            if self.dice.one_in(8) { Rule::ReferenceAsset as u16 } else { self.dice.below(19) as u16 + 1 };
+        let number = match self.dice.below(16) {
+            0 | 1 => Rule::ReferenceAsset as u16,
+            2 | 3 => Rule::OneRound as u16,
+            _ => self.dice.below(19) as u16 + 1,
+        };
         let rule_of = Rule::from_number(number).expect("a rule's number");
         let (scope, value) = match rule_of {
             Rule::TransfersInBrand | Rule::TransfersInJurisdiction => {

@@ -137,10 +137,25 @@ impl Someone {
         }
     }
 
-    fn bet(&mut self, kind: Kind, model: &Model) -> Operation {
+    /// A round that waits for a hold of its own.
+    fn undecided(&mut self, model: &Model) -> Option<(PlayerId, AssetId, GameId, Reference)> {
         let undecided = model.rounds.iter().filter(|(_, row)| row.open_holds > 0);
         let undecided: Vec<_> = undecided.map(|(key, row)| (row.player, row.asset, row.game, *key)).collect();
-        let waits = if self.dice.one_in(3) { self.dice.recent(&undecided, 6) } else { None };
+        self.dice.recent(&undecided, 6)
+    }
+
+    /// Another round of whoever has one that waits.
+    pub(crate) fn beside_an_undecided(
+        &mut self,
+        model: &Model,
+    ) -> Option<(PlayerId, AssetId, GameId, Reference)> {
+        let (player, asset, game, _) = self.undecided(model)?;
+        self.names.made += 1;
+        Some((player, asset, game, Reference(0x40d << 100 | self.names.made)))
+    }
+
+    fn bet(&mut self, kind: Kind, model: &Model) -> Operation {
+        let waits = if self.dice.one_in(3) { self.undecided(model) } else { None };
         let (player, asset, game, round) = waits.unwrap_or_else(|| self.round_for(model));
         let (stake, bet) = (self.amount(), self.transaction(model));
         let session = self.session_for(model, player, game);
