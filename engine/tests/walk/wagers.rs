@@ -181,9 +181,13 @@ impl Someone {
     /// A bet or win that is open, or that was; mostly with its own facts.
     fn target(&mut self, model: &Model, wins: bool) -> (Reference, Option<WagerRow>) {
         let open = model.wagers.iter().filter(|(_, row)| wins || !row.is_win);
+        let metered = open.clone().filter(|(_, row)| row.metered && !row.undone && row.stake > 0);
+        let metered: Vec<_> = metered.map(|(key, _)| *key).collect();
         let open: Vec<_> = open.map(|(key, _)| *key).collect();
         let key = match self.dice.below(20) {
-            0..13 => self.dice.recent(&open, 8),
+            0..10 => self.dice.recent(&open, 8),
+            // What went to a credit meter has to come back from there.
+            10..13 => self.dice.recent(&metered, 8).or_else(|| self.dice.recent(&open, 8)),
             13..18 => self.dice.recent(&self.names.wagers, 16),
             18 => self.dice.recent(&self.names.holds, 4).map(|hold| Reference(hold.0)),
             _ => None,
