@@ -214,7 +214,7 @@ impl Model {
             Stake::of(asked.operation);
         let near = self.is_near(player, asset, &OF_WAGERS, stake, now);
         let counted = self.count_stake(player, asset, stake, now);
-        let counted_paid = self.count_win(player, asset, payout.unwrap_or(0), now);
+        self.count_win(player, asset, payout.unwrap_or(0), now);
         let turned = self.turn_over(player, asset, stake);
         let row = WagerRow {
             session,
@@ -222,7 +222,6 @@ impl Model {
             payout_left: payout_max,
             paid: payout.unwrap_or(0),
             counted,
-            counted_paid,
             turned,
             ..self.new_bet(asked, player, asset, stake, game, round)
         };
@@ -262,7 +261,6 @@ impl Model {
             wins: 0,
             undone: false,
             counted: 0,
-            counted_paid: 0,
             turned: 0,
             content: asked.content(),
         }
@@ -279,7 +277,7 @@ impl Model {
         let Operation::Win { player, asset, amount, bet, ends_round, .. } = asked.operation else {
             unreachable!("win")
         };
-        let counted = self.count_win(player, asset, amount.0, asked.now);
+        self.count_win(player, asset, amount.0, asked.now);
         let Some(open) = self.wagers.get_mut(&bet) else { return ResultCode::Done };
         open.paid = open.paid.saturating_add(amount.0);
         open.wins += 1;
@@ -293,7 +291,6 @@ impl Model {
             session: of.session,
             metered: of.metered,
             bet: Some(bet),
-            counted,
             ..self.new_bet(asked, player, asset, amount.0, of.game, round)
         };
         self.open_wager(Reference(asked.id.0), win);
@@ -313,11 +310,9 @@ impl Model {
         let counted =
             if back == row.stake { row.counted } else { part(row.counted.into(), back, &row) as u64 };
         let turned = if back == row.stake { row.turned } else { part(row.turned, back, &row) };
-        let undone = if won_at_once(&row) { row.counted_paid } else { 0 };
-        self.count_back(player, (counted, undone), row.opened_at, asked.now);
+        self.count_back(player, counted, row.opened_at, asked.now);
         self.add_turnover(player, asset, turned);
-        // A payout that stays is undone with the round, if at all.
-        let stays = self.loose(player, (0, row.counted_paid - undone), row.opened_at);
+        self.count_lost(player, asset, won, asked.now);
         let totals = self.round_mut(row.round);
         totals.stake = totals.stake.saturating_sub(back);
         totals.won = totals.won.saturating_sub(won);
@@ -327,9 +322,7 @@ impl Model {
         open.turned -= turned;
         if open.stake == 0 {
             self.wagers.remove(&target);
-            let round = self.round_mut(row.round);
-            round.rows.retain(|of_round| *of_round != target);
-            round.loose.push(stays);
+            self.round_mut(row.round).rows.retain(|of_round| *of_round != target);
             let about = About::ending(Space::Wager, target.0, End::Cancelled, Some(Trace::of_row(&row)));
             self.leave(about, row.opened);
         }
@@ -338,11 +331,13 @@ impl Model {
 
     /// The win stays with its round: it must not be forgotten before its bet.
     fn roll_win_back(&mut self, asked: &Asked) -> ResultCode {
-        let Operation::Rollback { target, .. } = asked.operation else { unreachable!("rollback") };
+        let Operation::Rollback { player, asset, target, .. } = asked.operation else {
+            unreachable!("rollback")
+        };
         let win = self.wagers.get_mut(&target).expect("the win is open");
         win.undone = true;
         let row = win.clone();
-        self.count_back(row.player, (0, row.counted), row.opened_at, asked.now);
+        self.count_lost(player, asset, row.stake, asked.now);
         if let Some(bet) = row.bet.and_then(|bet| self.wagers.get_mut(&bet)) {
             bet.paid = bet.paid.saturating_sub(row.stake);
             bet.wins -= 1;

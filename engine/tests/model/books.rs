@@ -138,10 +138,7 @@ pub(crate) struct WagerRow {
     pub(crate) wins: u32,
     /// A win that was taken back; it stays with its round.
     pub(crate) undone: bool,
-    /// What limits counted for the stake, or for a win's amount.
     pub(crate) counted: u64,
-    /// What they counted for a payout that came with the bet.
-    pub(crate) counted_paid: u64,
     /// How much of the turnover it did.
     pub(crate) turned: u128,
     pub(crate) content: Content,
@@ -159,16 +156,6 @@ pub(crate) struct RoundRow {
     pub(crate) rows: Vec<Reference>,
     pub(crate) stake: u128,
     pub(crate) won: u128,
-    /// What counted in it and belongs to no bet or win that is open: by settled holds, and payouts of bets undone.
-    pub(crate) loose: Vec<Loose>,
-}
-
-/// What a stake and a payout counted, and in which day, week and month.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Loose {
-    pub(crate) starts: [i64; 3],
-    pub(crate) stake: u64,
-    pub(crate) payout: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

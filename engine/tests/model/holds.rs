@@ -167,19 +167,15 @@ impl Model {
 
     fn settle(&mut self, id: RequestId, stake: u128, payout: u128, now: Timestamp) {
         let mut hold = self.holds[&id].clone();
-        let paid = self.count_win(hold.player, hold.asset, payout, now);
+        self.count_win(hold.player, hold.asset, payout, now);
         self.turn_over(hold.player, hold.asset, stake);
-        let part = share(u128::from(hold.counted), stake, hold.remaining) as u64;
-        hold.counted -= part;
+        hold.counted -= share(u128::from(hold.counted), stake, hold.remaining) as u64;
         hold.remaining -= stake;
         hold.payout_left -= payout;
         hold.settled_in_part = true;
         if let Some(round) = hold.round {
-            let staked = self.loose(hold.player, (part, 0), hold.opened_at);
-            let won = self.loose(hold.player, (0, paid), now);
             let round = self.round_mut(round);
             round.won = round.won.saturating_add(payout);
-            round.loose.extend([staked, won]);
         }
         let closed = hold.remaining == 0;
         self.holds.insert(id, hold);
@@ -191,7 +187,7 @@ impl Model {
     /// What is left of a hold was given back.
     fn release(&mut self, id: RequestId, end: End, now: Timestamp) {
         let hold = self.holds[&id].clone();
-        self.count_back(hold.player, (hold.counted, 0), hold.opened_at, now);
+        self.count_back(hold.player, hold.counted, hold.opened_at, now);
         if let Some(round) = hold.round {
             let round = self.round_mut(round);
             round.stake = round.stake.saturating_sub(hold.remaining);

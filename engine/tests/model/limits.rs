@@ -6,7 +6,7 @@ use cage_engine::field::{LimitKind, Period, Rule};
 use cage_engine::{Amount, AssetId, Operation, PlayerId, ResultCode, Role, Timestamp};
 
 use super::big::Big;
-use super::books::{Bound, Loose};
+use super::books::Bound;
 use super::{Asked, Checks, Model, Step, calendar, refuse_unless};
 
 /// The greatest limit, and the greatest sum that is counted.
@@ -236,41 +236,24 @@ impl Model {
         self.count_amount(player, asset, stake, &kinds, now)
     }
 
-    /// Counts what was won; says what was counted.
-    pub(super) fn count_win(&mut self, player: PlayerId, asset: AssetId, won: u128, now: Timestamp) -> u64 {
-        self.count_amount(player, asset, won, &[(LimitKind::Loss, -1)], now)
+    /// Counts what was won.
+    pub(super) fn count_win(&mut self, player: PlayerId, asset: AssetId, won: u128, now: Timestamp) {
+        self.count_amount(player, asset, won, &[(LimitKind::Loss, -1)], now);
     }
 
-    /// Takes back what a stake and a payout counted at another time, in the periods that have not ended since.
-    pub(super) fn count_back(
-        &mut self,
-        player: PlayerId,
-        (stake, payout): (u64, u64),
-        then: Timestamp,
-        now: Timestamp,
-    ) {
-        let counted = [self.loose(player, (stake, payout), then)];
-        self.uncount(player, &counted, now);
+    /// What was won is taken back, and so it counts as lost again.
+    pub(super) fn count_lost(&mut self, player: PlayerId, asset: AssetId, won: u128, now: Timestamp) {
+        self.count_amount(player, asset, won, &[(LimitKind::Loss, 1)], now);
     }
 
-    pub(super) fn loose(&self, player: PlayerId, (stake, payout): (u64, u64), then: Timestamp) -> Loose {
-        Loose { starts: PERIODS.map(|period| self.period_start(player, period, then)), stake, payout }
-    }
-
-    /// The same for several together: of each sort of period the latest one counts.
-    pub(super) fn uncount(&mut self, player: PlayerId, counted: &[Loose], now: Timestamp) {
-        let counted = counted.iter().filter(|loose| loose.stake > 0 || loose.payout > 0);
-        for (at, period) in PERIODS.into_iter().enumerate() {
-            let start = self.period_start(player, period, now);
-            if counted.clone().map(|loose| loose.starts[at]).max() != Some(start) {
+    /// Takes back what was counted at another time, in the periods that have not ended since.
+    pub(super) fn count_back(&mut self, player: PlayerId, counted: u64, then: Timestamp, now: Timestamp) {
+        for period in PERIODS.into_iter().filter(|_| counted > 0) {
+            if self.period_start(player, period, then) != self.period_start(player, period, now) {
                 continue;
             }
-            let of_period = counted.clone().filter(|loose| loose.starts[at] == start);
-            let sum =
-                |of: fn(&Loose) -> u64| of_period.clone().map(|loose| i128::from(of(loose))).sum::<i128>();
-            let (stake, payout) = (sum(|loose| loose.stake), sum(|loose| loose.payout));
-            self.count_in(player, LimitKind::Loss, period, payout - stake, now);
-            self.count_in(player, LimitKind::Wager, period, -stake, now);
+            self.count_in(player, LimitKind::Loss, period, -i128::from(counted), now);
+            self.count_in(player, LimitKind::Wager, period, -i128::from(counted), now);
         }
     }
 

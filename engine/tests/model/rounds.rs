@@ -2,7 +2,7 @@
 //!
 //! In: end, close and void of a round, orders to void, late corrections. Out: the rounds and the money given back.
 
-use cage_engine::field::Rule;
+use cage_engine::field::{LimitKind, Rule};
 use cage_engine::id::Reference;
 use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, Timestamp};
 
@@ -54,7 +54,6 @@ impl Model {
             rows: Vec::new(),
             stake: 0,
             won: 0,
-            loose: Vec::new(),
         };
         self.rounds.entry(key).or_insert(new)
     }
@@ -223,16 +222,17 @@ impl Model {
     fn void_round(&mut self, key: Reference, order: Option<RequestId>, now: Timestamp) {
         let round = self.rounds[&key].clone();
         let (player, asset) = (round.player, round.asset);
-        for row in round.rows.iter().map(|key| self.wagers[key].clone()).collect::<Vec<_>>() {
-            let counted = match (row.is_win, row.undone) {
-                (false, _) => (row.counted, row.counted_paid),
-                (true, false) => (0, row.counted),
-                (true, true) => (0, 0),
-            };
-            self.count_back(player, counted, row.opened_at, now);
-            self.add_turnover(player, asset, row.turned);
+        let bets = round.rows.iter().map(|key| self.wagers[key].clone()).filter(|row| !row.is_win);
+        // What is not of a bet was staked by holds; they are settled, and when they were opened is not known any more.
+        let mut of_holds = round.stake;
+        for bet in bets.collect::<Vec<_>>() {
+            of_holds = of_holds.saturating_sub(bet.stake);
+            self.count_back(player, bet.counted, bet.opened_at, now);
+            self.add_turnover(player, asset, bet.turned);
         }
-        self.uncount(player, &round.loose, now);
+        let kinds = [(LimitKind::Loss, -1), (LimitKind::Wager, -1)];
+        self.count_amount(player, asset, of_holds, &kinds, now);
+        self.count_lost(player, asset, round.won, now);
         self.use_order(order, round.stake);
         self.end_the_round(key, End::Cancelled);
     }
