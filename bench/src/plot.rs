@@ -9,6 +9,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::growth::Curve;
+use crate::ladder::many;
 use crate::limits::LimitError;
 use crate::rung::{Rung, Verdict};
 
@@ -93,7 +94,13 @@ fn picture(curve: &Curve, area: &Area<'_>) -> Result<(), LimitError> {
         chart.draw_series(LineSeries::new(line, FAIR.stroke_width(2)).point_size(3))?;
     } else {
         let mut chart = chart.build_cartesian_2d(across.log_scale(), 0.0..most * 1.15)?;
-        chart.configure_mesh().light_line_style(TRANSPARENT).bold_line_style(PALE).draw()?;
+        let label = |at: &f64| many(*at as u64);
+        chart
+            .configure_mesh()
+            .x_label_formatter(&label)
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(PALE)
+            .draw()?;
         chart.draw_series(LineSeries::new(line, FAIR.stroke_width(2)).point_size(3))?;
     }
     Ok(())
@@ -140,7 +147,7 @@ mod tests {
     #[test]
     fn growth_has_a_picture_for_each_curve() {
         let svg = drawn(|path| growth(&[curve("players"), curve("assets"), curve("ids")], path));
-        for name in ["over players", "over assets", "over ids"] {
+        for name in ["over players", "over assets", "over ids", "100 k", "1 M"] {
             assert!(svg.contains(name), "{name}");
         }
         assert_eq!(svg.matches("<circle").count(), 6, "two points on each");
