@@ -164,6 +164,17 @@ impl Shared {
             .collect()
     }
 
+    /// A sealed segment was read back and is good.
+    fn has_verified(&self, number: u64) {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = segments.iter().position(|segment| segment.number == number) else { return };
+        let Some(next) = segments.get(at + 1) else { return };
+        let verified = &self.counters.verified;
+        if segments[at].first_lsn.0 <= verified.load(Ordering::Relaxed) + 1 {
+            verified.fetch_max(next.first_lsn.previous().0, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn fault(&self) -> Option<&LogFault> {
         self.fault.get()
     }
@@ -315,11 +326,6 @@ impl LogHandle {
         self.shared.counters.look(self.durable().get(), &self.space())
     }
 
-    /// Somebody has read the log back and proven it up to here.
-    pub fn has_verified(&self, lsn: Lsn) {
-        self.shared.counters.verified.fetch_max(lsn.0, Ordering::Relaxed);
-    }
-
     /// The segments that nobody writes to any more, oldest first.
     #[must_use]
     pub fn sealed_segments(&self) -> Vec<u64> {
@@ -328,12 +334,17 @@ impl LogHandle {
         segments[..sealed].iter().map(|segment| segment.number).collect()
     }
 
-    /// Reads a sealed segment again, from the device, as [`scrub_segment`] does.
+    /// Reads a sealed segment again, from the device, as [`scrub_segment`] does. If it is good and follows what is
+    /// verified, [`LogStats::verified`] rises to its end.
     ///
     /// # Errors
     /// The operating system refuses.
     pub fn scrub(&self, number: u64, pace: &mut dyn FnMut(u64) -> bool) -> Result<Scrubbed, StorageError> {
-        scrub_segment(&*self.shared.storage, number, pace)
+        let found = scrub_segment(&*self.shared.storage, number, pace)?;
+        if matches!(found, Scrubbed::Good { .. }) {
+            self.shared.has_verified(number);
+        }
+        Ok(found)
     }
 
     /// A reader of single records; each thread should have its own.

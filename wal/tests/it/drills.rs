@@ -10,7 +10,7 @@ use std::{
 };
 
 use cage_wal::{
-    LogFault, LogOptions, LogSpace,
+    LogFault, LogOptions, LogSpace, Scrubbed,
     storage::{
         faulty::{Call, CallCounts, FaultPlan, Faulty},
         sim::SimDisk,
@@ -210,30 +210,34 @@ fn when_there_is_space_again_the_log_goes_on_by_itself() {
 fn the_log_counts_what_it_does() {
     let plan = "write@4-8=delay:20".parse().expect("a plan");
     let (mut log, _) = Log::on(Faulty::new(SimDisk::new(), plan, |_| {}), options(), 1);
-    for first in (1..=200).step_by(10) {
+    for first in (1..=400).step_by(10) {
         log.append(&run(first, 10)).unwrap();
         log.flush().unwrap();
     }
     prepared(&log, &options());
     let handle = log.handle.clone();
     let stats = handle.stats();
-    assert_eq!((stats.records, stats.flushes, stats.frames), (200, 20, 20));
+    assert_eq!((stats.records, stats.flushes, stats.frames), (400, 40, 40));
     // Ten records and a header in a page.
-    assert_eq!(stats.padding_bytes, 20 * (4096 - 11 * 256));
-    assert_eq!(stats.bytes, (20 + stats.rotations) * 4096);
-    assert_eq!((stats.groups.count, stats.groups.p50, stats.groups.max), (20, 10, 10));
-    assert_eq!((stats.flush_times.count, stats.flush_times.max), (20, stats.flush_ns_max));
+    assert_eq!(stats.padding_bytes, 40 * (4096 - 11 * 256));
+    assert_eq!(stats.bytes, (40 + stats.rotations) * 4096);
+    assert_eq!((stats.groups.count, stats.groups.p50, stats.groups.max), (40, 10, 10));
+    assert_eq!((stats.flush_times.count, stats.flush_times.max), (40, stats.flush_ns_max));
     assert!(stats.flush_times.p99 >= 20_000_000, "some were late: {stats:?}");
     assert_eq!((stats.ready_segments, stats.preparation_failures), (3, 0));
     assert_eq!((stats.waiting, stats.waiting_max, stats.verified.0), (0, 10, 0));
-    handle.has_verified(cage_wal::Lsn(150));
+    let sealed = handle.sealed_segments();
+    let scrub = |number| handle.scrub(number, &mut |_| true).unwrap();
+    if let [first, second, ..] = sealed[..] {
+        assert!(matches!(scrub(second), Scrubbed::Good { .. }));
+        assert_eq!(handle.stats().verified.0, 0, "what is before it was not read yet");
+        let Scrubbed::Good { frames, .. } = scrub(first) else { panic!("segment {first} is not good") };
+        assert_eq!(handle.stats().verified.0, 10 * frames, "up to the end of the first");
+    } else {
+        panic!("two segments are sealed: {sealed:?}");
+    }
     log.close();
-    let stats = handle.stats();
-    assert_eq!(
-        (stats.verified.0, stats.witnessed.0),
-        (150, 200),
-        "both slots of the control file were written"
-    );
+    assert_eq!(handle.stats().witnessed.0, 400, "both slots of the control file were written");
 }
 
 /// B4.10. No segment can be made for a while, and none is ready. The writer is told that there is no room; it never
