@@ -37,11 +37,11 @@ use crate::recovery::{self, RecoverFault, Recovery, ReplayFault};
 use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
 use crate::sequencer::{Closed, LogFull, Sequencer};
-use crate::session::{Greeting, Host, Session};
+use crate::session::{First, Greeting, Host, Session};
 use crate::snapshots::LoadFault;
 use crate::snapshots::keeper::{Keeper, Schedule};
 use crate::tokens::{KEYS_DIR, KeysError, Tokens, ensure_development_keys};
-use crate::watermark::Watermarks;
+use crate::watermark::{Doubt, Watermarks};
 
 /// How to run a server.
 #[derive(Clone, Debug)]
@@ -119,6 +119,12 @@ pub enum ServeError {
     /// The log failed while serving. Nothing after the failure was acknowledged.
     #[error("the log failed and nothing more was acknowledged: {0}; restart to recover")]
     Log(#[from] LogFault),
+    /// A client has proved that this is not the log that it was served from.
+    #[error(
+        "a client holds a checkpoint, signed by this ledger's key, that this log does not contain: {0} Acknowledged records are \
+         missing here or changed: look for the right log; audit it before restarting"
+    )]
+    Refuted(Doubt),
     /// An answer that is remembered could not be read back.
     #[error("the log does not give back what it has acknowledged; audit it before restarting")]
     ReadBack,
@@ -201,6 +207,7 @@ impl Server {
         let data = DataDir::new(&options.data_dir, options.archive.as_deref());
         let recovery = recovery::recover(&data, options.faults.clone())?;
         let started = started(&recovery, begin.elapsed());
+        let repairs = recovery.log.report().repairs.clone();
         let Recovery { state, log: recovered, snapshot, .. } = recovery;
         let (progress, fault) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut log_options = recovery::log_options();
@@ -209,6 +216,7 @@ impl Server {
         log_options.idle_poll = options.flush_poll;
         let callbacks = callbacks(&progress, &fault);
         let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
+        let public = key.as_ref().map(|key| *key.public());
         let sign = |key| Signer::start(key, options.witness.clone(), log.clone());
         let signer = key.map(sign).transpose()?;
         let findings = Arc::<Findings>::default();
@@ -228,7 +236,7 @@ impl Server {
             inbox: Inbox::default(),
             tokens,
             clock: RefCell::new(clock),
-            watermarks: Watermarks::new(log.clone()),
+            watermarks: Watermarks::new(log.clone(), public, repairs),
             findings,
             log,
             id_horizon: Cell::new(sequencer.state().id_horizon()),
@@ -264,6 +272,7 @@ impl Server {
         let fault = async move { fault.notified().await };
         tokio::pin!(stop, fault);
         let failed = tokio::select! {
+            doubt = shared.watermarks.refuted() => return Err(refute(&endpoint, doubt).await),
             () = drive(&mut sequencer, &shared, &commit) => false,
             () = &mut stop => false,
             () = &mut fault => true,
@@ -453,8 +462,8 @@ impl Host for Shared {
         &self.tokens
     }
 
-    async fn greet(&self, hello: &Hello, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
-        let Hello { version_min, version_max, seen, .. } = *hello;
+    async fn greet(&self, first: &First, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
+        let Hello { version_min, version_max, seen, .. } = first.hello;
         let refuse = |code: CloseCode, facts: String| Err((code, format!("{} {facts}", code.meaning())));
         if !(version_min..=version_max).contains(&VERSION) {
             let spoken = format!("The client speaks {version_min} to {version_max}, this server {VERSION}.");
@@ -462,6 +471,11 @@ impl Host for Shared {
         }
         if self.draining.get() {
             return refuse(CloseCode::Draining, String::new());
+        }
+        if let Some(evidence) = &first.evidence
+            && let Some(doubt) = self.watermarks.weigh(&identity.uri, evidence).await
+        {
+            return refuse(doubt.code(), doubt.to_string());
         }
         if let Err(doubt) = self.watermarks.compare(&identity.uri, &seen).await {
             return refuse(doubt.code(), doubt.to_string());
@@ -560,6 +574,13 @@ async fn fail(endpoint: &Endpoint, shared: &Shared) -> ServeError {
     close(endpoint, CloseCode::LogFailed);
     let _ = tokio::time::timeout(Duration::from_millis(200), endpoint.wait_idle()).await;
     shared.log.failed().map_or(ServeError::ReadBack, ServeError::Log)
+}
+
+/// Nobody is served from a log that was refuted.
+async fn refute(endpoint: &Endpoint, doubt: Doubt) -> ServeError {
+    close(endpoint, doubt.code());
+    let _ = tokio::time::timeout(Duration::from_millis(200), endpoint.wait_idle()).await;
+    ServeError::Refuted(doubt)
 }
 
 fn close(endpoint: &Endpoint, code: CloseCode) {

@@ -1,12 +1,15 @@
 //! What a client has seen of the log, compared with the log.
 //!
 //! In: the watermark of a hello: an LSN that was acknowledged to the client, a chain head that it was shown. Out: whether
-//! this log holds both, or the doubt that it does not. Never here: a doubt that is forgotten before the process ends.
+//! this log holds both, or the doubt that it does not. A hello is a claim: its client is turned away. A signed checkpoint is a
+//! proof: it ends the server. Never here: a doubt that is forgotten before the process ends.
 
 use std::cell::RefCell;
 
-use cage_protocol::{CloseCode, Watermark};
-use cage_wal::{ChainHash, LogHandle, Lsn, ReadError};
+use cage_client::CheckpointKey;
+use cage_protocol::{Checkpoint, CloseCode, SignedCheckpoint, Watermark};
+use cage_wal::{ChainHash, LogHandle, Lsn, ReadError, Repair};
+use tokio::sync::Notify;
 
 /// Why a client is not served from this log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +71,13 @@ impl Doubt {
 #[derive(Debug)]
 pub struct Watermarks {
     log: LogHandle,
+    /// The key that this ledger signs with, if it does.
+    key: Option<CheckpointKey>,
+    /// What was given up with consent, and is no news.
+    repairs: Vec<Repair>,
     doubts: RefCell<Doubts>,
+    refuted: RefCell<Option<Doubt>>,
+    refutation: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -78,10 +87,11 @@ struct Doubts {
 }
 
 impl Watermarks {
-    /// For the log behind `log`.
+    /// For the log behind `log`, which is signed by `key` and was repaired so often.
     #[must_use]
-    pub fn new(log: LogHandle) -> Self {
-        Self { log, doubts: RefCell::default() }
+    pub fn new(log: LogHandle, key: Option<CheckpointKey>, repairs: Vec<Repair>) -> Self {
+        let (doubts, refuted) = (RefCell::default(), RefCell::default());
+        Self { log, key, repairs, doubts, refuted, refutation: Notify::new() }
     }
 
     /// What is durable here.
@@ -107,6 +117,45 @@ impl Watermarks {
             doubts.last = Some(format!("{caller}: {doubt}"));
         }
         Err(doubt)
+    }
+
+    /// Looks at a checkpoint that `caller` shows. One that this ledger has signed and that is not in this log refutes the log:
+    /// nobody may be served from it. Unless what it speaks of was given up by a repair.
+    pub async fn weigh(&self, caller: &str, evidence: &SignedCheckpoint) -> Option<Doubt> {
+        let checkpoint = evidence.checkpoint;
+        if !self.key.is_some_and(|key| key.verifies(evidence)) || self.is_accounted_for(&checkpoint) {
+            return None;
+        }
+        let seen = Watermark {
+            log_id: checkpoint.log_id,
+            lsn: checkpoint.lsn,
+            chain_lsn: checkpoint.lsn,
+            chain_head: checkpoint.chain_head,
+        };
+        let doubt = self.find(&seen).await.err()?;
+        if !matches!(doubt, Doubt::Behind { .. } | Doubt::OtherChain { .. }) {
+            return None;
+        }
+        tracing::error!(%caller, %doubt, "a client has proved that acknowledged records are missing here or changed");
+        *self.refuted.borrow_mut() = Some(doubt.clone());
+        self.refutation.notify_one();
+        Some(doubt)
+    }
+
+    fn is_accounted_for(&self, checkpoint: &Checkpoint) -> bool {
+        self.repairs
+            .iter()
+            .any(|repair| checkpoint.lsn >= repair.lost_from.0 && checkpoint.time <= repair.time_ns)
+    }
+
+    /// Waits until the log is refuted; for ever if it is not.
+    pub async fn refuted(&self) -> Doubt {
+        loop {
+            self.refutation.notified().await;
+            if let Some(doubt) = self.refuted.take() {
+                return doubt;
+            }
+        }
     }
 
     async fn find(&self, seen: &Watermark) -> Result<(), Doubt> {

@@ -72,3 +72,49 @@ fn an_older_copy_of_the_log_is_refused_by_whoever_has_seen_more() {
         assert!(greeted(&ledger, now).await.is_ok());
     });
 }
+
+/// What a client was sent, signed, can be shown to the server that denies it.
+#[test]
+fn a_log_that_a_client_can_refute_serves_nobody() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 2, 1_000).await;
+        let start = ledger.close().await;
+        let (log, aside) = (dir.path().join("log"), dir.path().join("aside"));
+        copy(&log, &aside);
+        let ledger = start.ledger();
+        let frontend = client(&ledger, Role::Frontend).await;
+        for _ in 0..20 {
+            frontend.submit(casino.transfer(0, 1, 1)).await.expect("a transfer");
+        }
+        let at = soon("a checkpoint", async {
+            loop {
+                frontend.totals(casino.asset).await.expect("a read");
+                if let Some(signed) = frontend.checkpoint() {
+                    break signed.checkpoint.lsn;
+                }
+            }
+        })
+        .await;
+        // A restart of the right log is no reason to stop.
+        let start = ledger.kill();
+        let ledger = start.ledger();
+        soon("an answer", frontend.submit(casino.transfer(0, 1, 1))).await.expect("a transfer");
+        let start = ledger.kill();
+        fs::remove_dir_all(&log).expect("a folder");
+        fs::rename(&aside, &log).expect("a folder");
+        let ledger = start.ledger();
+        let said = ledger.process().falls_over().await;
+        assert!(said.contains("a client has proved"), "{said}");
+        assert!(
+            said.contains("signed by this ledger's key") && said.contains(&format!("Seen {at}")),
+            "{said}"
+        );
+        let (ended, start) = ledger.terminate().await;
+        assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+        drop(frontend);
+        // Without its client nobody knows: it is a log like any other.
+        start.ledger().close().await;
+    });
+}

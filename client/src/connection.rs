@@ -3,11 +3,18 @@
 //! In: an authenticated QUIC connection. Out: the server's welcome, and streams. Never here: which request goes on
 //! which stream.
 
-use cage_protocol::{CloseCode, Hello, VERSION, Watermark, Welcome, frame};
+use cage_protocol::{CloseCode, Hello, SignedCheckpoint, VERSION, Watermark, Welcome, frame};
 use quinn::VarInt;
 
 use crate::error::ConnectionError;
 use crate::stream::{ReplyReceiver, RequestStream};
+
+/// How a client that wants checkpoints asks for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    /// The latest one that it has.
+    pub(crate) latest: Option<SignedCheckpoint>,
+}
 
 /// A connection that has exchanged hello and welcome.
 #[derive(Debug)]
@@ -22,11 +29,20 @@ impl Connection {
     pub(crate) async fn greet(
         quic: quinn::Connection,
         seen: Watermark,
-        checkpoints: bool,
+        watch: Option<Watch>,
     ) -> Result<Self, ConnectionError> {
         let (mut send, receive) = quic.open_bi().await?;
-        let hello = Hello { version_min: VERSION, version_max: VERSION, checkpoints, seen };
-        send.write_all(&frame::hello(&hello)).await?;
+        let checkpoints = watch.is_some();
+        let evidence = watch.and_then(|watch| watch.latest);
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            checkpoints,
+            evidence: evidence.is_some(),
+            seen,
+        };
+        let evidence = evidence.as_ref().map(frame::checkpoint).unwrap_or_default();
+        send.write_all(&[frame::hello(&hello), evidence].concat()).await?;
         let mut receiver = ReplyReceiver::new(receive);
         let welcome = receiver.welcome().await?;
         let connection = Self { quic, welcome, first: Some(RequestStream::new(send, receiver)) };

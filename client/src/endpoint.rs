@@ -13,7 +13,7 @@ use rustls::crypto::ring;
 use rustls::{CipherSuite, RootCertStore, SupportedCipherSuite};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Watch};
 use crate::credentials::Credentials;
 use crate::error::ConnectionError;
 use crate::limits;
@@ -53,29 +53,30 @@ impl Endpoint {
     /// [`ConnectionError`] if the server is not there, not trusted, or turns the client away. Without an answer
     /// it takes [`limits::IDLE_TIME_MAX`]: callers who know better put a timeout around it.
     pub async fn connect(&self, address: SocketAddr, seen: Watermark) -> Result<Connection, ConnectionError> {
-        self.greet(address, seen, false).await
+        self.greet(address, seen, None).await
     }
 
-    /// [`Self::connect`], and asks to be sent checkpoints.
+    /// [`Self::connect`], shows the latest checkpoint, and asks to be sent those that follow.
     pub(crate) async fn connect_and_watch(
         &self,
         address: SocketAddr,
         seen: Watermark,
+        watch: Watch,
     ) -> Result<Connection, ConnectionError> {
-        self.greet(address, seen, true).await
+        self.greet(address, seen, Some(watch)).await
     }
 
     async fn greet(
         &self,
         address: SocketAddr,
         seen: Watermark,
-        checkpoints: bool,
+        watch: Option<Watch>,
     ) -> Result<Connection, ConnectionError> {
         let connecting = self
             .quic
             .connect(address, &self.server_name)
             .map_err(|error| ConnectionError::Address(error.to_string()))?;
-        Connection::greet(connecting.await?, seen, checkpoints).await
+        Connection::greet(connecting.await?, seen, watch).await
     }
 
     /// Waits until every connection has said that it is closed.

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Watch};
 use crate::endpoint::Endpoint;
 use crate::error::ConnectionError;
 use crate::lane::{Detached, Open};
@@ -39,7 +39,8 @@ impl Dialer {
     /// One attempt. The one after a failure goes to the next address.
     async fn attempt(&mut self, time: Duration) -> Result<Connection, ConnectionError> {
         let address = self.addresses[self.next];
-        let connecting = self.endpoint.connect_and_watch(address, self.shared.watermark());
+        let watch = Watch { latest: self.shared.checkpoint() };
+        let connecting = self.endpoint.connect_and_watch(address, self.shared.watermark(), watch);
         let connected = timeout(time, connecting)
             .await
             .unwrap_or(Err(ConnectionError::NoAnswer { address, after: time }));

@@ -36,7 +36,7 @@ pub enum FrameKind {
     Goodbye = 5,
     /// Client to server: a signed token. The one kind whose item has no fixed size.
     OpenSession = 6,
-    /// Server to client, to those who asked for it in their hello.
+    /// Server to client, to those who asked for it in their hello; and client to server, behind a hello that says so.
     Checkpoint = 7,
 }
 

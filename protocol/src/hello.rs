@@ -9,6 +9,7 @@ pub const HELLO_BYTES: usize = 96;
 pub const WELCOME_BYTES: usize = 128;
 const MAGIC: u32 = u32::from_le_bytes(*b"CAGE");
 const FLAG_CHECKPOINTS: u16 = 1;
+const FLAG_EVIDENCE: u16 = 2;
 
 /// How far a log is known to be durable: what a server acknowledged, and what a client may hold against it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Hello {
     pub version_max: u16,
     /// Whether it wants to be sent checkpoints.
     pub checkpoints: bool,
+    /// Whether the next frame is the latest checkpoint that it knows: a proof of what it has seen.
+    pub evidence: bool,
     /// The most that it has seen acknowledged.
     pub seen: Watermark,
 }
@@ -118,7 +121,8 @@ impl Hello {
             magic: MAGIC,
             version_min: self.version_min,
             version_max: self.version_max,
-            flags: if self.checkpoints { FLAG_CHECKPOINTS } else { 0 },
+            flags: (u16::from(self.checkpoints) * FLAG_CHECKPOINTS)
+                | (u16::from(self.evidence) * FLAG_EVIDENCE),
             reserved: [0; 22],
             seen: self.seen.to_layout(),
         })
@@ -129,11 +133,12 @@ impl Hello {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let layout = layout::read::<HelloLayout>(bytes)?;
         let flags = layout.flags.to_native();
-        let zero = layout.reserved == [0; 22] && flags & !FLAG_CHECKPOINTS == 0;
+        let zero = layout.reserved == [0; 22] && flags & !(FLAG_CHECKPOINTS | FLAG_EVIDENCE) == 0;
         (layout.magic.to_native() == MAGIC && zero).then(|| Self {
             version_min: layout.version_min.to_native(),
             version_max: layout.version_max.to_native(),
             checkpoints: flags & FLAG_CHECKPOINTS != 0,
+            evidence: flags & FLAG_EVIDENCE != 0,
             seen: Watermark::of(&layout.seen),
         })
     }

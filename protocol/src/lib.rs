@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! stream = hello frames*        frame = length:u32 kind:u8 zero:u8 count:u16 items
-//! client: Hello, then Requests (each 1..=1024 items of 128 bytes) and OpenSession (a token)
+//! client: Hello, perhaps a Checkpoint, then Requests (each 1..=1024 items of 128 bytes) and OpenSession (a token)
 //! server: Welcome, then Replies (items of 64 bytes) and, if asked for, Checkpoint (one a second), at the end perhaps
 //!         Goodbye
 //! ```

@@ -154,7 +154,7 @@ fn vectors() -> Vec<Vector> {
             ("chain_head", hex(&seen.chain_head)),
         ]
     };
-    let hello = Hello { version_min: 0, version_max: 3, checkpoints: true, seen };
+    let hello = Hello { version_min: 0, version_max: 3, checkpoints: true, evidence: false, seen };
     let fields = [
         vec![("version_min", "0".to_owned()), ("version_max", "3".to_owned()), ("flags", "1".to_owned())],
         watermark(seen),
@@ -321,7 +321,7 @@ fn what_is_written_is_read_back() {
     let seen = Watermark { log_id: 1, lsn: 2, chain_lsn: 3, chain_head: [4; 32] };
     let signed = checkpoint();
     assert_eq!(SignedCheckpoint::from_bytes(&signed.to_bytes()), Some(signed));
-    let hello = Hello { version_min: 0, version_max: 1, checkpoints: true, seen };
+    let hello = Hello { version_min: 0, version_max: 1, checkpoints: false, evidence: true, seen };
     assert_eq!(Hello::from_bytes(&hello.to_bytes()), Some(hello));
     assert_eq!(Welcome::from_bytes(&welcome(seen).to_bytes()), Some(welcome(seen)));
     let goodbye = frame::goodbye(CloseCode::LogFailed, "ö".repeat(200).as_str());

@@ -226,6 +226,7 @@ const fn exit_code(reason: &ServeError) -> u8 {
     match reason {
         ServeError::Log(_) => EXIT_LOG,
         ServeError::ReadBack
+        | ServeError::Refuted(_)
         | ServeError::Witness(SignerError::Cut { .. } | SignerError::OtherChain { .. }) => EXIT_DAMAGED,
         ServeError::Unfit(Unfit::Unknown(_)) => EXIT_STORAGE,
         ServeError::Unfit(_) => EXIT_UNFIT,

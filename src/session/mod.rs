@@ -20,7 +20,7 @@ use crate::limits::{HELLO_TIME_MAX, IN_FLIGHT_PER_CONNECTION_MAX};
 use crate::sequencer::inbox::Inbox;
 use crate::tokens::Tokens;
 
-pub use hello::Greeting;
+pub use hello::{First, Greeting};
 pub use stream::StreamEnd;
 
 /// What sessions share with the rest of the server.
@@ -37,7 +37,7 @@ pub trait Host {
     /// The reason to close the connection with, and a sentence for its reader.
     fn greet(
         &self,
-        hello: &cage_protocol::Hello,
+        first: &First,
         identity: &Identity,
     ) -> impl Future<Output = Result<Greeting, (CloseCode, String)>>;
 }
@@ -116,10 +116,10 @@ impl Session {
     /// Reads the hello and answers it. Nothing if the client went away.
     async fn hello(&self, host: &impl Host) -> Result<Option<(SendStream, RecvStream, Vec<u8>)>, Ended> {
         let Ok((mut send, mut receive)) = self.connection.accept_bi().await else { return Ok(None) };
-        let Some((hello, unread)) = hello::read(&mut receive).await? else { return Ok(None) };
-        match host.greet(&hello, &self.identity).await {
+        let Some((first, unread)) = hello::read(&mut receive).await? else { return Ok(None) };
+        match host.greet(&first, &self.identity).await {
             Ok(Greeting(welcome)) => {
-                self.checkpoints.set(hello.checkpoints);
+                self.checkpoints.set(first.hello.checkpoints);
                 let sent = send.write_all(&frame::welcome(&welcome)).await;
                 Ok(sent.is_ok().then_some((send, receive, unread)))
             }

@@ -193,7 +193,13 @@ pub(crate) fn close_code(reason: &ConnectionError) -> Option<CloseCode> {
 
 /// The hello of a client that has seen nothing.
 pub(crate) fn hello() -> Hello {
-    Hello { version_min: VERSION, version_max: VERSION, checkpoints: false, seen: Watermark::default() }
+    Hello {
+        version_min: VERSION,
+        version_max: VERSION,
+        checkpoints: false,
+        evidence: false,
+        seen: Watermark::default(),
+    }
 }
 
 /// Requests in frames.
