@@ -7,11 +7,13 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use cage_client::ConnectionError;
 use cage_engine::Role;
+use cage_protocol::CloseCode;
 use serde_json::Value;
 
 use crate::harness::casino::{Casino, client};
-use crate::harness::{Ledger, audit, folder, run, run_cage, stderr, stdout, text};
+use crate::harness::{Ledger, audit, folder, run, run_cage, soon, stderr, stdout, text};
 
 async fn transfers(ledger: &Ledger, casino: &Casino, count: usize) {
     let frontend = client(ledger, Role::Frontend).await;
@@ -47,6 +49,14 @@ fn a_loss_is_accepted_word_for_word_and_audits_show_it_for_ever() {
         transfers(&ledger, &casino, 10).await;
         let ledger = ledger.close().await.ledger();
         transfers(&ledger, &casino, 10).await;
+        let watcher = client(&ledger, Role::Auditor).await;
+        let seen = watcher.totals(casino.asset).await.expect("a read").as_of.0;
+        soon("a checkpoint", async {
+            while watcher.checkpoint().is_none_or(|signed| signed.checkpoint.lsn < seen) {
+                watcher.totals(casino.asset).await.expect("a read");
+            }
+        })
+        .await;
         let start = ledger.close().await;
         let last = audit(dir.path(), &[]).number("last_lsn");
         let nothing = run_cage(&["repair", text(dir.path())]);
@@ -75,6 +85,16 @@ fn a_loss_is_accepted_word_for_word_and_audits_show_it_for_ever() {
 
         let ledger = start.ledger();
         ledger.process().wait_for("records of this log were given up by a repair");
+        // Who can prove what was given up is turned away, and everybody else is served: it is no news.
+        soon("a refusal", async {
+            let behind = Some(CloseCode::ServerBehind);
+            while !matches!(watcher.fault(), Some(ConnectionError::Closed { code, .. }) if code == behind) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        ledger.process().wait_for("acknowledged records are missing here or changed");
+        drop(watcher);
         transfers(&ledger, &casino, 5).await;
         ledger.close().await;
         let report = audit(dir.path(), &[]);
