@@ -63,7 +63,6 @@ pub(super) struct Scanner<'s> {
     segments: Vec<SegmentExtent>,
     /// Headers of segments that repairs began.
     repaired: Vec<SegmentHeader>,
-    repairs: Vec<Repair>,
     /// Where the log has to be as it was when it was proven before, until that was found.
     anchor: Option<Anchor>,
 }
@@ -98,7 +97,6 @@ impl<'s> Scanner<'s> {
             segments_read: 0,
             segments: Vec::new(),
             repaired: Vec::new(),
-            repairs: Vec::new(),
             anchor: None,
         }
     }
@@ -242,7 +240,6 @@ impl<'s> Scanner<'s> {
         let successor = survey.used.get(index + 1);
         self.continues(header)?;
         self.cursor.chain = header.chain_after();
-        self.repairs.extend(Repair::of(header));
         self.cursor.position = Position { segment: header.segment, offset: PAGE };
         self.segments.push(extent(header, PAGE));
         self.segments_read += 1;
@@ -481,6 +478,9 @@ impl<'s> Scanner<'s> {
 
     fn found(self, survey: Survey, first_lsn: Lsn, tail: Tail, complete: bool) -> Found {
         let log: Option<LogId> = survey.control.as_ref().map(|control| control.newest.log);
+        // Also those that a snapshot covers.
+        let met = self.repaired.iter().filter(|header| header.segment <= self.cursor.position.segment);
+        let repairs = met.filter_map(Repair::of);
         let report = ScanReport {
             log,
             epoch: self.segments.last().map(|segment| segment.epoch),
@@ -492,7 +492,7 @@ impl<'s> Scanner<'s> {
             frames: self.frames,
             records: self.records,
             bytes: self.bytes,
-            repairs: self.repairs,
+            repairs: repairs.collect(),
             torn_tail: tail.torn,
             torn_segment_header: survey
                 .spares
