@@ -6,6 +6,7 @@
 use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
 use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
+use crate::limits::Day;
 use crate::operation::{AssetCode, Expiry, Settings};
 use crate::role::Role;
 use crate::time::Timestamp;
@@ -42,7 +43,7 @@ macro_rules! integers {
     )+};
 }
 
-integers!(u8 u16 u32 u64 u128 i64 i128);
+integers!(u8 u16 u32 u64 u128 i32 i128);
 
 macro_rules! numbers {
     ($($type:ident($inner:ty) $($constant:ident = $value:literal)*;)+) => {$(
@@ -72,6 +73,7 @@ numbers! {
     GameId(u32);
     Lsn(u64);
     Timestamp(u64);
+    Day(i32);
 }
 
 impl Field for PlayerId {

@@ -5,27 +5,58 @@
 //! counts; a stricter one at once, a looser one of the player's own only after a time for reconsideration
 //! (GLI-19 2.5.5 b, A.3.7).
 
+use core::array;
+
 use crate::code::ResultCode;
 use crate::field::{Field, LimitKind, Period};
 use crate::state::{Fed, Hasher};
 use crate::time::Timestamp;
 
-/// The greatest value that a limit can have, and that counters are kept within.
+/// The greatest value that a limit can have, and that one amount can count.
 pub const LIMIT_MAX: u64 = i64::MAX as u64;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The first day of the day, week and month that a time lies in, as numbers of days since 1970-01-01.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Starts([i64; 3]);
+/// A day of a brand's own, as its number since 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(pub i32);
 
-impl Starts {
-    /// Of `time`, where days begin `begins_minutes` after 00:00 UTC. Weeks begin on Monday.
+impl Day {
+    /// Where nothing is counted, any day will do.
+    pub const NONE: Self = Self(0);
+
+    /// Of `time`, where days begin `begins_minutes` after 00:00 UTC.
     #[must_use]
     pub const fn of(time: Timestamp, begins_minutes: u16) -> Self {
         let seconds = (time.0 / NANOS_PER_SECOND) as i64 - begins_minutes as i64 * 60;
-        let day = seconds.div_euclid(SECONDS_PER_DAY);
+        Self(seconds.div_euclid(SECONDS_PER_DAY) as i32)
+    }
+
+    /// Whether it is the same day as the other one, lies in the same week, and in the same month.
+    fn shares(self, other: Self) -> [bool; 3] {
+        if self == other {
+            return [true; 3];
+        }
+        let (own, others) = (Starts::of(self).0, Starts::of(other).0);
+        array::from_fn(|at| own[at] == others[at])
+    }
+}
+
+impl Fed for Day {
+    fn feed(&self, hasher: &mut Hasher) {
+        hasher.u64(i64::from(self.0) as u64);
+    }
+}
+
+/// The first day of a day, of its week and of its month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Starts([i64; 3]);
+
+impl Starts {
+    /// Weeks begin on Monday.
+    const fn of(day: Day) -> Self {
+        let day = day.0 as i64;
         // 1970-01-01 was a Thursday.
         let week = day - (day + 3).rem_euclid(7);
         Self([day, week, day - day_of_month(day)])
@@ -111,27 +142,20 @@ impl Field for Bound {
     }
 }
 
-/// A limit over a time, and how much of it is used.
+/// A limit over a time, and how much of it is used: in a width that no log is long enough to fill, so that what is
+/// taken back is taken back to the last unit. Winnings and withdrawals can take it below zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counter {
     /// The limit.
     pub bound: Bound,
-    used: i64,
-    start: i64,
+    used: i128,
 }
 
 impl Counter {
-    const NEW: Self = Self { bound: Bound::NONE, used: 0, start: i64::MIN };
+    const NEW: Self = Self { bound: Bound::NONE, used: 0 };
 
-    /// What is used in the time that begins at `start`.
-    const fn used_since(&self, start: i64) -> i64 {
-        if self.start == start { self.used } else { 0 }
-    }
-
-    const fn add(&mut self, start: i64, value: i64, least: i64) {
-        let used = self.used_since(start).saturating_add(value);
-        self.used = if used < least { least } else { used };
-        self.start = start;
+    const fn add(&mut self, value: i128) {
+        self.used = self.used.saturating_add(value);
     }
 }
 
@@ -141,14 +165,6 @@ const COUNTED: [LimitKind; 4] =
 
 const fn place(kind: LimitKind) -> usize {
     kind as usize - LimitKind::Loss as usize
-}
-
-/// Winnings and withdrawals can take these below zero.
-const fn least(kind: LimitKind) -> i64 {
-    match kind {
-        LimitKind::Loss | LimitKind::DepositNet => -(LIMIT_MAX as i64),
-        LimitKind::Bet | LimitKind::Wager | LimitKind::Deposit => 0,
-    }
 }
 
 /// The answer of a stake or deposit that is over a limit of this kind.
@@ -171,12 +187,15 @@ pub(crate) const OF_DEPOSITS: &[LimitKind] = &[LimitKind::Deposit, LimitKind::De
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     bet: Bound,
+    /// The day on which something was counted last. What is used is used on it, in its week, and in its month.
+    day: Day,
     counters: [[Counter; 3]; COUNTED.len()],
 }
 
 impl Usage {
     /// Without any limit, nothing used.
-    pub const NEW: Self = Self { bet: Bound::NONE, counters: [[Counter::NEW; 3]; COUNTED.len()] };
+    pub const NEW: Self =
+        Self { bet: Bound::NONE, day: Day::NONE, counters: [[Counter::NEW; 3]; COUNTED.len()] };
 
     fn bound_mut(&mut self, kind: LimitKind, period: Period) -> Option<&mut Bound> {
         match (kind, period) {
@@ -198,10 +217,11 @@ impl Usage {
 
     /// How much of a limit is used.
     #[must_use]
-    pub const fn used(&self, kind: LimitKind, period: Period, starts: Starts) -> i64 {
+    pub fn used(&self, kind: LimitKind, period: Period, today: Day) -> i128 {
         match (kind, period) {
             (LimitKind::Bet, _) | (_, Period::Once) => 0,
-            _ => self.counters[place(kind)][period as usize - 1].used_since(starts.0[period as usize - 1]),
+            _ if !self.day.shares(today)[period as usize - 1] => 0,
+            _ => self.counters[place(kind)][period as usize - 1].used,
         }
     }
 
@@ -249,91 +269,166 @@ impl Usage {
     pub fn exceeded(
         &self,
         now: Timestamp,
-        starts: Starts,
+        today: Day,
         kinds: &[LimitKind],
         value: u64,
     ) -> Option<ResultCode> {
+        let lasting = self.day.shares(today);
         self.bounds(kinds).find_map(|(kind, bound, counter)| {
             let limit = bound.in_force(now)?;
-            let used = counter.map_or(0, |(counter, at)| counter.used_since(starts.0[at]));
+            let used = counter.filter(|(_, at)| lasting[*at]).map_or(0, |(counter, _)| counter.used);
             let over_all = value > LIMIT_MAX;
-            let sum = i128::from(used) + i128::from(value);
+            let sum = used.saturating_add(i128::from(value));
             (over_all || sum > i128::from(limit)).then_some(over(kind))
         })
     }
 
     /// Whether nine tenths of a limit of these kinds would be used up with `value` more.
     #[must_use]
-    pub fn is_near(&self, now: Timestamp, starts: Starts, kinds: &[LimitKind], value: u64) -> bool {
+    pub fn is_near(&self, now: Timestamp, today: Day, kinds: &[LimitKind], value: u64) -> bool {
+        let lasting = self.day.shares(today);
         self.bounds(kinds).any(|(_, bound, counter)| {
             let (Some(limit), Some((counter, at))) = (bound.in_force(now), counter) else { return false };
-            let used = i128::from(counter.used_since(starts.0[at])) + i128::from(value);
-            used > 0 && used * 10 >= i128::from(limit) * 9
+            let before = if lasting[at] { counter.used } else { 0 };
+            let used = before.saturating_add(i128::from(value));
+            used > 0 && used.saturating_mul(10) >= i128::from(limit) * 9
         })
     }
 
-    /// Counts `value` for a kind, in all its periods.
-    pub fn count(&mut self, starts: Starts, kind: LimitKind, value: i64) {
-        for (counter, start) in self.counters[place(kind)].iter_mut().zip(starts.0) {
-            counter.add(start, value, least(kind));
+    /// Begins anew what began before today's day, week or month.
+    fn turn_to(&mut self, today: Day) {
+        let lasting = self.day.shares(today);
+        for at in (0..3).filter(|at| !lasting[*at]) {
+            self.counters.iter_mut().for_each(|periods| periods[at].used = 0);
         }
+        self.day = today;
     }
 
-    /// Takes back what was counted at another time, in the periods that are still the same.
-    pub fn restore(&mut self, starts: Starts, counted: Starts, kind: LimitKind, value: i64) {
-        for (at, counter) in self.counters[place(kind)].iter_mut().enumerate() {
-            if starts.0[at] == counted.0[at] {
-                counter.add(starts.0[at], value.saturating_neg(), least(kind));
-            }
+    /// Counts `value` for a kind, in all its periods.
+    pub fn count(&mut self, today: Day, kind: LimitKind, value: i128) {
+        self.turn_to(today);
+        self.counters[place(kind)].iter_mut().for_each(|counter| counter.add(value));
+    }
+
+    /// Takes back what stakes and payouts counted, in the periods that are still the same.
+    pub fn take_back(&mut self, today: Day, tally: &Tally) {
+        self.turn_to(today);
+        let lasting = tally.day.shares(today);
+        for at in (0..3).filter(|at| lasting[*at]) {
+            let (stakes, payouts) = (tally.stakes[at], tally.payouts[at]);
+            self.counters[place(LimitKind::Loss)][at].add(payouts.saturating_sub(stakes));
+            self.counters[place(LimitKind::Wager)][at].add(stakes.saturating_neg());
         }
     }
 
     /// Adds to one counter alone.
-    pub const fn import(&mut self, starts: Starts, kind: LimitKind, period: Period, value: i64) {
+    pub fn import(&mut self, today: Day, kind: LimitKind, period: Period, value: i128) {
         if matches!(kind, LimitKind::Bet) || matches!(period, Period::Once) {
             return;
         }
-        let at = period as usize - 1;
-        self.counters[place(kind)][at].add(starts.0[at], value, least(kind));
+        self.turn_to(today);
+        self.counters[place(kind)][period as usize - 1].add(value);
+    }
+}
+
+/// What stakes and payouts counted that may be undone together: how much on the latest day, in its week, and in its
+/// month. What counted in an earlier one makes no difference any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    day: Day,
+    stakes: [i128; 3],
+    payouts: [i128; 3],
+}
+
+impl Tally {
+    /// Of a stake and a payout that were counted on one day.
+    #[must_use]
+    pub const fn of(day: Day, stake: u64, payout: u64) -> Self {
+        Self { day, stakes: [stake as i128; 3], payouts: [payout as i128; 3] }
+    }
+
+    /// Adds a stake and a payout that were counted on one day.
+    pub fn add(&mut self, day: Day, stake: u64, payout: u64) {
+        let latest = Starts::of(self.day).0;
+        for (at, start) in Starts::of(day).0.into_iter().enumerate() {
+            if start > latest[at] {
+                (self.stakes[at], self.payouts[at]) = (0, 0);
+            }
+            if start >= latest[at] {
+                self.stakes[at] = self.stakes[at].saturating_add(i128::from(stake));
+                self.payouts[at] = self.payouts[at].saturating_add(i128::from(payout));
+            }
+        }
+        self.day = self.day.max(day);
+    }
+}
+
+impl Fed for Tally {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.day.feed(hasher);
+        self.stakes.iter().chain(&self.payouts).for_each(|sum| hasher.u128(*sum as u128));
+    }
+}
+
+impl Field for Tally {
+    const BYTES: usize = Day::BYTES + 6 * i128::BYTES;
+
+    fn put(self, out: &mut [u8]) {
+        let Self { day, stakes, payouts } = self;
+        let (place, rest) = out.split_at_mut(Day::BYTES);
+        day.put(place);
+        for (place, sum) in rest.chunks_exact_mut(i128::BYTES).zip(stakes.iter().chain(&payouts)) {
+            sum.put(place);
+        }
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        let (day, rest) = bytes.split_at(Day::BYTES);
+        let mut tally = Self::of(Day::get(day)?, 0, 0);
+        let sums = tally.stakes.iter_mut().chain(&mut tally.payouts);
+        for (sum, place) in sums.zip(rest.chunks_exact(i128::BYTES)) {
+            *sum = i128::get(place)?;
+        }
+        Ok(tally)
     }
 }
 
 impl Fed for Usage {
     fn feed(&self, hasher: &mut Hasher) {
         self.bet.feed(hasher);
+        self.day.feed(hasher);
         for counter in self.counters.iter().flatten() {
             counter.bound.feed(hasher);
-            hasher.u64(counter.used as u64);
-            hasher.u64(counter.start as u64);
+            hasher.u128(counter.used as u128);
         }
     }
 }
 
 impl Field for Counter {
-    const BYTES: usize = Bound::BYTES + 2 * i64::BYTES;
+    const BYTES: usize = Bound::BYTES + i128::BYTES;
 
     fn put(self, out: &mut [u8]) {
-        let Self { bound, used, start } = self;
+        let Self { bound, used } = self;
         let (place, rest) = out.split_at_mut(Bound::BYTES);
         bound.put(place);
-        used.put(&mut rest[..i64::BYTES]);
-        start.put(&mut rest[i64::BYTES..]);
+        used.put(rest);
     }
 
     fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
-        let (bound, rest) = bytes.split_at(Bound::BYTES);
-        let (used, start) = rest.split_at(i64::BYTES);
-        Ok(Self { bound: Bound::get(bound)?, used: i64::get(used)?, start: i64::get(start)? })
+        let (bound, used) = bytes.split_at(Bound::BYTES);
+        Ok(Self { bound: Bound::get(bound)?, used: i128::get(used)? })
     }
 }
 
 impl Field for Usage {
-    const BYTES: usize = Bound::BYTES + COUNTED.len() * 3 * Counter::BYTES;
+    const BYTES: usize = Bound::BYTES + Day::BYTES + COUNTED.len() * 3 * Counter::BYTES;
 
     fn put(self, out: &mut [u8]) {
-        let Self { bet, counters } = self;
+        let Self { bet, day, counters } = self;
         let (place, rest) = out.split_at_mut(Bound::BYTES);
         bet.put(place);
+        let (place, rest) = rest.split_at_mut(Day::BYTES);
+        day.put(place);
         for (place, counter) in rest.chunks_exact_mut(Counter::BYTES).zip(counters.iter().flatten()) {
             counter.put(place);
         }
@@ -341,7 +436,8 @@ impl Field for Usage {
 
     fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
         let (bet, rest) = bytes.split_at(Bound::BYTES);
-        let mut usage = Self { bet: Bound::get(bet)?, ..Self::NEW };
+        let (day, rest) = rest.split_at(Day::BYTES);
+        let mut usage = Self { bet: Bound::get(bet)?, day: Day::get(day)?, ..Self::NEW };
         let places = rest.chunks_exact(Counter::BYTES);
         for (counter, place) in usage.counters.iter_mut().flatten().zip(places) {
             *counter = Counter::get(place)?;
@@ -371,8 +467,15 @@ mod tests {
             if number == monday + 7 {
                 monday = number;
             }
-            assert_eq!(Starts::of(at(number, 0), 0), Starts([number, monday, first]), "{year}-{month}-{day}");
-            assert_eq!(Starts::of(at(number, SECONDS_PER_DAY - 1), 0), Starts([number, monday, first]));
+            assert_eq!(
+                Starts::of(Day::of(at(number, 0), 0)),
+                Starts([number, monday, first]),
+                "{year}-{month}-{day}"
+            );
+            assert_eq!(
+                Starts::of(Day::of(at(number, SECONDS_PER_DAY - 1), 0)),
+                Starts([number, monday, first])
+            );
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let length = match month {
                 2 => 28 + i32::from(leap),
@@ -390,9 +493,9 @@ mod tests {
     #[test]
     fn a_brand_whose_day_begins_at_six_counts_five_o_clock_to_the_day_before() {
         let (six, five) = (at(100, 6 * 3_600), at(100, 6 * 3_600 - 1));
-        assert_eq!(Starts::of(six, 360).0[0], 100);
-        assert_eq!(Starts::of(five, 360).0[0], 99);
-        assert_eq!(Starts::of(Timestamp(0), 1).0[0], -1, "also before 1970");
+        assert_eq!(Day::of(six, 360).0, 100);
+        assert_eq!(Day::of(five, 360).0, 99);
+        assert_eq!(Day::of(Timestamp(0), 1).0, -1, "also before 1970");
     }
 
     #[test]
@@ -421,15 +524,15 @@ mod tests {
     #[test]
     fn what_is_given_back_counts_in_its_own_time_only() {
         let mut usage = Usage::NEW;
-        let (sunday, monday) = (Starts::of(at(3, 0), 0), Starts::of(at(4, 0), 0));
+        let (sunday, monday) = (Day::of(at(3, 0), 0), Day::of(at(4, 0), 0));
         usage.count(sunday, LimitKind::Wager, 70);
-        usage.restore(monday, sunday, LimitKind::Wager, 70);
+        usage.take_back(monday, &Tally::of(sunday, 70, 0));
         let used = |period| usage.used(LimitKind::Wager, period, monday);
         assert_eq!([used(Period::Day), used(Period::Week), used(Period::Month)], [0, 0, 0]);
         let mut usage = Usage::NEW;
         usage.count(sunday, LimitKind::Wager, 70);
         usage.count(monday, LimitKind::Wager, 5);
-        usage.restore(monday, sunday, LimitKind::Wager, 70);
+        usage.take_back(monday, &Tally::of(sunday, 70, 0));
         let used = |period| usage.used(LimitKind::Wager, period, monday);
         assert_eq!([used(Period::Day), used(Period::Week), used(Period::Month)], [5, 5, 5]);
     }

@@ -50,7 +50,7 @@ const FAULTS: &[Fault] = &[
     fault(
         "a rollback does not restore the limits",
         "apply/wagers.rs",
-        "self.restore(bet.player, counted, bet.opened_at, record.decided);",
+        "self.restore(bet.player, (counted, counted_paid), bet.counted_on, record.decided);",
         "",
     ),
     fault(
@@ -166,8 +166,20 @@ const FAULTS: &[Fault] = &[
     fault(
         "what is given back makes room in another day",
         "limits.rs",
-        "if starts.0[at] == counted.0[at] {",
-        "if starts.0[at] >= counted.0[at] {",
+        "let lasting = tally.day.shares(today);",
+        "let lasting = [true; 3];",
+    ),
+    fault(
+        "a void forgets what settled holds staked",
+        "apply/wagers.rs",
+        "self.tally(hold.round, (counted, 0), hold.counted_on);",
+        "",
+    ),
+    fault(
+        "a day ends when the beginning of days is moved",
+        "apply/players.rs",
+        "if day != through {",
+        "if day > through {",
     ),
     fault(
         "a cancel before its reserve leaves no tombstone",

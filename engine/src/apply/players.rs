@@ -5,14 +5,14 @@ use crate::amount::{Amount, Balance};
 use crate::decide::settings_of;
 use crate::field::{LimitKind, Period, PlayerClass, Rule, Status};
 use crate::id::{AssetId, CallerId, PlayerId, Reference};
-use crate::limits::{LIMIT_MAX, OF_WAGERS, Usage};
+use crate::limits::{Day, LIMIT_MAX, Tally, Usage};
 use crate::operation::{AssetCode, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, OperationKind, Settings};
 use crate::record::Record;
 use crate::request::Request;
 use crate::role::Role;
 use crate::state::{
-    Asset, DisabledGame, Granted, Ids, Limits, Player, Rate, RuleRow, Session, State, Token, disabled_key,
-    grant_key, rule_key,
+    Asset, DisabledGame, Granted, Ids, Limits, LongDay, Player, Rate, RoundTally, RuleRow, Session, State,
+    Token, disabled_key, grant_key, long_day_key, rule_key,
 };
 use crate::time::Timestamp;
 
@@ -39,13 +39,30 @@ impl State {
         let (scope, value) = (detail.u64_at(8), detail.u128_at(16));
         let key = rule_key(rule, scope);
         let was_on = self.row::<RuleRow>(key).is_some();
+        let brand = matches!(rule, Rule::DayBegins).then_some(scope as u16);
+        let lasting = brand.map(|brand| (brand, self.day_in(brand, record.decided)));
         self.switches.changed(rule, scope, value != 0, was_on);
         if value == 0 {
             self.remove::<RuleRow>(key);
         } else if self.update(key, |row: &mut RuleRow| row.value = value).is_none() {
             self.insert(RuleRow { rule, scope, value });
         }
+        if let Some((brand, day)) = lasting {
+            self.let_day_last(brand, day, Day::of(record.decided, value as u16));
+        }
         Ok(())
+    }
+
+    /// The beginning of a brand's days was moved: what would be another day already, or the one before again, stays
+    /// the one that it is.
+    fn let_day_last(&mut self, brand: u16, day: Day, through: Day) {
+        let key = long_day_key(brand);
+        if self.row::<LongDay>(key).is_some() {
+            self.remove::<LongDay>(key);
+        }
+        if day != through {
+            self.insert(LongDay { brand, day, through });
+        }
     }
 
     pub(super) fn apply_price(&mut self, record: &Record) -> Applied {
@@ -188,8 +205,8 @@ impl State {
         let (Some(kind), Some(period)) = kind_and_period(&record.request) else {
             return Err(ApplyFault::Missing("a limit"));
         };
-        let starts = self.starts(player, record.decided);
-        usage.import(starts, kind, period, signed(record.request.amount.0));
+        let today = self.day(player, record.decided);
+        usage.import(today, kind, period, signed(record.request.amount.0));
         self.set_usage(player, usage);
         Ok(())
     }
@@ -201,16 +218,16 @@ impl State {
         asset: AssetId,
         amount: Amount,
         now: Timestamp,
-        kinds: &[(LimitKind, i64)],
+        kinds: &[(LimitKind, i128)],
     ) -> u64 {
         if amount.is_zero() || !self.players.gates(player).is_some_and(|gates| gates.limited) {
             return 0;
         }
         let value = self.value(asset, amount).unwrap_or(0).min(LIMIT_MAX);
-        let starts = self.starts(player, now);
+        let today = self.day(player, now);
         self.update(u128::from(player.number()), |row: &mut Limits| {
             for (kind, sign) in kinds {
-                row.usage.count(starts, *kind, (value as i64).saturating_mul(*sign));
+                row.usage.count(today, *kind, i128::from(value) * sign);
             }
         });
         value
@@ -227,26 +244,55 @@ impl State {
         self.count(player, asset, stake, now, &[(LimitKind::Loss, 1), (LimitKind::Wager, 1)])
     }
 
-    pub(super) fn count_payout(&mut self, player: PlayerId, asset: AssetId, payout: Amount, now: Timestamp) {
-        self.count(player, asset, payout, now, &[(LimitKind::Loss, -1)]);
+    /// A payout lowers what counts as lost.
+    pub(super) fn count_payout(
+        &mut self,
+        player: PlayerId,
+        asset: AssetId,
+        payout: Amount,
+        now: Timestamp,
+    ) -> u64 {
+        self.count(player, asset, payout, now, &[(LimitKind::Loss, -1)])
     }
 
-    /// Takes back what was counted for a stake, in the times that still last.
-    pub(super) fn restore(&mut self, player: PlayerId, counted: u64, at: Timestamp, now: Timestamp) {
-        if counted == 0 {
+    /// Takes back what was counted for a stake and a payout on one day, in the times that still last.
+    pub(super) fn restore(
+        &mut self,
+        player: PlayerId,
+        (stake, payout): (u64, u64),
+        day: Day,
+        now: Timestamp,
+    ) {
+        if stake != 0 || payout != 0 {
+            self.take_back(player, &Tally::of(day, stake, payout), now);
+        }
+    }
+
+    /// The day on which something counts for a player's limits; none for who has no limits.
+    pub(super) fn counting_day(&self, player: PlayerId, now: Timestamp) -> Day {
+        let limited = self.players.gates(player).is_some_and(|gates| gates.limited);
+        if limited { self.day(player, now) } else { Day::NONE }
+    }
+
+    pub(super) fn take_back(&mut self, player: PlayerId, tally: &Tally, now: Timestamp) {
+        let today = self.day(player, now);
+        self.update(u128::from(player.number()), |row: &mut Limits| row.usage.take_back(today, tally));
+    }
+
+    /// Notes what a round counted that no row of a bet or win tells.
+    pub(super) fn tally(&mut self, round: Reference, (stake, payout): (u64, u64), day: Day) {
+        if round.0 == 0 || stake == 0 && payout == 0 {
             return;
         }
-        let (starts, then) = (self.starts(player, now), self.starts(player, at));
-        self.update(u128::from(player.number()), |row: &mut Limits| {
-            for kind in OF_WAGERS.iter().filter(|kind| !matches!(kind, LimitKind::Bet)) {
-                row.usage.restore(starts, then, *kind, counted as i64);
-            }
-        });
+        let added = self.update(round.0, |row: &mut RoundTally| row.tally.add(day, stake, payout));
+        if added.is_none() {
+            self.insert(RoundTally { round, tally: Tally::of(day, stake, payout) });
+        }
     }
 }
 
-fn signed(value: u128) -> i64 {
-    i64::try_from(value).unwrap_or(LIMIT_MAX as i64)
+fn signed(value: u128) -> i128 {
+    value.min(u128::from(LIMIT_MAX)) as i128
 }
 
 fn kind_and_period(request: &Request) -> (Option<LimitKind>, Option<Period>) {

@@ -10,8 +10,8 @@ use crate::id::{AssetId, GameId, Lsn, PlayerId, Reference, RequestId};
 use crate::record::Record;
 use crate::request::{ROUND_AT, Request};
 use crate::state::{
-    Ended, Ending, Exposure, Hold, Playing, Round, Space, State, Traces, VoidOrder, Wager, exposure_key,
-    playing_key,
+    Ended, Ending, Exposure, Hold, Playing, Round, RoundTally, Space, State, Traces, VoidOrder, Wager,
+    exposure_key, playing_key,
 };
 use crate::table::Effect;
 use crate::time::Timestamp;
@@ -47,7 +47,7 @@ impl State {
         self.insert(Hold {
             id,
             opened: lsn,
-            opened_at: record.decided,
+            counted_on: self.counting_day(player, record.decided),
             player,
             asset,
             game,
@@ -123,7 +123,9 @@ impl State {
         hold.settled_in_part = true;
         hold.counted -= counted;
         let closed = hold.remaining.is_zero();
-        self.count_payout(hold.player, hold.asset, payout, record.decided);
+        let paid = self.count_payout(hold.player, hold.asset, payout, record.decided);
+        self.tally(hold.round, (counted, 0), hold.counted_on);
+        self.tally(hold.round, (0, paid), self.counting_day(hold.player, record.decided));
         self.turn_over(hold.player, hold.asset, stake);
         let covered = if closed { Amount(payout.0.saturating_add(hold.payout_left.0)) } else { payout };
         self.cover(hold.game, hold.asset, covered);
@@ -153,7 +155,7 @@ impl State {
         let hold = self.remove::<Hold>(target.0).ok_or(ApplyFault::Missing("a hold"))?;
         self.cover(hold.game, hold.asset, hold.payout_left);
         self.end_playing(hold.player, hold.game, Reference(target.0));
-        self.restore(hold.player, hold.counted, hold.opened_at, record.decided);
+        self.restore(hold.player, (hold.counted, 0), hold.counted_on, record.decided);
         if hold.round.0 != 0 {
             self.update(hold.round.0, |row: &mut Round| {
                 row.stake.0 = row.stake.0.saturating_sub(hold.remaining.0);
@@ -190,13 +192,14 @@ impl State {
         let won = matches!(request.kind.spec().effect, Effect::BetWon);
         let paid = if won { request.payout() } else { Amount::ZERO };
         let payout_left = if won { Amount::ZERO } else { request.payout() };
+        let counted_paid = self.count_payout(player, asset, paid, record.decided);
         self.enter_round(lsn, record, round);
         self.append_to_round(Wager {
             key: Reference(request.reference),
             is_win: false,
             undone: false,
             opened: lsn,
-            opened_at: record.decided,
+            counted_on: self.counting_day(player, record.decided),
             player,
             asset,
             game,
@@ -212,11 +215,11 @@ impl State {
             paid,
             wins: 0,
             counted,
+            counted_paid,
             turned,
             digest: record.asked().content_digest(),
         })?;
         self.expose(game, asset, payout_left);
-        self.count_payout(player, asset, paid, record.decided);
         self.update(round.0, |row: &mut Round| {
             row.stake.0 = row.stake.0.saturating_add(stake.0);
             row.won.0 = row.won.0.saturating_add(paid.0);
@@ -291,7 +294,7 @@ impl State {
     /// A win; says whether it is remembered with its round, and so needs no fact of its own.
     pub(super) fn apply_win(&mut self, lsn: Lsn, record: &Record) -> Result<bool, ApplyFault> {
         let Request { id, player, asset, amount, .. } = record.request;
-        self.count_payout(player, asset, amount, record.decided);
+        let counted = self.count_payout(player, asset, amount, record.decided);
         let target = Reference(record.request.reference);
         let Some(bet) = self.wager(target).copied() else { return Ok(false) };
         let left = Amount(bet.payout_left.0.saturating_sub(amount.0));
@@ -305,7 +308,7 @@ impl State {
             key: Reference(id.0),
             is_win: true,
             opened: lsn,
-            opened_at: record.decided,
+            counted_on: self.counting_day(player, record.decided),
             bet: target,
             next: Reference(0),
             previous: Reference(0),
@@ -313,7 +316,8 @@ impl State {
             payout_left: Amount::ZERO,
             paid: Amount::ZERO,
             wins: 0,
-            counted: 0,
+            counted,
+            counted_paid: 0,
             turned: Amount::ZERO,
             digest: record.asked().digest(),
             ..bet
@@ -344,7 +348,7 @@ impl State {
     fn undo_win(&mut self, win: Wager, now: Timestamp) -> Applied {
         let undone = self.update(win.key.0, |row: &mut Wager| row.undone = true);
         undone.ok_or(ApplyFault::Missing("a win"))?;
-        self.count(win.player, win.asset, win.stake, now, &[(crate::field::LimitKind::Loss, 1)]);
+        self.restore(win.player, (0, win.counted), win.counted_on, now);
         self.update(win.bet.0, |row: &mut Wager| {
             row.paid.0 = row.paid.0.saturating_sub(win.stake.0);
             row.wins = row.wins.saturating_sub(1);
@@ -358,17 +362,18 @@ impl State {
         let amount = if asked.is_zero() { bet.stake } else { asked };
         let counted = part(bet.counted.into(), amount, bet.stake) as u64;
         let turned = Amount(part(bet.turned.0, amount, bet.stake));
-        self.restore(bet.player, counted, bet.opened_at, record.decided);
         self.add_turnover(bet.player, bet.asset, turned);
         let paid = if bet.won_at_once() { bet.paid } else { Amount::ZERO };
-        let lost = &[(crate::field::LimitKind::Loss, 1)];
-        self.count(bet.player, bet.asset, paid, record.decided, lost);
+        let counted_paid = if bet.won_at_once() { bet.counted_paid } else { 0 };
+        self.restore(bet.player, (counted, counted_paid), bet.counted_on, record.decided);
         self.update(bet.round.0, |row: &mut Round| {
             row.stake.0 = row.stake.0.saturating_sub(amount.0);
             row.won.0 = row.won.0.saturating_sub(paid.0);
         });
         if amount == bet.stake {
             self.take_from_round(bet.key)?;
+            // A payout that stays is undone with the round, if at all.
+            self.tally(bet.round, (0, bet.counted_paid - counted_paid), bet.counted_on);
             self.cover(bet.game, bet.asset, bet.payout_left);
             self.end_wager(&bet, Ending::Cancelled, lsn, record.decided);
         } else {
@@ -401,6 +406,9 @@ impl State {
     fn close_round(&mut self, lsn: Lsn, key: Reference, how: Ending, now: Timestamp) -> Applied {
         let round = self.remove::<Round>(key.0).ok_or(ApplyFault::Missing("a round"))?;
         self.end_playing(round.player, round.game, key);
+        if self.rows.tallies.len() > 0 {
+            self.remove::<RoundTally>(key.0);
+        }
         let ended = Ended { how, traces: Traces::default(), lsn };
         self.remember_ending(RequestId(key.0), Space::Round, ended, now);
         for wager in self.take_all(round.first)? {
@@ -435,19 +443,21 @@ impl State {
         let key = Reference(record.request.reference);
         let round = *self.round(key).ok_or(ApplyFault::Missing("a round"))?;
         let mut next = round.first;
-        // What holds of the round staked; they are settled, and their rows gone.
-        let mut of_holds = round.stake;
         while let Some(wager) = self.wager(next).copied() {
+            let counted = match (wager.is_win, wager.undone) {
+                (false, _) => (wager.counted, wager.counted_paid),
+                (true, false) => (0, wager.counted),
+                (true, true) => (0, 0),
+            };
+            self.restore(round.player, counted, wager.counted_on, record.decided);
             if !wager.is_win {
-                of_holds.0 = of_holds.0.saturating_sub(wager.stake.0);
-                self.restore(round.player, wager.counted, wager.opened_at, record.decided);
                 self.add_turnover(round.player, round.asset, wager.turned);
             }
             next = wager.next;
         }
-        let (loss, wager) = (crate::field::LimitKind::Loss, crate::field::LimitKind::Wager);
-        self.count(round.player, round.asset, of_holds, record.decided, &[(loss, -1), (wager, -1)]);
-        self.count(round.player, round.asset, round.won, record.decided, &[(loss, 1)]);
+        if let Some(row) = self.row::<RoundTally>(key.0).copied() {
+            self.take_back(round.player, &row.tally, record.decided);
+        }
         self.count_for_order(record.request.detail.u128_at(0), round.stake);
         self.close_round(lsn, key, Ending::Cancelled, record.decided)
     }

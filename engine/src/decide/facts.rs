@@ -153,8 +153,8 @@ impl<'a> Facts<'a> {
         let Some(value) = self.state.value(self.request.asset, self.request.amount) else {
             return Err(ResultCode::RateMissing);
         };
-        let starts = self.state.starts(self.request.player, self.now);
-        limits.usage.exceeded(self.now, starts, kinds, value).map_or(Ok(()), Err)
+        let today = self.state.day(self.request.player, self.now);
+        limits.usage.exceeded(self.now, today, kinds, value).map_or(Ok(()), Err)
     }
 
     /// Whether nine tenths of a limit are used up with this.
@@ -166,8 +166,8 @@ impl<'a> Facts<'a> {
         };
         self.limits().is_some_and(|limits| {
             let value = self.state.value(self.request.asset, self.request.amount).unwrap_or(0);
-            let starts = self.state.starts(self.request.player, self.now);
-            limits.usage.is_near(self.now, starts, kinds, value)
+            let today = self.state.day(self.request.player, self.now);
+            limits.usage.is_near(self.now, today, kinds, value)
         })
     }
 

@@ -54,6 +54,7 @@ macro_rules! fed {
 
 fed! {
     |value: bool| *value;
+    |value: u16| *value;
     |value: u32| *value;
     |value: u64| *value;
     |value: Lsn| value.0;

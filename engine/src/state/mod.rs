@@ -23,7 +23,7 @@ pub(crate) use keys::Keys;
 pub(crate) use players::{Gates, Players};
 pub(crate) use rows::{
     TRANSACTIONS_KEPT, address_key, chain_key, disabled_key, exposure_key, grant_key, locked_key,
-    player_asset, playing_key, rule_key,
+    long_day_key, player_asset, playing_key, rule_key,
 };
 pub(crate) use store::{Rows, Scratch};
 pub(crate) use switches::Switches;
@@ -34,15 +34,15 @@ pub use image::{IMAGE_VERSION, ImageFault};
 pub use players::Player;
 pub use rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, Playing, Pool, Rate, Round, RuleRow, Session, Stage, Token, Turnover, VoidOrder, Wager,
-    Withdrawal,
+    Locked, LongDay, Playing, Pool, Rate, Round, RoundTally, RuleRow, Session, Stage, Token, Turnover,
+    VoidOrder, Wager, Withdrawal,
 };
 
 use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
 use crate::field::{LockReason, Rule};
 use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
-use crate::limits::{LIMIT_MAX, Starts};
+use crate::limits::{Day, LIMIT_MAX};
 use crate::operation::{AssetCode, Operation, Settings};
 use crate::request::Request;
 use crate::role::Role;
@@ -394,11 +394,22 @@ impl State {
         Some(counted.filter(|value| *value <= LIMIT_MAX).unwrap_or(u64::MAX))
     }
 
-    /// The days, weeks and months of a player's brand that `time` lies in.
-    pub(crate) fn starts(&self, player: PlayerId, time: Timestamp) -> Starts {
-        let brand = self.players.gates(player).map_or(0, |gates| gates.brand);
+    /// The day that it is in a brand at `now`, which must not be before the state's clock. A day that was going on
+    /// when the beginning of days was moved lasts until the next one begins.
+    pub(crate) fn day_in(&self, brand: u16, now: Timestamp) -> Day {
         let begins = self.rule(Rule::DayBegins, u64::from(brand)).unwrap_or(0);
-        Starts::of(time, begins as u16)
+        let day = Day::of(now, begins as u16);
+        if self.rows.long_days.len() == 0 {
+            return day;
+        }
+        let long = self.row::<LongDay>(long_day_key(brand)).filter(|long| day <= long.through);
+        long.map_or(day, |long| long.day)
+    }
+
+    /// The day that it is for a player.
+    #[must_use]
+    pub fn day(&self, player: PlayerId, now: Timestamp) -> Day {
+        self.day_in(self.players.gates(player).map_or(0, |gates| gates.brand), now)
     }
 
     pub(crate) fn round_age_millis(&self) -> u64 {

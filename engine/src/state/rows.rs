@@ -9,7 +9,7 @@ use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::{Field, LockReason, Rule};
 use crate::id::{AssetId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
-use crate::limits::Usage;
+use crate::limits::{Day, Tally, Usage};
 use crate::role::Role;
 use crate::time::Timestamp;
 
@@ -80,8 +80,8 @@ rows! {
         id: RequestId,
         /// The reserve's record.
         opened: Lsn,
-        /// When that was decided.
-        opened_at: Timestamp,
+        /// On which day the player's limits counted the stake.
+        counted_on: Day,
         /// Whose stake.
         player: PlayerId,
         /// In what.
@@ -117,8 +117,8 @@ rows! {
         undone: bool,
         /// Its record.
         opened: Lsn,
-        /// When that was decided.
-        opened_at: Timestamp,
+        /// On which day the player's limits counted it.
+        counted_on: Day,
         /// Whose.
         player: PlayerId,
         /// In what.
@@ -147,8 +147,10 @@ rows! {
         paid: Amount,
         /// How many wins it has.
         wins: u32,
-        /// What the player's limits counted for the stake, in the reference asset.
+        /// What the player's limits counted for the stake, or for a win's amount, in the reference asset.
         counted: u64,
+        /// What they counted for a payout that came with the bet.
+        counted_paid: u64,
         /// By how much it reduced the turnover that is required.
         turned: Amount,
         /// The digest of what was asked: a bet's without the id.
@@ -179,6 +181,14 @@ rows! {
         stake: Amount,
         /// What was won.
         won: Amount,
+    }
+    /// What a round counted for its player's limits that no row of a bet or win tells: by holds that are settled, and by
+    /// bets that are undone but for their payout.
+    RoundTally = "round tallies", |row| row.round.0, most MANY => {
+        /// The round.
+        round: Reference,
+        /// How much, and when.
+        tally: Tally,
     }
     /// What a player has going on a game that allows one round at a time.
     Playing = "playing", |row| playing_key(row.player, row.game), most MANY => {
@@ -374,6 +384,15 @@ rows! {
         /// Its value.
         value: u128,
     }
+    /// A brand's day that was going on when the beginning of its days was moved. It lasts until another one begins.
+    LongDay = "long days", |row| long_day_key(row.brand) => {
+        /// Whose.
+        brand: u16,
+        /// Which day.
+        day: Day,
+        /// The last day, as days begin now, that counts as that one.
+        through: Day,
+    }
     /// What an asset is worth.
     Rate = "rates", |row| u128::from(row.asset.0) => {
         /// Which.
@@ -476,6 +495,10 @@ pub(crate) const fn exposure_key(game: GameId, asset: AssetId) -> u128 {
 
 pub(crate) const fn rule_key(rule: Rule, scope: u64) -> u128 {
     (rule as u128) << 64 | scope as u128
+}
+
+pub(crate) const fn long_day_key(brand: u16) -> u128 {
+    1 << 64 | brand as u128
 }
 
 pub(crate) const fn grant_key(role: Role, venue: u32) -> u128 {

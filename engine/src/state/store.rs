@@ -12,8 +12,8 @@ use super::ids::{
 use super::image::{self, ImageFault};
 use super::rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, Playing, Pool, Rate, Round, RuleRow, Session, Token, Turnover, VoidOrder, Wager, Withdrawal,
-    player_asset,
+    Locked, LongDay, Playing, Pool, Rate, Round, RoundTally, RuleRow, Session, Token, Turnover, VoidOrder,
+    Wager, Withdrawal, player_asset,
 };
 use super::table::{Row, Sort, Table};
 use super::{Gates, Hasher, State};
@@ -125,6 +125,7 @@ tables! {
     wagers: Wager,
     rounds: Round,
     playing: Playing,
+    tallies: RoundTally,
     sessions: Session,
     tokens: Token,
     limits: Limits,
@@ -138,6 +139,7 @@ tables! {
     pools: Pool,
     exposures: Exposure,
     rules: RuleRow,
+    long_days: LongDay,
     rates: Rate,
     grants: Granted,
     disabled: DisabledGame,

@@ -1,13 +1,12 @@
 //! Limits of players: what they stop, what they warn of, and when a looser one comes into force.
 
-use cage_engine::limits::Starts;
 use cage_engine::{
     Amount, LimitKind, LockReason, Operation, Period, PlayerId, ResultCode, Role, Rule, Status,
 };
 
 use crate::ledger::ask::{
-    approve, bet, bet_win, changed, deposit, paid, reserve_in, rollback, set_limit, set_status, sign,
-    void_round, win, withdraw,
+    approve, bet, bet_win, changed, deposit, paid, reserve_in, reverse, rollback, set_limit, set_status,
+    sign, void_round, win, withdraw,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger};
 
@@ -19,6 +18,13 @@ fn counting() -> Ledger {
     ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
     ledger.deposit(ALICE, 10_000);
     ledger
+}
+
+/// What Alice has lost and wagered.
+fn used_in(ledger: &Ledger, period: Period) -> [i128; 2] {
+    let usage = ledger.state.limits(ALICE).expect("limits").usage;
+    let today = ledger.state.day(ALICE, ledger.now);
+    [LimitKind::Loss, LimitKind::Wager].map(|kind| usage.used(kind, period, today))
 }
 
 fn remove(player: PlayerId, kind: LimitKind, period: Period) -> Operation {
@@ -72,15 +78,181 @@ fn a_voided_round_was_never_wagered_whether_by_bets_or_by_holds() {
     assert_eq!(ledger.settle(ALICE, hold, 50, 20), ResultCode::Done);
     assert_eq!(ledger.ask(&bet(ALICE, 40, BET, ROUND)), ResultCode::Done);
     assert_eq!(ledger.ask_key(1, &win(ALICE, 5, BET)), ResultCode::Done);
-    let used = |ledger: &Ledger| {
-        let usage = ledger.state.limits(ALICE).expect("limits").usage;
-        let starts = Starts::of(ledger.now, 0);
-        [LimitKind::Loss, LimitKind::Wager].map(|kind| usage.used(kind, Period::Day, starts))
-    };
+    let used = |ledger: &Ledger| used_in(ledger, Period::Day);
     assert_eq!(used(&ledger), [65, 90]);
     assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
     assert_eq!(used(&ledger), [0, 0]);
     assert_eq!(ledger.available(ALICE), 10_000);
+}
+
+/// What is undone counted in its own day. It neither takes room from another day nor makes any there.
+#[test]
+fn what_is_undone_on_another_day_leaves_the_limits_of_that_day_as_they_are() {
+    for held in [false, true] {
+        let mut ledger = counting();
+        ledger.set_rule(Rule::RoundAgeMax, 0, u128::from(500 * HOUR));
+        assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
+        if held {
+            let hold = ledger.new_id();
+            assert_eq!(ledger.ask_under(hold, &reserve_in(ALICE, 50, 600, ROUND)), ResultCode::Done);
+            assert_eq!(ledger.settle(ALICE, hold, 50, 300), ResultCode::Done);
+        } else {
+            assert_eq!(ledger.ask(&bet(ALICE, 40, BET, ROUND)), ResultCode::Done);
+            assert_eq!(ledger.ask_key(1, &win(ALICE, 300, BET)), ResultCode::Done);
+            assert_eq!(ledger.ask(&bet_win(ALICE, 10, 7, BET + 1, ROUND)), ResultCode::Done);
+        }
+        ledger.pass_millis(24 * HOUR);
+        assert_eq!(ledger.ask(&bet(ALICE, 70, BET + 9, ROUND + 9)), ResultCode::Done);
+        let used = |ledger: &Ledger| used_in(ledger, Period::Day);
+        assert_eq!(used(&ledger), [70, 70]);
+        ledger.crash();
+        assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+        assert_eq!(used(&ledger), [70, 70], "of today");
+    }
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 40, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &win(ALICE, 300, BET)), ResultCode::Done);
+    ledger.pass_millis(24 * HOUR);
+    assert_eq!(ledger.ask_key(2, &rollback(ALICE, 1)), ResultCode::Done, "won yesterday, undone today");
+    assert_eq!(
+        ledger.ask(&bet(ALICE, 900, BET + 1, ROUND + 1)),
+        ResultCode::LimitNear,
+        "nothing is lost today"
+    );
+}
+
+#[test]
+fn a_round_that_is_voided_knows_what_its_ended_bets_and_holds_counted_and_when() {
+    let used = |ledger: &Ledger| used_in(ledger, Period::Day);
+    // A bet whose stake was given back, and whose payout stayed.
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet_win(ALICE, 10, 50, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &win(ALICE, 5, BET)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(2, &reverse(ALICE, BET)), ResultCode::Done);
+    assert_eq!(used(&ledger), [-55, 0]);
+    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+    assert_eq!(used(&ledger), [0, 0]);
+    // A hold of yesterday that is settled after one of today.
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
+    let (old, young) = (ledger.new_id(), ledger.new_id());
+    assert_eq!(ledger.ask_under(old, &reserve_in(ALICE, 20, 60, ROUND)), ResultCode::Done);
+    ledger.pass_millis(24 * HOUR);
+    assert_eq!(ledger.ask_under(young, &reserve_in(ALICE, 30, 60, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.settle(ALICE, young, 30, 4), ResultCode::Done);
+    assert_eq!(ledger.settle(ALICE, old, 20, 7), ResultCode::Done);
+    assert_eq!(used(&ledger), [30 - 11, 30]);
+    let of_month = |ledger: &Ledger| used_in(ledger, Period::Month);
+    assert_eq!(of_month(&ledger), [50 - 11, 50], "it began with the old one's day");
+    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+    assert_eq!(used(&ledger), [0, 0]);
+    assert_eq!(of_month(&ledger), [0, 0]);
+    ledger.replayed();
+    // All of it of yesterday.
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
+    let hold = ledger.new_id();
+    assert_eq!(ledger.ask_under(hold, &reserve_in(ALICE, 20, 60, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.settle(ALICE, hold, 20, 7), ResultCode::Done);
+    ledger.pass_millis(24 * HOUR);
+    assert_eq!(ledger.ask(&bet(ALICE, 5, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+    assert_eq!(used(&ledger), [0, 0], "no more room than before");
+    assert_eq!(used_in(&ledger, Period::Month), [0, 0]);
+}
+
+/// However much was counted: what is undone was never there.
+#[test]
+fn what_is_undone_is_taken_back_to_the_last_unit_however_much_it_is() {
+    let mut ledger = counting();
+    let usd = ledger.open_asset_of("USD", 0, Amount(1_000_000));
+    let in_usd = |operation| changed(operation, |request| request.asset = usd);
+    assert_eq!(ledger.ask_key(1, &in_usd(deposit(ALICE, 10_000))), ResultCode::Done);
+    let price = Amount(1 << 100);
+    assert_eq!(ledger.ask(&Operation::PublishRate { asset: usd, price }), ResultCode::Done);
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Deposit, Period::Day, 10)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 7, BET, ROUND)), ResultCode::Done);
+    for key in 1..=3 {
+        let all_of_it = in_usd(bet_win(ALICE, 500, 900, BET + key, ROUND + key));
+        assert_eq!(ledger.ask(&all_of_it), ResultCode::Done, "worth more than can be counted");
+    }
+    for key in 1..=3 {
+        assert_eq!(ledger.ask(&in_usd(void_round(ALICE, ROUND + key, None))), ResultCode::Done);
+    }
+    assert_eq!(used_in(&ledger, Period::Day), [7, 7]);
+}
+
+/// Moved to an earlier or a later time: nobody gets fresh room by it.
+#[test]
+fn a_day_whose_beginning_is_moved_lasts_until_a_later_one_begins() {
+    const MINUTE: u64 = 60_000;
+    // It is 15:06:40. Days began at 16:00, and so this one is yesterday's; or they began at 00:00.
+    for (before, after, hours_left) in
+        [(960, 900, 24), (960, 0, 9), (0, 960, 25), (0, 900, 24), (960, 960, 1)]
+    {
+        let mut ledger = Ledger::casino();
+        ledger.set_rule(Rule::DayBegins, 0, before);
+        ledger.pass_millis(24 * HOUR);
+        ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
+        ledger.deposit(ALICE, 10_000);
+        assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 100)), ResultCode::Done);
+        assert_eq!(ledger.ask(&bet(ALICE, 60, BET, ROUND)), ResultCode::Done);
+        ledger.set_rule(Rule::DayBegins, 0, after);
+        assert_eq!(ledger.ask(&bet(ALICE, 41, BET + 1, ROUND)), ResultCode::LimitLoss, "{before} {after}");
+        assert_eq!(ledger.ask(&bet(ALICE, 30, BET + 2, ROUND)), ResultCode::LimitNear);
+        assert_eq!(ledger.ask_key(1, &rollback(ALICE, BET + 2)), ResultCode::Done);
+        assert_eq!(used_in(&ledger, Period::Day), [60, 60], "what it counted on the same day");
+        ledger.crash();
+        // The next full hour, and so many more.
+        ledger.pass_millis((hours_left - 1) * HOUR + 53 * MINUTE + 19_999);
+        assert_eq!(
+            ledger.ask(&bet(ALICE, 41, BET + 3, ROUND + 1)),
+            ResultCode::LimitLoss,
+            "{before} {after}"
+        );
+        ledger.pass_millis(1);
+        assert_eq!(ledger.ask_key(2, &rollback(ALICE, BET)), ResultCode::Done);
+        assert_eq!(used_in(&ledger, Period::Day), [0, 0], "another day");
+        assert_eq!(ledger.ask(&bet(ALICE, 99, BET + 4, ROUND + 1)), ResultCode::LimitNear);
+    }
+    // Moved to and fro, it is the same day all the time.
+    let mut ledger = counting();
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 60, BET, ROUND)), ResultCode::Done);
+    for minutes in [960, 0, 1_439, 900, 960, 900] {
+        ledger.set_rule(Rule::DayBegins, 0, minutes);
+        assert_eq!(used_in(&ledger, Period::Day), [60, 60], "{minutes}");
+    }
+    ledger.replayed();
+}
+
+/// Prices move. What is undone counts what it counted then.
+#[test]
+fn what_is_undone_takes_back_what_it_counted_whatever_the_price_is_now() {
+    let mut ledger = counting();
+    let usd = ledger.open_asset_of("USD", 0, Amount(1_000_000));
+    let in_usd = |operation| changed(operation, |request| request.asset = usd);
+    let publish = |price: u128| Operation::PublishRate { asset: usd, price: Amount(price * 1_000_000_000) };
+    assert_eq!(ledger.ask_key(1, &in_usd(deposit(ALICE, 10_000))), ResultCode::Done);
+    assert_eq!(ledger.ask(&publish(10)), ResultCode::Done);
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 100_000)), ResultCode::Done);
+    assert_eq!(ledger.ask(&in_usd(bet(ALICE, 100, BET, ROUND))), ResultCode::Done);
+    assert_eq!(ledger.ask_key(2, &in_usd(win(ALICE, 30, BET))), ResultCode::Done);
+    assert_eq!(ledger.ask(&in_usd(bet_win(ALICE, 20, 50, BET + 1, ROUND))), ResultCode::Done);
+    let hold = ledger.new_id();
+    assert_eq!(ledger.ask_under(hold, &in_usd(reserve_in(ALICE, 40, 60, ROUND))), ResultCode::Done);
+    let settle = Operation::Settle { player: ALICE, asset: usd, hold, stake: Amount(40), payout: Amount(15) };
+    assert_eq!(ledger.ask(&settle), ResultCode::Done);
+    let used = |ledger: &Ledger| used_in(ledger, Period::Day);
+    assert_eq!(used(&ledger), [10 * (100 - 30 + 20 - 50 + 40 - 15), 10 * 160]);
+    assert_eq!(ledger.ask(&publish(3)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(3, &in_usd(rollback(ALICE, 2))), ResultCode::Done);
+    assert_eq!(used(&ledger)[0], 10 * (100 + 20 - 50 + 40 - 15), "the win took 300 off");
+    assert_eq!(ledger.ask(&in_usd(void_round(ALICE, ROUND, None))), ResultCode::Done);
+    assert_eq!(used(&ledger), [0, 0]);
+    ledger.replayed();
 }
 
 #[test]

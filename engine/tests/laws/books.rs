@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cage_engine::field::{FieldSpec, Slot};
-use cage_engine::limits::Starts;
+use cage_engine::limits::Day;
 use cage_engine::table::IdRule;
 use cage_engine::{
     AccountId, Admitted, Amount, AssetId, GameId, LimitKind, Operation, OperationKind, Period, PlayerId,
@@ -326,13 +326,13 @@ impl Walk {
     /// The counters of the limits are what the records say.
     fn recounted(&self) -> usize {
         let Ledger { state, records, now, .. } = &self.ledger;
-        let starts = Starts::of(*now, 360);
+        let today = Day::of(*now, 360);
         let counted = recount(records, *now);
         for (player, used) in &counted {
             let usage = state.limits(*player).expect("a limited player").usage;
             for (row, kind) in KINDS.iter().enumerate() {
                 for (at, period) in PERIODS.iter().enumerate() {
-                    let (found, expected) = (usage.used(*kind, *period, starts), used[row][at]);
+                    let (found, expected) = (usage.used(*kind, *period, today), i128::from(used[row][at]));
                     assert_eq!(found, expected, "{} of {player} over a {}", kind.name(), period.name());
                 }
             }

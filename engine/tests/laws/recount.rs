@@ -32,17 +32,25 @@ struct Stake {
     left: u128,
     counted: u128,
     round: u128,
-    /// What a bet won at once, and how many wins it has besides.
+    /// What a bet won at once, what that counted, and how many wins it has besides.
     paid: u128,
+    counted_paid: i64,
     wins: u32,
 }
 
 struct Win {
     player: PlayerId,
-    asset: AssetId,
-    amount: u128,
+    at: Timestamp,
+    counted: i64,
     round: u128,
     bet: u128,
+}
+
+/// What counted in a round and belongs to no bet or win that is open in it.
+struct Loose {
+    at: Timestamp,
+    stake: i64,
+    payout: i64,
 }
 
 #[derive(Default)]
@@ -56,9 +64,7 @@ struct Count {
     holds: BTreeMap<u128, Stake>,
     bets: BTreeMap<u128, Stake>,
     wins: BTreeMap<u128, Win>,
-    won: BTreeMap<u128, u128>,
-    /// What was staked in a round and not given back, by bets and by holds.
-    staked: BTreeMap<u128, u128>,
+    loose: BTreeMap<u128, Vec<Loose>>,
     withdrawals: BTreeMap<u128, u128>,
     events: Vec<Event>,
 }
@@ -133,17 +139,20 @@ impl Count {
             }
             Operation::Settle { player, asset, hold, stake, payout } => {
                 let Some(row) = self.holds.get_mut(&hold.0) else { panic!("a settle of a hold") };
-                row.counted -= row.counted * stake.0 / row.left.max(1);
+                let part = row.counted * stake.0 / row.left.max(1);
+                row.counted -= part;
                 row.left -= stake.0;
-                let (closed, round) = (row.left == 0, row.round);
-                self.wins_more(player, asset, payout, at, round);
+                let (closed, round, since) = (row.left == 0, row.round, row.at);
+                let paid = self.wins_more(player, asset, payout, at);
+                let loose = self.loose.entry(round).or_default();
+                loose.push(Loose { at: since, stake: part as i64, payout: 0 });
+                loose.push(Loose { at, stake: 0, payout: paid });
                 if closed {
                     self.holds.remove(&hold.0);
                 }
             }
             Operation::Cancel { hold, .. } | Operation::Expire { hold, .. } => {
                 if let Some(row) = self.holds.remove(&hold.0) {
-                    *self.staked.entry(row.round).or_default() -= row.left;
                     self.give_back(row.player, row.counted, row.at, at);
                 }
             }
@@ -154,8 +163,8 @@ impl Count {
             }
             Operation::BetWin { player, asset, stake, bet, payout, round, ends_round, .. } => {
                 let stake = self.stake(player, asset, stake, at, round.0, true);
-                self.bets.insert(bet.0, Stake { paid: payout.0, ..stake });
-                self.wins_more(player, asset, payout, at, round.0);
+                let counted_paid = self.wins_more(player, asset, payout, at);
+                self.bets.insert(bet.0, Stake { paid: payout.0, counted_paid, ..stake });
                 self.end_if(ends_round, round);
             }
             Operation::ImportBet { player, asset, stake, bet, round, .. } => {
@@ -167,64 +176,59 @@ impl Count {
                     bet.wins += 1;
                     bet.round
                 });
-                self.wins_more(player, asset, amount, at, open.unwrap_or(0));
+                let counted = self.wins_more(player, asset, amount, at);
                 if let Some(round) = open {
-                    self.wins.insert(id, Win { player, asset, amount: amount.0, round, bet: bet.0 });
+                    self.wins.insert(id, Win { player, at, counted, round, bet: bet.0 });
                     self.end_if(ends_round, Reference(round));
                 }
             }
-            Operation::Rollback { asset, amount, target, .. } => {
-                self.roll_back(asset, amount.0, target.0, at);
-            }
+            Operation::Rollback { amount, target, .. } => self.roll_back(amount.0, target.0, at),
             Operation::EndRound { round, .. } | Operation::CloseRound { round, .. } => {
                 self.end_if(record.result == ResultCode::Done, round);
             }
-            Operation::VoidRound { player, asset, round, .. }
-                if record.result != ResultCode::AlreadyCancelled =>
-            {
-                self.void(player, asset, round, at);
+            Operation::VoidRound { player, round, .. } if record.result != ResultCode::AlreadyCancelled => {
+                self.void(player, round, at);
             }
             _ => {}
         }
     }
 
-    fn void(&mut self, player: PlayerId, asset: AssetId, round: Reference, at: Timestamp) {
+    /// Everything that counted in the round is taken back where it counted.
+    fn void(&mut self, player: PlayerId, round: Reference, at: Timestamp) {
         let bets = self.bets.values().filter(|bet| bet.round == round.0);
-        let bets: Vec<_> = bets.map(|bet| (bet.counted, bet.at, bet.left)).collect();
-        let mut of_holds = self.staked.get(&round.0).copied().unwrap_or(0);
-        for (counted, since, left) in bets {
-            self.give_back(player, counted, since, at);
-            of_holds -= left;
+        let bets = bets.map(|bet| (bet.at, bet.counted as i64, bet.counted_paid));
+        let wins = self.wins.values().filter(|win| win.round == round.0);
+        let wins = wins.map(|win| (win.at, 0, win.counted));
+        let loose = self.loose.get(&round.0).into_iter().flatten();
+        let loose = loose.map(|loose| (loose.at, loose.stake, loose.payout));
+        let counted: Vec<_> = bets.chain(wins).chain(loose).collect();
+        for (since, stake, payout) in counted {
+            self.give_back(player, stake as u128, since, at);
+            self.lose_again(player, payout, since, at);
         }
-        let of_holds = self.value(player, asset, of_holds);
-        self.add(player, LimitKind::Loss, -of_holds, at);
-        self.add(player, LimitKind::Wager, -of_holds, at);
-        let won = self.won.get(&round.0).copied().unwrap_or(0);
-        let value = self.value(player, asset, won);
-        self.add(player, LimitKind::Loss, value, at);
         self.end_if(true, round);
     }
 
-    fn roll_back(&mut self, asset: AssetId, amount: u128, target: u128, at: Timestamp) {
+    fn roll_back(&mut self, amount: u128, target: u128, at: Timestamp) {
         if let Some(bet) = self.bets.get_mut(&target) {
             let amount = if amount == 0 { bet.left } else { amount };
             let back = if amount == bet.left { bet.counted } else { bet.counted * amount / bet.left };
             bet.counted -= back;
             bet.left -= amount;
             let (player, since, left, round) = (bet.player, bet.at, bet.left, bet.round);
-            let paid = if bet.wins == 0 { bet.paid } else { 0 };
+            let at_once = bet.wins == 0 && bet.paid > 0;
+            let counted_paid = bet.counted_paid;
             self.give_back(player, back, since, at);
-            *self.staked.entry(round).or_default() -= amount;
-            let value = self.value(player, asset, paid);
-            self.add(player, LimitKind::Loss, value, at);
-            *self.won.entry(round).or_default() -= paid;
+            if at_once {
+                self.lose_again(player, counted_paid, since, at);
+            }
             if left == 0 {
                 self.bets.remove(&target);
+                let payout = if at_once { 0 } else { counted_paid };
+                self.loose.entry(round).or_default().push(Loose { at: since, stake: 0, payout });
             }
         } else if let Some(win) = self.wins.remove(&target) {
-            let value = self.value(win.player, win.asset, win.amount);
-            self.add(win.player, LimitKind::Loss, value, at);
-            *self.won.entry(win.round).or_default() -= win.amount;
+            self.lose_again(win.player, win.counted, win.at, at);
             if let Some(bet) = self.bets.get_mut(&win.bet) {
                 bet.wins -= 1;
             }
@@ -235,8 +239,7 @@ impl Count {
         if ends {
             self.bets.retain(|_, bet| bet.round != round.0);
             self.wins.retain(|_, win| win.round != round.0);
-            self.won.remove(&round.0);
-            self.staked.remove(&round.0);
+            self.loose.remove(&round.0);
         }
     }
 
@@ -252,16 +255,18 @@ impl Count {
         let value = if counts { self.value(player, asset, stake.0) } else { 0 };
         self.add(player, LimitKind::Loss, value, at);
         self.add(player, LimitKind::Wager, value, at);
-        *self.staked.entry(round).or_default() += stake.0;
-        Stake { player, at, left: stake.0, counted: value as u128, round, paid: 0, wins: 0 }
+        Stake { player, at, left: stake.0, counted: value as u128, round, paid: 0, counted_paid: 0, wins: 0 }
     }
 
-    fn wins_more(&mut self, player: PlayerId, asset: AssetId, amount: Amount, at: Timestamp, round: u128) {
+    fn wins_more(&mut self, player: PlayerId, asset: AssetId, amount: Amount, at: Timestamp) -> i64 {
         let value = self.value(player, asset, amount.0);
         self.add(player, LimitKind::Loss, -value, at);
-        if round != 0 {
-            *self.won.entry(round).or_default() += amount.0;
-        }
+        value
+    }
+
+    /// A payout is undone: what it took off the losses is lost again.
+    fn lose_again(&mut self, player: PlayerId, value: i64, since: Timestamp, at: Timestamp) {
+        self.events.push(Event { player, kind: LimitKind::Loss, value, at, since, only: None });
     }
 
     fn give_back(&mut self, player: PlayerId, counted: u128, since: Timestamp, at: Timestamp) {

@@ -214,7 +214,7 @@ impl Model {
             Stake::of(asked.operation);
         let near = self.is_near(player, asset, &OF_WAGERS, stake, now);
         let counted = self.count_stake(player, asset, stake, now);
-        self.count_win(player, asset, payout.unwrap_or(0), now);
+        let counted_paid = self.count_win(player, asset, payout.unwrap_or(0), now);
         let turned = self.turn_over(player, asset, stake);
         let row = WagerRow {
             session,
@@ -222,6 +222,7 @@ impl Model {
             payout_left: payout_max,
             paid: payout.unwrap_or(0),
             counted,
+            counted_paid,
             turned,
             ..self.new_bet(asked, player, asset, stake, game, round)
         };
@@ -247,7 +248,7 @@ impl Model {
         WagerRow {
             is_win: false,
             opened: self.next_lsn(),
-            opened_at: asked.now,
+            counted_on: self.counting_day(player, asked.now),
             player,
             asset,
             game,
@@ -261,6 +262,7 @@ impl Model {
             wins: 0,
             undone: false,
             counted: 0,
+            counted_paid: 0,
             turned: 0,
             content: asked.content(),
         }
@@ -277,7 +279,7 @@ impl Model {
         let Operation::Win { player, asset, amount, bet, ends_round, .. } = asked.operation else {
             unreachable!("win")
         };
-        self.count_win(player, asset, amount.0, asked.now);
+        let counted = self.count_win(player, asset, amount.0, asked.now);
         let Some(open) = self.wagers.get_mut(&bet) else { return ResultCode::Done };
         open.paid = open.paid.saturating_add(amount.0);
         open.wins += 1;
@@ -291,6 +293,7 @@ impl Model {
             session: of.session,
             metered: of.metered,
             bet: Some(bet),
+            counted,
             ..self.new_bet(asked, player, asset, amount.0, of.game, round)
         };
         self.open_wager(Reference(asked.id.0), win);
@@ -310,9 +313,9 @@ impl Model {
         let counted =
             if back == row.stake { row.counted } else { part(row.counted.into(), back, &row) as u64 };
         let turned = if back == row.stake { row.turned } else { part(row.turned, back, &row) };
-        self.count_back(player, counted, row.opened_at, asked.now);
         self.add_turnover(player, asset, turned);
-        self.count_lost(player, asset, won, asked.now);
+        let paid_back = if won_at_once(&row) { row.counted_paid } else { 0 };
+        self.uncount(player, (counted, paid_back), row.counted_on, asked.now);
         let totals = self.round_mut(row.round);
         totals.stake = totals.stake.saturating_sub(back);
         totals.won = totals.won.saturating_sub(won);
@@ -322,7 +325,11 @@ impl Model {
         open.turned -= turned;
         if open.stake == 0 {
             self.wagers.remove(&target);
-            self.round_mut(row.round).rows.retain(|of_round| *of_round != target);
+            let round = self.round_mut(row.round);
+            round.rows.retain(|of_round| *of_round != target);
+            if row.counted_paid > paid_back {
+                round.loose.push((row.counted_on, (0, row.counted_paid - paid_back)));
+            }
             let about = About::ending(Space::Wager, target.0, End::Cancelled, Some(Trace::of_row(&row)));
             self.leave(about, row.opened);
         }
@@ -331,13 +338,11 @@ impl Model {
 
     /// The win stays with its round: it must not be forgotten before its bet.
     fn roll_win_back(&mut self, asked: &Asked) -> ResultCode {
-        let Operation::Rollback { player, asset, target, .. } = asked.operation else {
-            unreachable!("rollback")
-        };
+        let Operation::Rollback { player, target, .. } = asked.operation else { unreachable!("rollback") };
         let win = self.wagers.get_mut(&target).expect("the win is open");
         win.undone = true;
         let row = win.clone();
-        self.count_lost(player, asset, row.stake, asked.now);
+        self.uncount(player, (0, row.counted), row.counted_on, asked.now);
         if let Some(bet) = row.bet.and_then(|bet| self.wagers.get_mut(&bet)) {
             bet.paid = bet.paid.saturating_sub(row.stake);
             bet.wins -= 1;

@@ -64,6 +64,8 @@ pub(crate) struct Model {
     /// What was left over of the shares that went into a pool, in millionths of a smallest unit.
     pub(crate) pools: Table<(u32, AssetId), u128>,
     pub(crate) rules: Table<(Rule, u64), u128>,
+    /// Of each brand whose beginning of days was moved, the day that it was then, and until which second it lasts.
+    pub(crate) long_days: Table<u64, (i64, i64)>,
     pub(crate) prices: Table<AssetId, Amount>,
     pub(crate) grants: Table<(Role, u32), u64>,
     /// How many grants were ever given.
@@ -102,7 +104,7 @@ pub(crate) struct PlayerRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HoldRow {
     pub(crate) opened: u64,
-    pub(crate) opened_at: Timestamp,
+    pub(crate) counted_on: i64,
     pub(crate) player: PlayerId,
     pub(crate) asset: AssetId,
     pub(crate) game: GameId,
@@ -122,7 +124,7 @@ pub(crate) struct HoldRow {
 pub(crate) struct WagerRow {
     pub(crate) is_win: bool,
     pub(crate) opened: u64,
-    pub(crate) opened_at: Timestamp,
+    pub(crate) counted_on: i64,
     pub(crate) player: PlayerId,
     pub(crate) asset: AssetId,
     pub(crate) game: GameId,
@@ -138,7 +140,10 @@ pub(crate) struct WagerRow {
     pub(crate) wins: u32,
     /// A win that was taken back; it stays with its round.
     pub(crate) undone: bool,
+    /// What limits counted for a bet's stake, or for a win.
     pub(crate) counted: u64,
+    /// What they counted for a payout that came with the bet.
+    pub(crate) counted_paid: u64,
     /// How much of the turnover it did.
     pub(crate) turned: u128,
     pub(crate) content: Content,
@@ -156,6 +161,9 @@ pub(crate) struct RoundRow {
     pub(crate) rows: Vec<Reference>,
     pub(crate) stake: u128,
     pub(crate) won: u128,
+    /// On which day what stakes and payouts counted that are in no row: of holds, and of bets that left their payout
+    /// behind.
+    pub(crate) loose: Vec<(i64, (u64, u64))>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

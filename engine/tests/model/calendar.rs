@@ -1,6 +1,6 @@
 //! Days, weeks and months, counted one day after the other from 1970-01-01.
 //!
-//! In: a time, and when days begin. Out: the day on which its day, week and month began.
+//! In: a time, and when days begin. Out: its day, when the next one begins, and on which day its week and month began.
 
 use cage_engine::Timestamp;
 use cage_engine::field::Period;
@@ -8,10 +8,22 @@ use cage_engine::field::Period;
 const SECONDS_PER_DAY: i64 = 86_400;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// The number of the day on which the period that `time` lies in began; days begin so many minutes after 00:00 UTC.
-pub(crate) fn start_of(period: Period, time: Timestamp, minutes: u128) -> i64 {
-    let seconds = (time.0 / NANOS_PER_SECOND) as i64 - 60 * minutes as i64;
-    let day = seconds.div_euclid(SECONDS_PER_DAY);
+pub(crate) const fn seconds_of(time: Timestamp) -> i64 {
+    (time.0 / NANOS_PER_SECOND) as i64
+}
+
+/// The number of the day that `time` lies in; days begin so many minutes after 00:00 UTC.
+pub(crate) const fn day_of(time: Timestamp, minutes: u128) -> i64 {
+    (seconds_of(time) - 60 * minutes as i64).div_euclid(SECONDS_PER_DAY)
+}
+
+/// In which second the next day begins.
+pub(crate) const fn next_day_begins(time: Timestamp, minutes: u128) -> i64 {
+    (day_of(time, minutes) + 1) * SECONDS_PER_DAY + 60 * minutes as i64
+}
+
+/// The number of the day on which the period that `day` lies in began.
+pub(crate) fn start_of(period: Period, day: i64) -> i64 {
     match period {
         Period::Once | Period::Day => day,
         Period::Week => {

@@ -135,7 +135,7 @@ impl Model {
         let counted = self.count_stake(player, asset, stake.0, now);
         let hold = HoldRow {
             opened: self.next_lsn(),
-            opened_at: now,
+            counted_on: self.counting_day(player, now),
             player,
             asset,
             game,
@@ -167,15 +167,18 @@ impl Model {
 
     fn settle(&mut self, id: RequestId, stake: u128, payout: u128, now: Timestamp) {
         let mut hold = self.holds[&id].clone();
-        self.count_win(hold.player, hold.asset, payout, now);
+        let paid = self.count_win(hold.player, hold.asset, payout, now);
         self.turn_over(hold.player, hold.asset, stake);
-        hold.counted -= share(u128::from(hold.counted), stake, hold.remaining) as u64;
+        let staked = share(u128::from(hold.counted), stake, hold.remaining) as u64;
+        hold.counted -= staked;
+        let today = self.counting_day(hold.player, now);
         hold.remaining -= stake;
         hold.payout_left -= payout;
         hold.settled_in_part = true;
         if let Some(round) = hold.round {
             let round = self.round_mut(round);
             round.won = round.won.saturating_add(payout);
+            round.loose.extend([(hold.counted_on, (staked, 0)), (today, (0, paid))]);
         }
         let closed = hold.remaining == 0;
         self.holds.insert(id, hold);
@@ -187,7 +190,7 @@ impl Model {
     /// What is left of a hold was given back.
     fn release(&mut self, id: RequestId, end: End, now: Timestamp) {
         let hold = self.holds[&id].clone();
-        self.count_back(hold.player, hold.counted, hold.opened_at, now);
+        self.uncount(hold.player, (hold.counted, 0), hold.counted_on, now);
         if let Some(round) = hold.round {
             let round = self.round_mut(round);
             round.stake = round.stake.saturating_sub(hold.remaining);
@@ -211,7 +214,7 @@ impl Model {
         };
         let row = HoldRow {
             opened: self.next_lsn(),
-            opened_at: asked.now,
+            counted_on: self.counting_day(player, asked.now),
             player,
             asset,
             game,

@@ -76,10 +76,21 @@ impl Model {
         self.value(asset, amount).unwrap_or(0).min(LIMIT_MAX) as u64
     }
 
-    pub(crate) fn period_start(&self, player: PlayerId, period: Period, time: Timestamp) -> i64 {
+    /// The day that it is in a brand.
+    pub(super) fn day_in(&self, brand: u64, now: Timestamp) -> i64 {
+        let minutes = self.rule(Rule::DayBegins, brand).unwrap_or(0);
+        let long = self.long_days.get(&brand).filter(|(_, until)| calendar::seconds_of(now) < *until);
+        long.map_or_else(|| calendar::day_of(now, minutes), |(day, _)| *day)
+    }
+
+    /// On which day something counts for a player; for those without limits none does.
+    pub(super) fn counting_day(&self, player: PlayerId, now: Timestamp) -> i64 {
         let brand = self.player(player).map_or(0, |player| player.brand);
-        let minutes = self.rule(Rule::DayBegins, u64::from(brand)).unwrap_or(0);
-        calendar::start_of(period, time, minutes)
+        if self.blocks.contains_key(&player) { self.day_in(u64::from(brand), now) } else { 0 }
+    }
+
+    pub(crate) fn period_start(&self, player: PlayerId, period: Period, now: Timestamp) -> i64 {
+        calendar::start_of(period, self.counting_day(player, now))
     }
 
     pub(crate) fn used(&self, player: PlayerId, kind: LimitKind, period: Period, now: Timestamp) -> i128 {
@@ -197,12 +208,8 @@ impl Model {
         }
         let used = self.used(player, kind, period, now) + value;
         let start = self.period_start(player, period, now);
-        let least = match kind {
-            LimitKind::Loss | LimitKind::DepositNet => -(LIMIT_MAX as i128),
-            LimitKind::Bet | LimitKind::Wager | LimitKind::Deposit => 0,
-        };
         let Some(block) = self.blocks.get_mut(&player) else { return };
-        block.used.insert((kind, period), (start, used.clamp(least, LIMIT_MAX as i128)));
+        block.used.insert((kind, period), (start, used));
     }
 
     /// Counts what an amount is worth, up or down. Nothing counts for nothing.
@@ -236,24 +243,26 @@ impl Model {
         self.count_amount(player, asset, stake, &kinds, now)
     }
 
-    /// Counts what was won.
-    pub(super) fn count_win(&mut self, player: PlayerId, asset: AssetId, won: u128, now: Timestamp) {
-        self.count_amount(player, asset, won, &[(LimitKind::Loss, -1)], now);
+    /// Counts what was won; says what was counted.
+    pub(super) fn count_win(&mut self, player: PlayerId, asset: AssetId, won: u128, now: Timestamp) -> u64 {
+        self.count_amount(player, asset, won, &[(LimitKind::Loss, -1)], now)
     }
 
-    /// What was won is taken back, and so it counts as lost again.
-    pub(super) fn count_lost(&mut self, player: PlayerId, asset: AssetId, won: u128, now: Timestamp) {
-        self.count_amount(player, asset, won, &[(LimitKind::Loss, 1)], now);
-    }
-
-    /// Takes back what was counted at another time, in the periods that have not ended since.
-    pub(super) fn count_back(&mut self, player: PlayerId, counted: u64, then: Timestamp, now: Timestamp) {
-        for period in PERIODS.into_iter().filter(|_| counted > 0) {
-            if self.period_start(player, period, then) != self.period_start(player, period, now) {
-                continue;
-            }
-            self.count_in(player, LimitKind::Loss, period, -i128::from(counted), now);
-            self.count_in(player, LimitKind::Wager, period, -i128::from(counted), now);
+    /// Takes back what a stake and what was won counted on some day, in the periods that have not ended since.
+    pub(super) fn uncount(
+        &mut self,
+        player: PlayerId,
+        (staked, won): (u64, u64),
+        counted_on: i64,
+        now: Timestamp,
+    ) {
+        let last = |period: &Period| {
+            calendar::start_of(*period, counted_on) == self.period_start(player, *period, now)
+        };
+        let lasting: Vec<_> = PERIODS.into_iter().filter(last).collect();
+        for period in lasting {
+            self.count_in(player, LimitKind::Loss, period, i128::from(won) - i128::from(staked), now);
+            self.count_in(player, LimitKind::Wager, period, -i128::from(staked), now);
         }
     }
 

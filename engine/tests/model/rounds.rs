@@ -2,7 +2,7 @@
 //!
 //! In: end, close and void of a round, orders to void, late corrections. Out: the rounds and the money given back.
 
-use cage_engine::field::{LimitKind, Rule};
+use cage_engine::field::Rule;
 use cage_engine::id::Reference;
 use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, Timestamp};
 
@@ -45,6 +45,7 @@ impl Model {
         let age = self.rule(Rule::RoundAgeMax, 0).unwrap_or(HOURS_48) as u64;
         let (opened, closes) = (self.next_lsn(), now.plus_millis(age));
         let new = RoundRow {
+            loose: Vec::new(),
             player,
             asset,
             game,
@@ -222,17 +223,20 @@ impl Model {
     fn void_round(&mut self, key: Reference, order: Option<RequestId>, now: Timestamp) {
         let round = self.rounds[&key].clone();
         let (player, asset) = (round.player, round.asset);
-        let bets = round.rows.iter().map(|key| self.wagers[key].clone()).filter(|row| !row.is_win);
-        // What is not of a bet was staked by holds; they are settled, and when they were opened is not known any more.
-        let mut of_holds = round.stake;
-        for bet in bets.collect::<Vec<_>>() {
-            of_holds = of_holds.saturating_sub(bet.stake);
-            self.count_back(player, bet.counted, bet.opened_at, now);
-            self.add_turnover(player, asset, bet.turned);
+        let rows: Vec<_> = round.rows.iter().map(|key| self.wagers[key].clone()).collect();
+        for row in rows {
+            match (row.is_win, row.undone) {
+                (false, _) => {
+                    self.uncount(player, (row.counted, row.counted_paid), row.counted_on, now);
+                    self.add_turnover(player, asset, row.turned);
+                }
+                (true, false) => self.uncount(player, (0, row.counted), row.counted_on, now),
+                (true, true) => {}
+            }
         }
-        let kinds = [(LimitKind::Loss, -1), (LimitKind::Wager, -1)];
-        self.count_amount(player, asset, of_holds, &kinds, now);
-        self.count_lost(player, asset, round.won, now);
+        for (day, counted) in round.loose {
+            self.uncount(player, counted, day, now);
+        }
         self.use_order(order, round.stake);
         self.end_the_round(key, End::Cancelled);
     }

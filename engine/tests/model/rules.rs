@@ -6,7 +6,7 @@ use cage_engine::field::Rule;
 use cage_engine::{AssetId, Operation, ResultCode, Role, Settings, Timestamp};
 
 use super::words::{self, AMOUNT_MAX};
-use super::{Asked, Caller, Checks, Model, refuse_unless};
+use super::{Asked, Caller, Checks, Model, calendar, refuse_unless};
 
 const TEN_YEARS_MILLIS: u128 = 10 * 365 * 24 * 3_600 * 1_000;
 const DAY_MILLIS: u128 = 24 * 3_600 * 1_000;
@@ -50,6 +50,12 @@ impl Model {
             Operation::Configure { settings } => self.settings = Some(settings),
             Operation::StateDigest { .. } => {}
             Operation::SetRule { rule, scope, value } => {
+                if rule == Rule::DayBegins {
+                    // The day that it is lasts until the next one begins.
+                    let until = calendar::next_day_begins(asked.now, value);
+                    let day = self.day_in(scope, asked.now);
+                    self.long_days.insert(scope, (day, until));
+                }
                 self.rules.remove(&(rule, scope));
                 if value != 0 {
                     self.rules.insert((rule, scope), value);

@@ -283,7 +283,7 @@ fn numbers() -> Vec<String> {
             "in smallest units; each asset has a bound of its own below it".to_owned(),
         ),
         (
-            "a limit, and what is counted for one",
+            "a limit, and what one amount counts for it",
             LIMIT_MAX.into(),
             "in the reference asset's smallest unit".to_owned(),
         ),

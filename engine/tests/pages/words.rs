@@ -381,14 +381,15 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
         }
         Effect::RolledBack => {
             "a bet: limits, turnover and round as if so much had not been staked; nothing left of it: it ends as \
-             cancelled. A win: counts as lost again, and ends as cancelled. Neither known: a tombstone is left"
+             cancelled. A win: what it took off the losses counts again, and it ends as cancelled. Neither known: \
+             a tombstone is left"
         }
         Effect::RoundClosed => {
             "the round, its bets and its wins are remembered as closed; their exposure ends"
         }
         Effect::RoundVoided => {
-            "the round and its bets are remembered as cancelled, its wins as answered; what its stakes counted for \
-             limits and its bets for turnover is given back, W counts as lost again; the order counts S and one void"
+            "the round and its bets are remembered as cancelled, its wins as answered; what its stakes and \
+             payouts counted for limits and its bets for turnover is taken back; the order counts S and one void"
         }
         Effect::OrderOpened => "the order is open, for ever",
         Effect::Corrected => "the order, if one is named, counts what is credited and one correction",

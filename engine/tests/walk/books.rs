@@ -1,7 +1,6 @@
 //! Everything that can be seen of the books, engine against model, and the laws that hold for any books.
 
 use cage_engine::field::{LockReason, Rule};
-use cage_engine::limits::Starts;
 use cage_engine::state::{Ending, Stage};
 use cage_engine::{
     AssetId, Balance, GameId, LimitKind, Period, PlayerId, Purse, Reference, RequestId, Role, SessionId,
@@ -102,7 +101,7 @@ impl Run {
             let hold = state.hold(*id).expect("a hold of the model's");
             let seen = HoldRow {
                 opened: hold.opened.0,
-                opened_at: hold.opened_at,
+                counted_on: hold.counted_on.0.into(),
                 player: hold.player,
                 asset: hold.asset,
                 game: hold.game,
@@ -136,7 +135,7 @@ impl Run {
             let seen = WagerRow {
                 is_win: row.is_win,
                 opened: row.opened.0,
-                opened_at: row.opened_at,
+                counted_on: row.counted_on.0.into(),
                 player: row.player,
                 asset: row.asset,
                 game: row.game,
@@ -150,6 +149,7 @@ impl Run {
                 wins: row.wins,
                 undone: row.undone,
                 counted: row.counted,
+                counted_paid: row.counted_paid,
                 turned: row.turned.0,
                 content: expected.content,
             };
@@ -173,6 +173,7 @@ impl Run {
                 open_holds: round.open_holds,
                 rows,
                 stake: round.stake.0,
+                loose: expected.loose.clone(),
                 won: round.won.0,
             };
             assert_eq!(seen, *expected, "{key}");
@@ -251,17 +252,16 @@ impl Run {
     fn compare_limits(&self) {
         let Self { state, model, .. } = self;
         let now = model.clock;
-        for (number, player) in state.players() {
+        for (number, _) in state.players() {
             let row = state.limits(number);
             assert_eq!(row.is_some(), model.blocks.contains_key(&number), "who is counted");
             let Some(row) = row else { continue };
-            let begins = state.rule(Rule::DayBegins, u64::from(player.brand)).unwrap_or(0);
-            let starts = Starts::of(now, begins as u16);
+            let today = state.day(number, now);
             let one_bet = row.usage.bound(LimitKind::Bet, Period::Once).and_then(|bound| bound.in_force(now));
             assert_eq!(one_bet, model.limit(number, LimitKind::Bet, Period::Once, now));
             for (kind, period) in COUNTED.into_iter().flat_map(|kind| PERIODS.map(|period| (kind, period))) {
                 let used = model.used(number, kind, period, now);
-                let seen = i128::from(row.usage.used(kind, period, starts));
+                let seen = row.usage.used(kind, period, today);
                 assert_eq!(seen, used, "{} by {}", kind.name(), period.name());
                 let limit = row.usage.bound(kind, period).and_then(|bound| bound.in_force(now));
                 assert_eq!(limit, model.limit(number, kind, period, now));
