@@ -333,7 +333,7 @@ impl Copy {
         };
         let built = cargo().arg("--no-run").output().expect("cargo");
         assert!(built.status.success(), "it compiles: {}", String::from_utf8_lossy(&built.stderr));
-        let tested = cargo().env("CAGE_OPERATIONS", "400000").output().expect("cargo");
+        let tested = cargo().env("CAGE_OPERATIONS", "900000").output().expect("cargo");
         tested.status.success()
     }
 }
