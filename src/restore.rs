@@ -81,13 +81,14 @@ pub fn restore(from: &DataDir, to: &Path, options: RestoreOptions) -> Result<Res
     }
     let archive = options.leave_archive.then(|| from.archive_path());
     let new = DataDir::new(to, archive);
-    let mut passed_over = Vec::new();
-    let snapshots = copy_snapshots(from, &new, &mut passed_over)?;
-    let first = snapshots.last().map_or(1, |oldest| oldest.anchor.end.segment + 1);
     let log = from.whole_log(1);
-    let segments = segments(from, &log, first, options)?;
+    let (mut segments, last) = used_segments(from, &log, options)?;
+    let mut passed_over = Vec::new();
+    let snapshots = copy_snapshots(from, &new, last, &mut passed_over)?;
+    let first = snapshots.last().map_or(1, |oldest| oldest.anchor.end.segment + 1);
+    needed(&mut segments, first.min(last))?;
     let hot = Directory::create(&new.log())?;
-    begin_restored(&hot, &log, snapshots.last().map(|oldest| (oldest.anchor, oldest.epoch)))?;
+    begin_restored(&hot, &log, &segments, snapshots.last().map(|oldest| (oldest.anchor, oldest.epoch)))?;
     for number in &segments {
         copy(&log, &hot, &format!("{number:016x}.wal"))?;
     }
@@ -107,48 +108,56 @@ pub fn restore(from: &DataDir, to: &Path, options: RestoreOptions) -> Result<Res
     })
 }
 
-/// Copies the snapshots that are good, the newest first.
+/// Copies the snapshots that are good and that the log goes up to, the newest first.
 fn copy_snapshots(
     from: &DataDir,
     new: &DataDir,
+    last: u64,
     passed_over: &mut Vec<String>,
 ) -> Result<Vec<SnapshotFacts>, StorageError> {
     let (source, dir) = (from.snapshots(), new.make_snapshots()?);
     let mut copied = Vec::new();
     for lsn in list(&source)? {
-        match Snapshot::open(&source, lsn) {
-            Ok(found) => copied.push(found.facts()),
+        let facts = match Snapshot::open(&source, lsn) {
+            Ok(found) => found.facts(),
             Err(why) => {
                 passed_over.push(why.to_string());
                 continue;
             }
+        };
+        let end = facts.anchor.end.segment;
+        if end > last {
+            passed_over.push(format!(
+                "the snapshot at {lsn} is left out: it ends in segment {end:#x}, and the last one of the copies is {last:#x}"
+            ));
+            continue;
         }
+        copied.push(facts);
         copy(&source, &dir, &file_name(lsn))?;
     }
     Ok(copied)
 }
 
-/// The segments that the new log's own folder gets: all from `first` on, or the last one that there is, in which the
-/// newest snapshot ends.
-fn segments(
+/// The segments that are in use, and the last of them.
+fn used_segments(
     from: &DataDir,
     log: &WholeLog,
-    first: u64,
     options: RestoreOptions,
-) -> Result<Vec<u64>, RestoreFault> {
+) -> Result<(Vec<u64>, u64), RestoreFault> {
     let mut all = log.segments()?;
     // Prepared ones are made anew.
     let unused = all.iter().rev().take_while(|number| !is_used(log, **number)).count();
     all.truncate(all.len() - unused - usize::from(options.sealed_only && all.len() > unused));
-    let Some(last) = all.last().copied() else {
-        return Err(RestoreFault::NoLog(from.root().display().to_string()));
-    };
-    let first = first.min(last);
-    all.retain(|number| *number >= first);
-    let gap = (first..).zip(&all).find(|(expected, found)| expected != *found);
-    match gap {
+    let last = all.last().copied();
+    last.map(|last| (all, last)).ok_or_else(|| RestoreFault::NoLog(from.root().display().to_string()))
+}
+
+/// Leaves those that the new log's own folder gets: all from `first` on.
+fn needed(segments: &mut Vec<u64>, first: u64) -> Result<(), RestoreFault> {
+    segments.retain(|number| *number >= first);
+    match (first..).zip(segments.iter()).find(|(expected, found)| expected != *found) {
         Some((missing, found)) => Err(RestoreFault::Gap { missing, found: *found }),
-        None => Ok(all),
+        None => Ok(()),
     }
 }
 

@@ -146,3 +146,51 @@ fn a_running_server_finds_damage_in_what_it_has_sealed_and_goes_on() {
         audit(dir.path(), &[]).assert_clean();
     });
 }
+
+/// Damage in what a snapshot covers loses nothing, and cannot be accepted as a loss: the log would end before its snapshot,
+/// and never open again. A log that is older than its snapshot is not said to be whole.
+#[test]
+fn a_repair_gives_up_nothing_that_a_snapshot_covers() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 2, 1_000).await;
+        transfers(&ledger, &casino, 10).await;
+        let ledger = ledger.close().await.ledger();
+        transfers(&ledger, &casino, 10).await;
+        let made = run_cage(&["snapshot", text(dir.path()), "--hot-mib", "1000"]);
+        assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+        let start = ledger.close().await;
+        let last = audit(dir.path(), &[]).number("last_lsn");
+
+        let (from, at) = frame_in(dir.path(), 1, 4);
+        flip(&segment(dir.path(), 1), at + 300);
+        let explained = run_cage(&["repair", text(dir.path())]);
+        let said = stdout(&explained);
+        assert_eq!(explained.status.code(), Some(1), "{said}");
+        assert!(said.contains("lost      nothing") && said.contains("0000000000000001.wal"), "{said}");
+        for loss in [&format!("{from}-{last}"), "none"] {
+            let refused = run_cage(&["repair", text(dir.path()), "--accept-loss", loss]);
+            assert_eq!(refused.status.code(), Some(1), "{}", stdout(&refused));
+            assert!(stderr(&refused).contains("nothing was changed"), "{}", stderr(&refused));
+        }
+        let ledger = start.ledger();
+        transfers(&ledger, &casino, 1).await;
+        let start = ledger.close().await;
+
+        // Back to when there was only the first segment.
+        flip(&segment(dir.path(), 1), at + 300);
+        let old = folder();
+        let ledger = Ledger::small(old.path());
+        let casino = Casino::funded(&ledger, 2, 1_000).await;
+        transfers(&ledger, &casino, 1).await;
+        ledger.close().await;
+        fs::remove_dir_all(dir.path().join("log")).expect("a folder");
+        fs::rename(old.path().join("log"), dir.path().join("log")).expect("the same disk");
+        assert_eq!(start.refused().status.code(), Some(4));
+        let explained = run_cage(&["repair", text(dir.path())]);
+        let said = stdout(&explained);
+        assert_eq!(explained.status.code(), Some(1), "{said}");
+        assert!(said.contains("find the log that belongs to the snapshot"), "{said}");
+    });
+}

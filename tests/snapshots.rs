@@ -404,3 +404,46 @@ fn snapshots_and_the_archive_alone_restore_everything_up_to_the_archives_end() {
         assert!(report.json["notices"].to_string().contains("stands for all records"), "{report:?}");
     });
 }
+
+/// A backup holds what several lives of the server wrote: after the oldest snapshot it was killed, started, stopped,
+/// started. The newest snapshot may end after the archive does: then it is left out, and told.
+#[test]
+fn a_log_of_several_lives_is_restored_with_and_without_snapshots_and_from_the_archive_alone() {
+    run(async {
+        let (dir, place) = (folder(), folder());
+        let (start, casino) = kept(dir.path(), "0").await;
+        let ledger = start.ledger();
+        seal(&ledger, &casino, dir.path(), 1).await;
+        let ledger = ledger.kill().ledger();
+        seal(&ledger, &casino, dir.path(), 1).await;
+        drop(ledger.close().await);
+        let original = audit(dir.path(), &[]);
+        original.assert_clean();
+        let restored_from = |name: &str, parts: &[&str]| {
+            let (backup, new) = (place.path().join(name), place.path().join(format!("{name} again")));
+            for part in parts {
+                copy_all(&dir.path().join(part), &backup.join(part));
+            }
+            let restored = restore(&backup, &new, &[]);
+            audit(&new, &[]).assert_clean();
+            (restored, new)
+        };
+        for (name, parts) in
+            [("all", &["log", "snapshots", "archive"][..]), ("no snapshots", &["log", "archive"])]
+        {
+            let (restored, new) = restored_from(name, parts);
+            assert_eq!(restored["digest"], original.json["digest"], "{name}");
+            assert_eq!(restored["passed_over"], serde_json::json!([]), "{name}");
+            copy_all(&dir.path().join("certs"), &new.join("certs"));
+            let ledger = Ledger::small(&new);
+            seal(&ledger, &casino, &new, 1).await;
+            ledger.close().await;
+            audit(&new, &[]).assert_clean();
+        }
+        let (restored, _) = restored_from("no log", &["snapshots", "archive"]);
+        let last = restored["last_lsn"].as_u64().expect("a position");
+        assert_eq!(restored["digest"], audit(dir.path(), &["--until", &last.to_string()]).json["digest"]);
+        let told = restored["passed_over"].to_string();
+        assert!(told.contains("is left out: it ends in segment"), "{told}");
+    });
+}

@@ -1,17 +1,22 @@
 //! `cage repair`: says what is wrong with a log that does not open, what is lost and what can be done; does it if the loss is
 //! accepted.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cage_wal::storage::Directory;
-use cage_wal::{Damaged, Diagnosis, Kept, Lsn, SnapshotError, diagnose, segment_numbers, snapshot};
+use cage_wal::{
+    Anchor, Corruption, Damaged, Diagnosis, Kept, Limits, Lsn, RecoveryError, ScanReport, SnapshotError,
+    diagnose, scan_from, segment_numbers, snapshot,
+};
 use clap::Args;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::fail;
 use crate::data::DataDir;
+use crate::snapshots::load;
 
 /// Exit code: the log is damaged, and was left as it is.
 const EXIT_DAMAGED: u8 = 1;
@@ -52,6 +57,16 @@ fn oldest_needed(data: &DataDir) -> Result<Lsn, SnapshotError> {
     Ok(Lsn::FIRST)
 }
 
+/// Whether the log goes on where a snapshot ends; if not, why.
+fn continues(data: &DataDir, anchor: Anchor) -> Result<Option<Box<Corruption>>, RecoveryError<Infallible>> {
+    let log = data.whole_log(anchor.end.segment + 1);
+    match scan_from(&log, Limits::after(anchor), |_| Ok::<_, Infallible>(())) {
+        Ok(_) => Ok(None),
+        Err(RecoveryError::Corruption(corruption)) => Ok(Some(corruption)),
+        Err(other) => Err(other),
+    }
+}
+
 impl Repair {
     pub(crate) fn run(self) -> ExitCode {
         let data = DataDir::new(&self.dir, None);
@@ -63,21 +78,18 @@ impl Repair {
                 &format!("there is no log in {dir}: expected a data directory with log/ in it"),
             );
         }
-        let from = match oldest_needed(&data) {
-            Ok(from) => from,
+        // As a start does: what the newest good snapshot covers is not needed.
+        let covered = match load(&data.snapshots(), rand::random(), |_| true) {
+            Ok(base) => base.anchor(),
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
+        let oldest = match oldest_needed(&data) {
+            Ok(oldest) => oldest,
+            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        };
+        let from = covered.map_or(oldest, |anchor| anchor.lsn.next());
         let damaged = match diagnose(&log, from) {
-            Ok(Diagnosis::Whole(report)) => {
-                say!("whole     {} records, nothing to repair", report.records);
-                if let Some(tail) = report.torn_tail {
-                    say!(
-                        "torn tail at LSN {}: no acknowledged record is in it, and the next start leaves it behind",
-                        tail.lsn
-                    );
-                }
-                return ExitCode::SUCCESS;
-            }
+            Ok(Diagnosis::Whole(report)) => return self.whole(&data, &report, covered, oldest),
             Ok(Diagnosis::Damaged(damaged)) => damaged,
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
@@ -87,6 +99,18 @@ impl Repair {
             say!("todo      restore the files in {} from an archive or a replica", log.display());
             return ExitCode::from(EXIT_DAMAGED);
         };
+        if let Some(anchor) = covered.filter(|anchor| kept.next_lsn <= anchor.lsn) {
+            say!(
+                "kept      records up to {} in the log, and the snapshot at {}",
+                kept.next_lsn.previous(),
+                anchor.lsn
+            );
+            say!(
+                "todo      restore the files in {} from an archive or a replica: the log cannot end before a snapshot",
+                log.display()
+            );
+            return ExitCode::from(EXIT_DAMAGED);
+        }
         explain(&damaged, &kept);
         match &self.accept_loss {
             None => {
@@ -99,6 +123,57 @@ impl Repair {
             }
             Some(_) => carry_out(&damaged),
         }
+    }
+
+    /// The log that a start needs opens by itself. It may still not continue its snapshot, or be damaged before it.
+    fn whole(&self, data: &DataDir, report: &ScanReport, covered: Option<Anchor>, oldest: Lsn) -> ExitCode {
+        if let Some(anchor) = covered {
+            match continues(data, anchor) {
+                Ok(None) => {}
+                Ok(Some(corruption)) => {
+                    say!("damaged   {corruption}");
+                    say!(
+                        "todo      find the log that belongs to the snapshot at {}: this one is whole, but older, or another one.",
+                        anchor.lsn
+                    );
+                    say!("          Nothing can be repaired here");
+                    return ExitCode::from(EXIT_DAMAGED);
+                }
+                Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+            }
+            match diagnose(&data.log(), oldest) {
+                Ok(Diagnosis::Whole(_)) => {}
+                Ok(Diagnosis::Damaged(damaged)) => {
+                    let file = &damaged.corruption.file;
+                    say!("damaged   {}", damaged.corruption);
+                    say!(
+                        "lost      nothing: the snapshot at {} covers it, and the server starts",
+                        anchor.lsn
+                    );
+                    say!(
+                        "todo      put a good copy of {file} back: from a replica, a copy of the disk. Until then it is not"
+                    );
+                    say!(
+                        "          archived, nor is what comes after it, and answers that stand in it cannot be repeated"
+                    );
+                    return match &self.accept_loss {
+                        None => ExitCode::from(EXIT_DAMAGED),
+                        Some(_) => {
+                            fail(EXIT_DAMAGED, &"nothing is lost that could be accepted; nothing was changed")
+                        }
+                    };
+                }
+                Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+            }
+        }
+        say!("whole     {} records, nothing to repair", report.records);
+        if let Some(tail) = &report.torn_tail {
+            say!(
+                "torn tail at LSN {}: no acknowledged record is in it, and the next start leaves it behind",
+                tail.lsn
+            );
+        }
+        ExitCode::SUCCESS
     }
 
     fn options(&self, damaged: &Damaged) {

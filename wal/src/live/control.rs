@@ -123,39 +123,60 @@ impl ControlFile {
 }
 
 /// Begins the directory of a log that is put together from copies: gives it a control file which says that the log was
-/// durable up to the place after which it was proven, and nothing of what comes after. Without such a place the log
-/// begins with the first segment of `log`.
+/// durable up to the last of `segments` whose header can be read, for headers are written after that, or up to the place
+/// after which the log was proven, if that lies behind it. So the slot belongs to the process whose segments come after
+/// it, as each slot does.
 ///
 /// # Errors
-/// There is no such segment, or the operating system refuses.
+/// There is no place to begin at, or the operating system refuses.
 pub fn begin_restored(
     to: &Directory,
     log: &dyn Storage,
+    segments: &[u64],
     proven: Option<(Anchor, Epoch)>,
 ) -> Result<(), StorageError> {
-    let (anchor, epoch) = match proven {
-        Some(proven) => proven,
-        None => beginning(log)?,
+    let (anchor, epoch) = match last_beginning(log, segments) {
+        Some(found) if proven.is_none_or(|(anchor, _)| anchor.end.segment <= found.0.end.segment) => found,
+        _ => proven.map_or_else(|| beginning(log), Ok)?,
     };
     let head = Head { lsn: anchor.lsn, chain: anchor.chain, end: anchor.end };
     ControlFile::open(to, None, anchor.log, epoch, &head, wall_clock_ns).map(drop)
 }
 
+/// The place before the last segment whose header can be read.
+fn last_beginning(log: &dyn Storage, segments: &[u64]) -> Option<(Anchor, Epoch)> {
+    let header = segments.iter().rev().find_map(|number| header(log, *number).ok())?;
+    Some((before(&header), header.epoch))
+}
+
 /// The place before the first segment.
 fn beginning(log: &dyn Storage) -> Result<(Anchor, Epoch), StorageError> {
-    let name = segment_name(1);
+    header(log, 1).map(|header| (before(&header), header.epoch))
+}
+
+/// What a segment's header says of the log before it.
+fn before(header: &SegmentHeader) -> Anchor {
+    let (log, lsn) = (header.log, header.first_lsn.previous());
+    match header.segment {
+        1 => Anchor { log, lsn, chain: ChainHash::genesis(log), end: Position::default() },
+        number => Anchor {
+            log,
+            lsn,
+            chain: header.previous_chain,
+            end: Position { segment: number - 1, offset: header.previous_end },
+        },
+    }
+}
+
+fn header(log: &dyn Storage, number: u64) -> Result<SegmentHeader, StorageError> {
+    let name = segment_name(number);
     let mut page = [0; PAGE_BYTES];
     let read = log.open_read(&name)?.read_exact_at(0, &mut page);
     read.map_err(|error| StorageError::new("read", &name, error))?;
-    let header = SegmentHeader::decode(&page).map_err(|fault| {
-        StorageError::new(
-            "use",
-            &name,
-            std::io::Error::new(std::io::ErrorKind::InvalidData, fault.to_string()),
-        )
-    })?;
-    let (log, chain, end) = (header.log, ChainHash::genesis(header.log), Position::default());
-    Ok((Anchor { log, lsn: Lsn::ZERO, chain, end }, header.epoch))
+    SegmentHeader::decode(&page).map_err(|fault| {
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, fault.to_string());
+        StorageError::new("use", &name, error)
+    })
 }
 
 /// The thread that owns the control file while the log is live.
