@@ -128,6 +128,11 @@ pub fn audit(
     let until = options.until.map(|lsn| cage_wal::Lsn(lsn.0));
     let limits = Limits { until, after: base.anchor(), ..Limits::default() };
     let mut auditor = Auditor::new(options, base);
+    if let Some(missing) = data.missing_in_archive().map_err(|fault| AuditError::Unreadable(fault.into()))? {
+        auditor.differs(format!(
+            "segment {missing:#x} is missing, in the log and in the archive, and one before it is archived"
+        ));
+    }
     let scanned = cage_wal::scan_from(&log, limits, |frame| {
         progress(frame.bytes().len() as u64);
         auditor.frame(&frame)

@@ -70,6 +70,19 @@ impl DataDir {
         Directory::create(&self.archive).map(Archive::new)
     }
 
+    /// The first segment that is missing between two others, of which the first is archived.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub fn missing_in_archive(&self) -> Result<Option<u64>, StorageError> {
+        let log = self.log();
+        let hot =
+            if log.is_dir() { cage_wal::segment_numbers(&Directory::existing(&log))? } else { Vec::new() };
+        let mut numbers = self.archive().segments()?;
+        numbers.extend(hot.first().filter(|oldest| numbers.last().is_none_or(|last| last < *oldest)));
+        Ok(numbers.windows(2).find(|pair| pair[1] != pair[0] + 1).map(|pair| pair[0] + 1))
+    }
+
     /// The log with its archive, for readers. Archived segments are listed from number `from` on.
     #[must_use]
     pub fn whole_log(&self, from: u64) -> WholeLog {

@@ -447,3 +447,35 @@ fn a_log_of_several_lives_is_restored_with_and_without_snapshots_and_from_the_ar
         assert!(told.contains("is left out: it ends in segment"), "{told}");
     });
 }
+
+/// A snapshot stands for what lies before it only if that is not there at all: a hole in the archive is a loss, and neither
+/// an audit nor a scrub calls it good.
+#[test]
+fn a_hole_in_the_archive_is_told_by_audits_and_scrubs() {
+    run(async {
+        let dir = folder();
+        let (start, casino) = kept(dir.path(), "0").await;
+        let ledger = start.ledger();
+        seal(&ledger, &casino, dir.path(), 4).await;
+        (0..2).for_each(|_| drop(snapshot(dir.path(), &["--hot-mib", "0"])));
+        seal(&ledger, &casino, dir.path(), 1).await;
+        snapshot(dir.path(), &["--hot-mib", "0"]);
+        drop(ledger.close().await);
+        audit(dir.path(), &[]).assert_clean();
+        let archived = files(&dir.path().join("archive"), ".wal.zst");
+        assert!(archived.len() > 4, "{archived:?}");
+        for number in [2, archived.len()] {
+            let (file, aside) = (&archived[number - 1], dir.path().join("aside"));
+            fs::rename(file, &aside).expect("a file");
+            let report = audit(dir.path(), &[]);
+            assert_eq!(report.code, 1, "{report:?}");
+            let told = format!("segment {number:#x} is missing");
+            assert!(report.json["differences"].to_string().contains(&told), "{report:?}");
+            let scrubbed = run_cage(&["scrub", text(dir.path())]);
+            assert_eq!(scrubbed.status.code(), Some(1), "{scrubbed:?}");
+            assert!(String::from_utf8_lossy(&scrubbed.stdout).contains(&told), "{scrubbed:?}");
+            fs::rename(&aside, file).expect("a file");
+        }
+        audit(dir.path(), &[]).assert_clean();
+    });
+}

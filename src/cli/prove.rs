@@ -47,6 +47,11 @@ impl Prove {
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
         let data = DataDir::new(&self.dir, self.archive.as_deref());
+        if !data.log().is_dir() {
+            let dir = self.dir.display();
+            let reason = format!("there is no log in {dir}: expected a data directory with log/*.wal in it");
+            return fail(EXIT_UNREADABLE, &reason);
+        }
         let proof = match Proof::of(&data, Lsn(self.lsn), &kept) {
             Ok(proof) => proof.to_text(),
             Err(reason @ ProofError::NotTheLog { .. }) => return fail(EXIT_DIFFERENCES, &reason),

@@ -198,11 +198,10 @@ fn explain(damaged: &Damaged, kept: &Kept) {
     for known in &damaged.evidence {
         say!("known     {known}");
     }
-    if damaged.lost_until.is_some() {
-        say!(
-            "          more may have been acknowledged in the last moment; clients know (--acks, watermarks, checkpoints)"
-        );
-    }
+    // Also if nothing is known to be lost: that the control file cannot be read may be why.
+    say!(
+        "          more may have been acknowledged in the last moment; clients know (--acks, watermarks, checkpoints)"
+    );
     for name in &damaged.moved {
         say!("moves     {name}");
     }

@@ -38,7 +38,8 @@ pub(crate) struct Scrub {
 
 impl Scrub {
     pub(crate) fn run(self) -> ExitCode {
-        let storage = DataDir::new(&self.dir, self.archive.as_deref()).whole_log(1);
+        let data = DataDir::new(&self.dir, self.archive.as_deref());
+        let storage = data.whole_log(1);
         let numbers = match segment_numbers(&storage) {
             Ok(numbers) if !numbers.is_empty() => numbers,
             Ok(_) => {
@@ -62,6 +63,13 @@ impl Scrub {
                 Ok(Scrubbed::NotSealed | Scrubbed::Gone | Scrubbed::Stopped) => {}
                 Err(reason) => damage.push(reason.to_string()),
             }
+        }
+        match data.missing_in_archive() {
+            Ok(None) => {}
+            Ok(Some(missing)) => damage.push(format!(
+                "segment {missing:#x} is missing, in the log and in the archive, and one before it is archived"
+            )),
+            Err(reason) => damage.push(reason.to_string()),
         }
         let verdict = if damage.is_empty() { "good" } else { "damaged" };
         if self.json {
