@@ -228,10 +228,11 @@ impl Server {
         sequencer.publish();
         let endpoint = endpoint::open(options.listen, &certs)?;
         let since = snapshot.map_or_else(Position::default, |facts| facts.anchor.end);
+        let digests = signer.as_ref().map(Signer::digests);
         let keeper = options
             .snapshots
             .clone()
-            .map(|schedule| Keeper::new(log.clone(), data, schedule, options.segment_bytes, since));
+            .map(|schedule| Keeper::new(log.clone(), data, schedule, options.segment_bytes, since, digests));
         let shared = Rc::new(Shared {
             inbox: Inbox::default(),
             tokens,
@@ -310,6 +311,13 @@ impl Server {
 /// The key to sign with: the one that was given, or the development one.
 fn checkpoint_key(options: &ServerOptions, certs: &Path) -> Result<Option<SigningKey>, ServeError> {
     if let Some(path) = &options.checkpoint_key {
+        let inside = path.canonicalize().ok().zip(options.data_dir.canonicalize().ok());
+        if inside.is_some_and(|(path, data_dir)| path.starts_with(data_dir)) {
+            tracing::warn!(
+                key = %path.display(),
+                "the key that signs checkpoints lies in the data directory: whoever steals or rewrites that has it too"
+            );
+        }
         return Ok(Some(SigningKey::read(path)?));
     }
     if options.certs.is_some() {

@@ -234,13 +234,14 @@ fn what_is_signed_over_other_frames_is_a_difference() {
             decide_again(&data, options, |_| {}).expect("a log").differences
         };
         assert_eq!(differences(kept()), Vec::<String>::new());
-        let wrong: [Wrong; 7] = [
+        let wrong: [Wrong; 8] = [
             ("are not the", |checkpoint| checkpoint.root[3] ^= 1),
             ("are not the", |checkpoint| checkpoint.frames += 1),
             ("another one was signed", |checkpoint| checkpoint.chain_head[3] ^= 1),
             ("of the log", |checkpoint| checkpoint.log_id ^= 1),
             ("digest of the state", |checkpoint| checkpoint.digest[3] ^= 1),
-            ("no digest of the state", |checkpoint| checkpoint.digest_lsn -= 1),
+            ("another than was signed", |checkpoint| checkpoint.digest_lsn -= 1),
+            ("no end of a frame", |checkpoint| checkpoint.digest_lsn += 1_000_000),
             ("the log was cut", |checkpoint| checkpoint.lsn += 1),
         ];
         for (what, change) in wrong {
@@ -307,4 +308,13 @@ fn a_key_that_others_can_read_signs_nothing() {
     let refused = vouched.start().with("--checkpoint-key", text(&key)).refused();
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stderr.contains("chmod 600"), "{refused:?}");
+    // One that lies beside the log works, and is told.
+    fs::create_dir_all(vouched.data()).expect("a folder");
+    let beside = vouched.data().join("own.key");
+    assert!(run_cage(&["checkpoint-key", text(&beside), "--new"]).status.success());
+    run(async {
+        let ledger = vouched.start().with("--checkpoint-key", text(&beside)).ledger();
+        assert!(ledger.process().stderr().contains("lies in the data directory"));
+        ledger.close().await;
+    });
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use cage::proof::witness;
 use cage_engine::Role;
 use rand::RngExt;
 use rustix::fs::{FlockOperation, flock};
@@ -114,7 +115,9 @@ fn a_ledger_that_starts_from_a_snapshot_goes_on_as_if_it_had_replayed_everything
 fn snapshots_are_made_and_segments_archived_while_the_server_runs_and_nothing_is_missed() {
     run(async {
         let dir = folder();
+        let witness = dir.path().join("witness");
         let start = Start::small(dir.path()).with("--snapshot-mib", "1").with("--hot-mib", "0");
+        let start = start.with("--witness", text(&witness));
         let ledger = start.ledger();
         let casino = Casino::funded(&ledger, 2, 10_000).await;
         let requests = requests(&casino);
@@ -123,6 +126,12 @@ fn snapshots_are_made_and_segments_archived_while_the_server_runs_and_nothing_is
             seal(&ledger, &casino, dir.path(), 1).await;
         }
         ledger.process().wait_for("a snapshot was made");
+        // B4.16. Whoever signs vouches for the states of snapshots, also if the server never ends in order.
+        let frontend = client(&ledger, Role::Frontend).await;
+        frontend.submit(casino.transfer(0, 1, 1)).await.expect("a transfer");
+        frontend.close().await;
+        ledger.process().wait_for("the state of a snapshot was signed");
+        assert!(vouched_states(&witness) > 0, "the witness has it");
         assert!(!dir.path().join("log/0000000000000001.wal").exists(), "it is in the archive");
         compare(&answers, &ask_all(&ledger, &requests).await);
         let ledger = ledger.kill().ledger();
@@ -131,12 +140,19 @@ fn snapshots_are_made_and_segments_archived_while_the_server_runs_and_nothing_is
         assert!(snapshots(dir.path()).len() <= 2);
         let (ended, _) = ledger.terminate().await;
         assert!(ended.status.success(), "{ended:?}");
-        let report = audit(dir.path(), &[]);
+        let public = dir.path().join("certs").join("checkpoint.key.pub");
+        let report = audit(dir.path(), &["--witness", text(&witness), "--checkpoint-key", text(&public)]);
         report.assert_clean();
         assert_eq!(report.number("first_lsn"), 1, "the audit reads the archive");
         let printed = run_cage(&["log", text(dir.path()), "--until", "3", "--json"]);
         assert_eq!(String::from_utf8_lossy(&printed.stdout).lines().count(), 3);
     });
+}
+
+/// Checkpoints with the digest of a state.
+fn vouched_states(path: &Path) -> usize {
+    let kept = witness::read(path).expect("a witness").checkpoints;
+    kept.iter().filter(|signed| signed.checkpoint.digest_lsn > 0).count()
 }
 
 /// A ledger with two snapshots, stopped; as many segments in its archive as both cover.

@@ -3,6 +3,8 @@
 //! In: the checkpoints, with the key that must have signed them, then the frames of the log in order. Out: in words,
 //! whatever was signed and is not in the log. Never here: a checkpoint that is believed because the log agrees with it.
 
+use std::collections::HashSet;
+
 use cage_client::CheckpointKey;
 use cage_engine::Lsn;
 use cage_protocol::{Checkpoint, SignedCheckpoint};
@@ -22,6 +24,8 @@ pub struct Vouched {
     tree: Builder,
     /// Digests of states that the log holds: the last record of the state, and the digest.
     digests: Vec<(u64, [u8; 32])>,
+    /// The records after which the state's digest was signed.
+    digest_lsns: HashSet<u64>,
     /// Digests that were signed, to be found among them.
     signed_digests: Vec<(u64, [u8; 32])>,
     differences: Vec<String>,
@@ -50,8 +54,10 @@ impl Vouched {
             ));
         }
         waiting.reverse();
+        let digest_lsns = waiting.iter().map(|signed| signed.digest_lsn).collect();
         Self {
             waiting,
+            digest_lsns,
             tree: Builder::default(),
             digests: Vec::new(),
             signed_digests: Vec::new(),
@@ -117,7 +123,12 @@ impl Vouched {
         }
     }
 
-    /// The log holds the digest of the state after `lsn`.
+    /// Whether the digest of the state after `lsn` was signed.
+    pub(super) fn wants_digest(&self, lsn: Lsn) -> bool {
+        self.digest_lsns.contains(&lsn.0)
+    }
+
+    /// The state after `lsn` has this digest: the log holds it, or it was worked out again.
     pub(super) fn digest(&mut self, lsn: Lsn, digest: [u8; 32]) {
         self.digests.push((lsn.0, digest));
     }
@@ -132,7 +143,7 @@ impl Vouched {
                 Some(_) => differences
                     .push(format!("the digest of the state at LSN {lsn} is another than was signed")),
                 None => differences
-                    .push(format!("the log holds no digest of the state at LSN {lsn}, which was signed")),
+                    .push(format!("there is no end of a frame at LSN {lsn}, after which a state was signed")),
             }
         }
         let all = self.waiting.len();

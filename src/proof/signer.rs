@@ -83,10 +83,31 @@ pub enum SignerError {
 /// The digest of a state, and the last record of that state.
 pub type Digest = (Lsn, [u8; 32]);
 
+/// What the thread is told.
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    /// A state whose digest somebody has worked out.
+    State(Digest),
+    /// The last state: sign it and end.
+    End(Digest),
+}
+
+/// Where digests of states are told as they become known, for the checkpoints to come.
+#[derive(Clone, Debug)]
+pub struct Digests(Sender<Word>);
+
+impl Digests {
+    /// The state after a record has this digest.
+    pub fn tell(&self, digest: Digest) {
+        // A thread that is gone has told why.
+        let _ = self.0.send(Word::State(digest));
+    }
+}
+
 /// The thread that signs.
 #[derive(Debug)]
 pub struct Signer {
-    stop: Sender<Digest>,
+    words: Sender<Word>,
     thread: JoinHandle<()>,
     latest: watch::Receiver<Option<SignedCheckpoint>>,
 }
@@ -118,13 +139,14 @@ impl Signer {
         let digest = last
             .map_or((Lsn::ZERO, [0; 32]), |last| (Lsn(last.checkpoint.digest_lsn), last.checkpoint.digest));
         let (told, latest) = watch::channel(last);
-        let (stop, stopped) = channel();
-        let worker = Worker { key, witness, log, reader, last: begin, digest, told };
+        let (words, heard) = channel();
+        let digest_is_new = false;
+        let worker = Worker { key, witness, log, reader, last: begin, digest, digest_is_new, told };
         let thread = thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || worker.run(&stopped))
+            .spawn(move || worker.run(&heard))
             .map_err(SignerError::Thread)?;
-        Ok(Self { stop, thread, latest })
+        Ok(Self { words, thread, latest })
     }
 
     /// Where to hear of new checkpoints.
@@ -133,11 +155,17 @@ impl Signer {
         self.latest.clone()
     }
 
+    /// Where to tell digests of states.
+    #[must_use]
+    pub fn digests(&self) -> Digests {
+        Digests(self.words.clone())
+    }
+
     /// Signs what is durable now, with the digest of the last state, and ends the thread. After the log was closed this
     /// is its end.
     pub fn finish(self, digest: Digest) {
         // A thread that is gone has told why.
-        let _ = self.stop.send(digest);
+        let _ = self.words.send(Word::End(digest));
         let _ = self.thread.join();
     }
 }
@@ -178,15 +206,21 @@ struct Worker {
     /// What the last checkpoint ended with.
     last: Lsn,
     digest: Digest,
+    /// Nobody has vouched for it yet.
+    digest_is_new: bool,
     told: watch::Sender<Option<SignedCheckpoint>>,
 }
 
 impl Worker {
-    fn run(mut self, stop: &Receiver<Digest>) {
+    fn run(mut self, words: &Receiver<Word>) {
         loop {
-            match stop.recv_timeout(CHECKPOINT_EVERY) {
+            match words.recv_timeout(CHECKPOINT_EVERY) {
                 Err(RecvTimeoutError::Timeout) => self.sign_all(),
-                Ok(digest) => {
+                Ok(Word::State(digest)) => {
+                    (self.digest, self.digest_is_new) = (digest, true);
+                    self.sign_all();
+                }
+                Ok(Word::End(digest)) => {
                     self.digest = digest;
                     return self.sign_all();
                 }
@@ -225,6 +259,9 @@ impl Worker {
             witness.add(&signed)?;
         }
         self.last = end.last_lsn;
+        if std::mem::take(&mut self.digest_is_new) {
+            tracing::info!(lsn = self.digest.0.0, "the state of a snapshot was signed");
+        }
         self.told.send_replace(Some(signed));
         Ok(())
     }

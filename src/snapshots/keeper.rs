@@ -1,6 +1,7 @@
 //! Has snapshots made while the server runs: by another process of the same program, with low priority.
 //!
-//! In: how far the log is. Out: now and then a process that makes a snapshot, and what became of it as a log line.
+//! In: how far the log is. Out: now and then a process that makes a snapshot, and what became of it as a log line; its
+//! state's digest for whoever signs.
 //! Never here: anything that the writer waits for. What that process uses of memory and time is given back when it ends,
 //! and if it dies, the ledger does not.
 
@@ -15,6 +16,7 @@ use tokio::process::Command;
 use super::Keep;
 use crate::data::DataDir;
 use crate::limits;
+use crate::proof::signer::Digests;
 
 /// When snapshots are made, and by whom.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Keeper {
     segment_bytes: u64,
     /// Where the last snapshot ends.
     since: Position,
+    /// Who vouches for the states of snapshots, if anybody signs.
+    digests: Option<Digests>,
 }
 
 impl Keeper {
@@ -47,8 +51,9 @@ impl Keeper {
         schedule: Schedule,
         segment_bytes: u64,
         since: Position,
+        digests: Option<Digests>,
     ) -> Self {
-        Self { log, data, schedule, segment_bytes, since }
+        Self { log, data, schedule, segment_bytes, since, digests }
     }
 
     /// Has snapshots made when they are due, for ever. A process that still runs when this is dropped is killed: what
@@ -111,6 +116,9 @@ impl Keeper {
         match newest {
             Some(newest) if newest.anchor.end > self.since => {
                 self.since = newest.anchor.end;
+                if let Some(digests) = &self.digests {
+                    digests.tell((newest.anchor.lsn, newest.digest));
+                }
                 tracing::info!(
                     lsn = newest.anchor.lsn.0,
                     millis = took.as_millis(),
