@@ -50,7 +50,7 @@ const FAULTS: &[Fault] = &[
     fault(
         "a rollback does not restore the limits",
         "apply/wagers.rs",
-        "self.restore(bet.player, (counted, counted_paid), bet.counted_on, record.decided);",
+        "self.restore(bet.player, (counted, bet.counted_paid), bet.counted_on, record.decided);",
         "",
     ),
     fault(
@@ -168,6 +168,12 @@ const FAULTS: &[Fault] = &[
         "limits.rs",
         "let lasting = tally.day.shares(today);",
         "let lasting = [true; 3];",
+    ),
+    fault(
+        "a bet that won at once and once more keeps its payout",
+        "state/rows.rs",
+        "        !self.paid.is_zero()",
+        "        self.wins == 0 && !self.paid.is_zero()",
     ),
     fault(
         "a void forgets what settled holds staked",

@@ -145,7 +145,7 @@ impl Run {
                 bet: (row.bet.0 != 0).then_some(row.bet),
                 stake: row.stake.0,
                 payout_left: row.payout_left.0,
-                paid: row.paid.0,
+                at_once: row.paid.0,
                 wins: row.wins,
                 undone: row.undone,
                 counted: row.counted,
