@@ -182,6 +182,12 @@ const FAULTS: &[Fault] = &[
         "",
     ),
     fault(
+        "a void forgets what settled holds turned over",
+        "apply/wagers.rs",
+        "self.tally_turned(hold.round, turned, hold.counted_on);",
+        "let _ = turned;",
+    ),
+    fault(
         "a day ends when the beginning of days is moved",
         "apply/players.rs",
         "if day != through {",

@@ -126,7 +126,8 @@ impl State {
         let paid = self.count_payout(hold.player, hold.asset, payout, record.decided);
         self.tally(hold.round, (counted, 0), hold.counted_on);
         self.tally(hold.round, (0, paid), self.counting_day(hold.player, record.decided));
-        self.turn_over(hold.player, hold.asset, stake);
+        let turned = self.turn_over(hold.player, hold.asset, stake);
+        self.tally_turned(hold.round, turned, hold.counted_on);
         let covered = if closed { Amount(payout.0.saturating_add(hold.payout_left.0)) } else { payout };
         self.cover(hold.game, hold.asset, covered);
         if hold.round.0 != 0 {
@@ -450,6 +451,7 @@ impl State {
         }
         if let Some(row) = self.row::<RoundTally>(key.0).copied() {
             self.take_back(round.player, &row.tally, record.decided);
+            self.add_turnover(round.player, round.asset, row.turned);
         }
         self.count_for_order(record.request.detail.u128_at(0), round.stake);
         self.close_round(lsn, key, Ending::Cancelled, record.decided)

@@ -182,12 +182,15 @@ rows! {
         /// What was won.
         won: Amount,
     }
-    /// What a round counted for its player's limits that no row of a bet or win tells: by holds that are settled.
+    /// What a round counted that no row of a bet or win tells, by holds that are settled: for its player's limits, and
+    /// for what the player has to wager. Without either there is none.
     RoundTally = "round tallies", |row| row.round.0, most MANY => {
         /// The round.
         round: Reference,
-        /// How much, and when.
+        /// How much for the limits, and when.
         tally: Tally,
+        /// By how much it reduced the turnover that is required.
+        turned: Amount,
     }
     /// What a player has going on a game that allows one round at a time.
     Playing = "playing", |row| playing_key(row.player, row.game), most MANY => {

@@ -165,6 +165,8 @@ pub(crate) struct RoundRow {
     pub(crate) won: u128,
     /// On which day what stakes and payouts counted that are in no row: those of holds.
     pub(crate) loose: Vec<(i64, (u64, u64))>,
+    /// Of what had to be wagered, how much its settled holds did.
+    pub(crate) wagered_by_holds: u128,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -174,6 +174,7 @@ impl Run {
                 rows,
                 stake: round.stake.0,
                 loose: expected.loose.clone(),
+                wagered_by_holds: expected.wagered_by_holds,
                 won: round.won.0,
             };
             assert_eq!(seen, *expected, "{key}");
