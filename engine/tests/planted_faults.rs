@@ -50,7 +50,7 @@ const FAULTS: &[Fault] = &[
     fault(
         "a rollback does not restore the limits",
         "apply/wagers.rs",
-        "self.restore(bet.player, (counted, counted_paid), bet.counted_on, record.decided);",
+        "self.restore(bet.player, (counted, bet.counted_paid), bet.counted_on, record.decided);",
         "",
     ),
     fault(
@@ -170,10 +170,22 @@ const FAULTS: &[Fault] = &[
         "let lasting = [true; 3];",
     ),
     fault(
+        "a bet that won at once and once more keeps its payout",
+        "state/rows.rs",
+        "        !self.paid.is_zero()",
+        "        self.wins == 0 && !self.paid.is_zero()",
+    ),
+    fault(
         "a void forgets what settled holds staked",
         "apply/wagers.rs",
         "self.tally(hold.round, (counted, 0), hold.counted_on);",
         "",
+    ),
+    fault(
+        "a void forgets what settled holds turned over",
+        "apply/wagers.rs",
+        "self.tally_turned(hold.round, turned, hold.counted_on);",
+        "let _ = turned;",
     ),
     fault(
         "a day ends when the beginning of days is moved",

@@ -279,14 +279,27 @@ impl State {
         self.update(u128::from(player.number()), |row: &mut Limits| row.usage.take_back(today, tally));
     }
 
-    /// Notes what a round counted that no row of a bet or win tells.
+    /// Notes what a round counted for limits that no row of a bet or win tells.
     pub(super) fn tally(&mut self, round: Reference, (stake, payout): (u64, u64), day: Day) {
         if round.0 == 0 || stake == 0 && payout == 0 {
             return;
         }
         let added = self.update(round.0, |row: &mut RoundTally| row.tally.add(day, stake, payout));
         if added.is_none() {
-            self.insert(RoundTally { round, tally: Tally::of(day, stake, payout) });
+            self.insert(RoundTally { round, tally: Tally::of(day, stake, payout), turned: Amount::ZERO });
+        }
+    }
+
+    /// Notes by how much a round's hold reduced the turnover that is required: a void raises it again.
+    pub(super) fn tally_turned(&mut self, round: Reference, turned: Amount, day: Day) {
+        if round.0 == 0 || turned.is_zero() {
+            return;
+        }
+        let added = self.update(round.0, |row: &mut RoundTally| {
+            row.turned.0 = row.turned.0.saturating_add(turned.0);
+        });
+        if added.is_none() {
+            self.insert(RoundTally { round, tally: Tally::of(day, 0, 0), turned });
         }
     }
 }

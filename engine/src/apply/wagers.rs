@@ -126,7 +126,8 @@ impl State {
         let paid = self.count_payout(hold.player, hold.asset, payout, record.decided);
         self.tally(hold.round, (counted, 0), hold.counted_on);
         self.tally(hold.round, (0, paid), self.counting_day(hold.player, record.decided));
-        self.turn_over(hold.player, hold.asset, stake);
+        let turned = self.turn_over(hold.player, hold.asset, stake);
+        self.tally_turned(hold.round, turned, hold.counted_on);
         let covered = if closed { Amount(payout.0.saturating_add(hold.payout_left.0)) } else { payout };
         self.cover(hold.game, hold.asset, covered);
         if hold.round.0 != 0 {
@@ -301,7 +302,6 @@ impl State {
         self.cover(bet.game, bet.asset, Amount(bet.payout_left.0 - left.0));
         self.update(target.0, |row: &mut Wager| {
             row.payout_left = left;
-            row.paid.0 = row.paid.0.saturating_add(amount.0);
             row.wins += 1;
         });
         self.append_to_round(Wager {
@@ -349,10 +349,7 @@ impl State {
         let undone = self.update(win.key.0, |row: &mut Wager| row.undone = true);
         undone.ok_or(ApplyFault::Missing("a win"))?;
         self.restore(win.player, (0, win.counted), win.counted_on, now);
-        self.update(win.bet.0, |row: &mut Wager| {
-            row.paid.0 = row.paid.0.saturating_sub(win.stake.0);
-            row.wins = row.wins.saturating_sub(1);
-        });
+        self.update(win.bet.0, |row: &mut Wager| row.wins = row.wins.saturating_sub(1));
         self.update(win.round.0, |row: &mut Round| row.won.0 = row.won.0.saturating_sub(win.stake.0));
         Ok(())
     }
@@ -363,17 +360,14 @@ impl State {
         let counted = part(bet.counted.into(), amount, bet.stake) as u64;
         let turned = Amount(part(bet.turned.0, amount, bet.stake));
         self.add_turnover(bet.player, bet.asset, turned);
-        let paid = if bet.won_at_once() { bet.paid } else { Amount::ZERO };
-        let counted_paid = if bet.won_at_once() { bet.counted_paid } else { 0 };
-        self.restore(bet.player, (counted, counted_paid), bet.counted_on, record.decided);
+        // A bet that won at once is only undone whole, and its payout with it.
+        self.restore(bet.player, (counted, bet.counted_paid), bet.counted_on, record.decided);
         self.update(bet.round.0, |row: &mut Round| {
             row.stake.0 = row.stake.0.saturating_sub(amount.0);
-            row.won.0 = row.won.0.saturating_sub(paid.0);
+            row.won.0 = row.won.0.saturating_sub(bet.paid.0);
         });
         if amount == bet.stake {
             self.take_from_round(bet.key)?;
-            // A payout that stays is undone with the round, if at all.
-            self.tally(bet.round, (0, bet.counted_paid - counted_paid), bet.counted_on);
             self.cover(bet.game, bet.asset, bet.payout_left);
             self.end_wager(&bet, Ending::Cancelled, lsn, record.decided);
         } else {
@@ -457,6 +451,7 @@ impl State {
         }
         if let Some(row) = self.row::<RoundTally>(key.0).copied() {
             self.take_back(round.player, &row.tally, record.decided);
+            self.add_turnover(round.player, round.asset, row.turned);
         }
         self.count_for_order(record.request.detail.u128_at(0), round.stake);
         self.close_round(lsn, key, Ending::Cancelled, record.decided)

@@ -143,9 +143,9 @@ rows! {
         bonus: Amount,
         /// How much the house counts on having to pay yet.
         payout_left: Amount,
-        /// What its wins paid.
+        /// What it won in its own transaction. Further wins have rows of their own.
         paid: Amount,
-        /// How many wins it has.
+        /// How many further wins it has.
         wins: u32,
         /// What the player's limits counted for the stake, or for a win's amount, in the reference asset.
         counted: u64,
@@ -182,13 +182,15 @@ rows! {
         /// What was won.
         won: Amount,
     }
-    /// What a round counted for its player's limits that no row of a bet or win tells: by holds that are settled, and by
-    /// bets that are undone but for their payout.
+    /// What a round counted that no row of a bet or win tells, by holds that are settled: for its player's limits, and
+    /// for what the player has to wager. Without either there is none.
     RoundTally = "round tallies", |row| row.round.0, most MANY => {
         /// The round.
         round: Reference,
-        /// How much, and when.
+        /// How much for the limits, and when.
         tally: Tally,
+        /// By how much it reduced the turnover that is required.
+        turned: Amount,
     }
     /// What a player has going on a game that allows one round at a time.
     Playing = "playing", |row| playing_key(row.player, row.game), most MANY => {
@@ -444,7 +446,8 @@ impl Wager {
     /// Whether it is a bet whose payout came in the same transaction, and so is undone with it.
     #[must_use]
     pub const fn won_at_once(&self) -> bool {
-        !self.is_win && self.wins == 0 && !self.paid.is_zero()
+        // Its further wins are undone by their own names, and make no difference to this.
+        !self.paid.is_zero()
     }
 }
 

@@ -8,7 +8,8 @@ use cage_engine::{
 
 use crate::ledger::ask::{
     CHAIN, approve, bet, bet_win, changed, deposit, fund, give_up, in_session, lock, metered, release,
-    reverse, rollback, set_limit, set_status, sign, take_back, transfer, win, withdraw,
+    reserve_in, reverse, rollback, set_limit, set_status, sign, take_back, transfer, void_round, win,
+    withdraw,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger};
 
@@ -43,6 +44,35 @@ fn what_has_to_be_wagered_first_is_neither_exchanged_nor_sent_away() {
     assert_eq!(ledger.ask(&bet(ALICE, 40, BET, ROUND)), ResultCode::Done);
     assert_eq!(ledger.ask(&exchange), ResultCode::Done);
     assert_eq!(ledger.ask(&transfer(ALICE, BOB, 10)), ResultCode::Done);
+}
+
+/// A void gives the stakes back, and so they meet no requirement.
+#[test]
+fn a_stake_that_was_set_aside_and_is_voided_was_not_wagered() {
+    for limited in [false, true] {
+        let mut ledger = Ledger::casino();
+        ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
+        if limited {
+            let limit = set_limit(ALICE, LimitKind::Wager, Period::Day, 1_000);
+            assert_eq!(ledger.ask(&limit), ResultCode::Done);
+        }
+        let turned = changed(deposit(ALICE, 100), |deposit| deposit.detail.0[16] = 60);
+        assert_eq!(ledger.ask(&turned), ResultCode::Done);
+        let left = |ledger: &Ledger| ledger.state.turnover(ALICE, ETH).0;
+        let (one, other) = (ledger.new_id(), ledger.new_id());
+        assert_eq!(ledger.ask_under(one, &reserve_in(ALICE, 50, 90, ROUND)), ResultCode::Done);
+        assert_eq!(ledger.ask_under(other, &reserve_in(ALICE, 30, 90, ROUND)), ResultCode::Done);
+        assert_eq!(ledger.settle(ALICE, one, 20, 0), ResultCode::Done);
+        assert_eq!(ledger.settle(ALICE, other, 30, 5), ResultCode::Done);
+        assert_eq!(left(&ledger), 10);
+        ledger.crash();
+        assert_eq!(ledger.settle(ALICE, one, 30, 0), ResultCode::Done);
+        assert_eq!(left(&ledger), 0, "20 of it were not required");
+        assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+        assert_eq!((ledger.available(ALICE), left(&ledger)), (100, 60), "limited: {limited}");
+        assert_eq!(ledger.ask(&withdraw(ALICE, 10)), ResultCode::TurnoverLeft);
+        ledger.replayed();
+    }
 }
 
 /// A withdrawal may draw on what is locked. Given up, it makes nothing playable that was not.

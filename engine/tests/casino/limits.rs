@@ -125,13 +125,13 @@ fn what_is_undone_on_another_day_leaves_the_limits_of_that_day_as_they_are() {
 #[test]
 fn a_round_that_is_voided_knows_what_its_ended_bets_and_holds_counted_and_when() {
     let used = |ledger: &Ledger| used_in(ledger, Period::Day);
-    // A bet whose stake was given back, and whose payout stayed.
+    // A bet that is undone with what it won at once, and whose further win stays.
     let mut ledger = counting();
     assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Loss, Period::Day, 1_000)), ResultCode::Done);
     assert_eq!(ledger.ask(&bet_win(ALICE, 10, 50, BET, ROUND)), ResultCode::Done);
     assert_eq!(ledger.ask_key(1, &win(ALICE, 5, BET)), ResultCode::Done);
     assert_eq!(ledger.ask_key(2, &reverse(ALICE, BET)), ResultCode::Done);
-    assert_eq!(used(&ledger), [-55, 0]);
+    assert_eq!(used(&ledger), [-5, 0]);
     assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
     assert_eq!(used(&ledger), [0, 0]);
     // A hold of yesterday that is settled after one of today.

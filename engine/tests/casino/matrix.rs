@@ -203,6 +203,38 @@ fn a_bet_that_has_won_gives_back_its_stake_and_keeps_its_win_if_the_provider_rev
     assert_eq!(ledger.ask_key(UNDO, &reverse(ALICE, BET)), ResultCode::ReferenceTooOld);
 }
 
+/// What came with the bet goes with the bet, what came by itself goes by itself.
+#[test]
+fn a_bet_that_won_at_once_is_undone_with_its_payout_before_its_further_wins_and_after_them() {
+    for order in [[BET, WIN, WIN + 1], [WIN, BET, WIN + 1], [WIN, WIN + 1, BET]] {
+        let mut ledger = Ledger::casino();
+        ledger.deposit(ALICE, 100);
+        assert_eq!(ledger.ask(&bet_win(ALICE, 10, 25, BET, ROUND)), ResultCode::Done);
+        assert_eq!(ledger.ask_key(WIN, &win(ALICE, 3, BET)), ResultCode::Done);
+        assert_eq!(ledger.ask_key(WIN + 1, &win(ALICE, 0, BET)), ResultCode::Done);
+        assert_eq!(ledger.available(ALICE), 118);
+        for (number, target) in (0..).zip(order) {
+            assert_eq!(ledger.ask_key(UNDO + number, &reverse(ALICE, target)), ResultCode::Done);
+        }
+        assert_eq!((ledger.available(ALICE), ledger.provider(PLAY)), (100, 0), "undone as {order:x?}");
+        assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+        assert_eq!(ledger.available(ALICE), 100, "nothing of it is left to void");
+        ledger.replayed();
+    }
+    // It is one transaction, whatever it won besides: no part of it is undone.
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    assert_eq!(ledger.ask(&bet_win(ALICE, 10, 25, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(WIN, &win(ALICE, 3, BET)), ResultCode::Done);
+    let half = changed(refund(ALICE, 5, BET), |refund| refund.detail.0[8] = 1);
+    assert_eq!(ledger.ask_key(UNDO, &half), ResultCode::StakeOverRemaining);
+    // What is left is voided: the further win.
+    assert_eq!(ledger.ask_key(UNDO, &reverse(ALICE, BET)), ResultCode::Done);
+    assert_eq!(ledger.available(ALICE), 103, "the further win stays");
+    assert_eq!(ledger.ask(&void_round(ALICE, ROUND, None)), ResultCode::Done);
+    assert_eq!((ledger.available(ALICE), ledger.provider(PLAY)), (100, 0));
+}
+
 #[test]
 fn a_win_rolled_back_when_the_money_is_gone_is_owed_and_collected_as_soon_as_there_is_some() {
     let mut ledger = with_a_bet();
@@ -280,7 +312,7 @@ fn a_bet_wins_as_often_as_its_provider_says() {
     }
     assert_eq!(ledger.available(ALICE), 105);
     let row = ledger.state.wager(Reference(BET)).expect("an open bet");
-    assert_eq!((row.paid, row.wins, row.payout_left), (Amount(15), 5, Amount(85)));
+    assert_eq!((row.paid, row.wins, row.payout_left), (Amount::ZERO, 5, Amount(85)));
     assert_eq!(ledger.ask_key(WIN + 9, &last_win(ALICE, 3, BET)), ResultCode::Done);
     assert_eq!(ledger.state.round_ending(Reference(ROUND)), Some(Ending::Settled));
 }

@@ -32,10 +32,8 @@ struct Stake {
     left: u128,
     counted: u128,
     round: u128,
-    /// What a bet won at once, what that counted, and how many wins it has besides.
-    paid: u128,
+    /// What was counted for what a bet won at once.
     counted_paid: i64,
-    wins: u32,
 }
 
 struct Win {
@@ -43,7 +41,6 @@ struct Win {
     at: Timestamp,
     counted: i64,
     round: u128,
-    bet: u128,
 }
 
 /// What counted in a round and belongs to no bet or win that is open in it.
@@ -164,7 +161,7 @@ impl Count {
             Operation::BetWin { player, asset, stake, bet, payout, round, ends_round, .. } => {
                 let stake = self.stake(player, asset, stake, at, round.0, true);
                 let counted_paid = self.wins_more(player, asset, payout, at);
-                self.bets.insert(bet.0, Stake { paid: payout.0, counted_paid, ..stake });
+                self.bets.insert(bet.0, Stake { counted_paid, ..stake });
                 self.end_if(ends_round, round);
             }
             Operation::ImportBet { player, asset, stake, bet, round, .. } => {
@@ -172,13 +169,10 @@ impl Count {
                 self.bets.insert(bet.0, stake);
             }
             Operation::Win { player, asset, amount, bet, ends_round, .. } => {
-                let open = self.bets.get_mut(&bet.0).map(|bet| {
-                    bet.wins += 1;
-                    bet.round
-                });
+                let open = self.bets.get(&bet.0).map(|bet| bet.round);
                 let counted = self.wins_more(player, asset, amount, at);
                 if let Some(round) = open {
-                    self.wins.insert(id, Win { player, at, counted, round, bet: bet.0 });
+                    self.wins.insert(id, Win { player, at, counted, round });
                     self.end_if(ends_round, Reference(round));
                 }
             }
@@ -215,23 +209,15 @@ impl Count {
             let back = if amount == bet.left { bet.counted } else { bet.counted * amount / bet.left };
             bet.counted -= back;
             bet.left -= amount;
-            let (player, since, left, round) = (bet.player, bet.at, bet.left, bet.round);
-            let at_once = bet.wins == 0 && bet.paid > 0;
+            let (player, since, left) = (bet.player, bet.at, bet.left);
             let counted_paid = bet.counted_paid;
             self.give_back(player, back, since, at);
-            if at_once {
-                self.lose_again(player, counted_paid, since, at);
-            }
+            self.lose_again(player, counted_paid, since, at);
             if left == 0 {
                 self.bets.remove(&target);
-                let payout = if at_once { 0 } else { counted_paid };
-                self.loose.entry(round).or_default().push(Loose { at: since, stake: 0, payout });
             }
         } else if let Some(win) = self.wins.remove(&target) {
             self.lose_again(win.player, win.counted, win.at, at);
-            if let Some(bet) = self.bets.get_mut(&win.bet) {
-                bet.wins -= 1;
-            }
         }
     }
 
@@ -255,7 +241,7 @@ impl Count {
         let value = if counts { self.value(player, asset, stake.0) } else { 0 };
         self.add(player, LimitKind::Loss, value, at);
         self.add(player, LimitKind::Wager, value, at);
-        Stake { player, at, left: stake.0, counted: value as u128, round, paid: 0, counted_paid: 0, wins: 0 }
+        Stake { player, at, left: stake.0, counted: value as u128, round, counted_paid: 0 }
     }
 
     fn wins_more(&mut self, player: PlayerId, asset: AssetId, amount: Amount, at: Timestamp) -> i64 {

@@ -125,11 +125,11 @@ impl Model {
             return;
         }
         look_at_owner(row, (player, asset, game), round, c);
-        let won = !row.is_win && (row.paid != 0 || row.wins != 0);
+        let won = !row.is_win && (row.at_once != 0 || row.wins != 0);
         c.look("won", refuse_unless(reverse_settled || !won, ResultCode::HoldSettled));
         // A win, and a bet that won at once, are undone whole.
         let whole = amount.0 == 0 || amount.0 == row.stake;
-        let in_parts = !row.is_win && !won_at_once(row) && amount.0 <= row.stake;
+        let in_parts = !row.is_win && row.at_once == 0 && amount.0 <= row.stake;
         c.look("stake", refuse_unless(whole || in_parts, ResultCode::StakeOverRemaining));
     }
 
@@ -165,7 +165,7 @@ impl Model {
                 }
                 // What was won at once goes against the stake: one net movement.
                 let back = if amount.0 == 0 { row.stake } else { amount.0 };
-                let won = if won_at_once(&row) { row.paid } else { 0 };
+                let won = row.at_once;
                 let purse = self.payout_purse(player, asset, row.session, row.metered);
                 if back > won {
                     self.pay_out(provider, purse, row.session, back - won)?;
@@ -220,7 +220,7 @@ impl Model {
             session,
             metered: self.is_metered(session, asset),
             payout_left: payout_max,
-            paid: payout.unwrap_or(0),
+            at_once: payout.unwrap_or(0),
             counted,
             counted_paid,
             turned,
@@ -258,7 +258,7 @@ impl Model {
             bet: None,
             stake,
             payout_left: 0,
-            paid: 0,
+            at_once: 0,
             wins: 0,
             undone: false,
             counted: 0,
@@ -281,7 +281,6 @@ impl Model {
         };
         let counted = self.count_win(player, asset, amount.0, asked.now);
         let Some(open) = self.wagers.get_mut(&bet) else { return ResultCode::Done };
-        open.paid = open.paid.saturating_add(amount.0);
         open.wins += 1;
         open.payout_left = open.payout_left.saturating_sub(amount.0);
         let of = open.clone();
@@ -309,16 +308,15 @@ impl Model {
         };
         let row = self.wagers[&target].clone();
         let back = if amount.0 == 0 { row.stake } else { amount.0 };
-        let won = if won_at_once(&row) { row.paid } else { 0 };
         let counted =
             if back == row.stake { row.counted } else { part(row.counted.into(), back, &row) as u64 };
         let turned = if back == row.stake { row.turned } else { part(row.turned, back, &row) };
         self.add_turnover(player, asset, turned);
-        let paid_back = if won_at_once(&row) { row.counted_paid } else { 0 };
-        self.uncount(player, (counted, paid_back), row.counted_on, asked.now);
+        // A bet that won at once is only undone whole, and so is what that counted.
+        self.uncount(player, (counted, row.counted_paid), row.counted_on, asked.now);
         let totals = self.round_mut(row.round);
         totals.stake = totals.stake.saturating_sub(back);
-        totals.won = totals.won.saturating_sub(won);
+        totals.won = totals.won.saturating_sub(row.at_once);
         let open = self.wagers.get_mut(&target).expect("the bet is open");
         open.stake -= back;
         open.counted -= counted;
@@ -327,9 +325,6 @@ impl Model {
             self.wagers.remove(&target);
             let round = self.round_mut(row.round);
             round.rows.retain(|of_round| *of_round != target);
-            if row.counted_paid > paid_back {
-                round.loose.push((row.counted_on, (0, row.counted_paid - paid_back)));
-            }
             let about = About::ending(Space::Wager, target.0, End::Cancelled, Some(Trace::of_row(&row)));
             self.leave(about, row.opened);
         }
@@ -344,7 +339,6 @@ impl Model {
         let row = win.clone();
         self.uncount(player, (0, row.counted), row.counted_on, asked.now);
         if let Some(bet) = row.bet.and_then(|bet| self.wagers.get_mut(&bet)) {
-            bet.paid = bet.paid.saturating_sub(row.stake);
             bet.wins -= 1;
         }
         let totals = self.round_mut(row.round);
@@ -378,11 +372,6 @@ impl Model {
         let trace = Trace { content: None, ..Trace::of(asked) };
         self.leave(About::ending(Space::Wager, bet.0, end, Some(trace)), self.next_lsn());
     }
-}
-
-/// Whether a bet and what it won are one transaction.
-const fn won_at_once(row: &WagerRow) -> bool {
-    !row.is_win && row.wins == 0 && row.paid != 0
 }
 
 fn part(whole: u128, back: u128, row: &WagerRow) -> u128 {

@@ -136,7 +136,9 @@ pub(crate) struct WagerRow {
     /// A bet's stake as far as it was not given back; what a win paid.
     pub(crate) stake: u128,
     pub(crate) payout_left: u128,
-    pub(crate) paid: u128,
+    /// What a bet won in its own transaction. It goes when the bet goes, and with nothing else.
+    pub(crate) at_once: u128,
+    /// How many other wins it has that were not taken back.
     pub(crate) wins: u32,
     /// A win that was taken back; it stays with its round.
     pub(crate) undone: bool,
@@ -161,9 +163,10 @@ pub(crate) struct RoundRow {
     pub(crate) rows: Vec<Reference>,
     pub(crate) stake: u128,
     pub(crate) won: u128,
-    /// On which day what stakes and payouts counted that are in no row: of holds, and of bets that left their payout
-    /// behind.
+    /// On which day what stakes and payouts counted that are in no row: those of holds.
     pub(crate) loose: Vec<(i64, (u64, u64))>,
+    /// Of what had to be wagered, how much its settled holds did.
+    pub(crate) wagered_by_holds: u128,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -168,7 +168,7 @@ impl Model {
     fn settle(&mut self, id: RequestId, stake: u128, payout: u128, now: Timestamp) {
         let mut hold = self.holds[&id].clone();
         let paid = self.count_win(hold.player, hold.asset, payout, now);
-        self.turn_over(hold.player, hold.asset, stake);
+        let turned = self.turn_over(hold.player, hold.asset, stake);
         let staked = share(u128::from(hold.counted), stake, hold.remaining) as u64;
         hold.counted -= staked;
         let today = self.counting_day(hold.player, now);
@@ -178,6 +178,7 @@ impl Model {
         if let Some(round) = hold.round {
             let round = self.round_mut(round);
             round.won = round.won.saturating_add(payout);
+            round.wagered_by_holds = round.wagered_by_holds.saturating_add(turned);
             round.loose.extend([(hold.counted_on, (staked, 0)), (today, (0, paid))]);
         }
         let closed = hold.remaining == 0;

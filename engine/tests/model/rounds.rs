@@ -46,6 +46,7 @@ impl Model {
         let (opened, closes) = (self.next_lsn(), now.plus_millis(age));
         let new = RoundRow {
             loose: Vec::new(),
+            wagered_by_holds: 0,
             player,
             asset,
             game,
@@ -237,6 +238,8 @@ impl Model {
         for (day, counted) in round.loose {
             self.uncount(player, counted, day, now);
         }
+        // Stakes that are given back were not wagered.
+        self.add_turnover(player, asset, round.wagered_by_holds);
         self.use_order(order, round.stake);
         self.end_the_round(key, End::Cancelled);
     }

@@ -389,7 +389,7 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
         }
         Effect::RoundVoided => {
             "the round and its bets are remembered as cancelled, its wins as answered; what its stakes and \
-             payouts counted for limits and its bets for turnover is taken back; the order counts S and one void"
+             payouts counted for limits, and its stakes for turnover, is taken back; the order counts S and one void"
         }
         Effect::OrderOpened => "the order is open, for ever",
         Effect::Corrected => "the order, if one is named, counts what is credited and one correction",

@@ -145,7 +145,7 @@ impl Run {
                 bet: (row.bet.0 != 0).then_some(row.bet),
                 stake: row.stake.0,
                 payout_left: row.payout_left.0,
-                paid: row.paid.0,
+                at_once: row.paid.0,
                 wins: row.wins,
                 undone: row.undone,
                 counted: row.counted,
@@ -174,6 +174,7 @@ impl Run {
                 rows,
                 stake: round.stake.0,
                 loose: expected.loose.clone(),
+                wagered_by_holds: expected.wagered_by_holds,
                 won: round.won.0,
             };
             assert_eq!(seen, *expected, "{key}");
