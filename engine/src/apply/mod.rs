@@ -138,14 +138,23 @@ impl State {
         Ok(())
     }
 
-    /// The session that a record's allowance belongs to: its own, or that of the wager it is about.
+    /// The session that a record's allowance belongs to: its own, or that of the hold or wager it is about. A hold and
+    /// a wager can have the same number; which of them is meant only the operation says.
     fn session_of_record(&self, record: &Record) -> Option<SessionId> {
         let request = &record.request;
         if request.session != SessionId::NONE {
             return Some(request.session);
         }
-        let hold = self.hold(request.target()).map(|hold| hold.session);
-        hold.or_else(|| self.wager(crate::Reference(request.reference)).map(|wager| wager.session))
+        match request.kind.spec().refers {
+            Refers::OpenHold | Refers::HoldOrTombstone => {
+                self.hold(request.target()).map(|hold| hold.session)
+            }
+            Refers::Bet | Refers::BetOrWin => {
+                self.wager(crate::Reference(request.reference)).map(|wager| wager.session)
+            }
+            // Whatever else moves an allowance names its session.
+            _ => None,
+        }
     }
 
     fn lock(&mut self, account: AccountId, reason: LockReason, amount: Amount) {

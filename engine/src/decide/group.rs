@@ -21,6 +21,9 @@ pub const GROUP_MAX: usize = 64;
 /// Decides requests that happen together or not at all; one decision for each, in their order.
 ///
 /// The records of all decisions, in order, are one run of the log.
+///
+/// # Panics
+/// If the books do not take what was decided on them.
 #[must_use]
 pub fn decide_group(state: &mut State, now: Timestamp, members: &[Admitted]) -> Vec<Decision> {
     if !is_group(members) {
@@ -135,8 +138,10 @@ fn try_members(
             if !record.result.is_executed() {
                 return Err((place, record.result));
             }
-            if state.apply(state.next_lsn(), record).is_err() {
-                return Err((place, ResultCode::BalanceOverflow));
+            // The decision has looked at every sum: a fault is the ledger's own, and no answer to anybody.
+            let lsn = state.next_lsn();
+            if let Err(fault) = state.apply(lsn, record) {
+                panic!("the ledger refused its own record {lsn}: {fault}");
             }
         }
         decisions.push(decision);

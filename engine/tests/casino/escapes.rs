@@ -324,3 +324,70 @@ fn gli_19_r23_the_time_for_reconsideration_is_a_day_at_least() {
         assert_eq!(ledger.ask(&set), code, "{value} ms");
     }
 }
+
+/// A hold's id is a number of the ledger's callers, a bet's of its provider: nothing keeps them apart. What a bet
+/// wins and what comes back of it goes by the bet, whatever hold has the same number.
+#[test]
+fn a_bet_under_the_number_of_an_open_hold_is_paid_to_its_own_meter() {
+    for in_a_session in [false, true] {
+        let mut ledger = Ledger::casino();
+        ledger.deposit(ALICE, 100);
+        ledger.deposit(BOB, 100);
+        let ends = ledger.now.plus_millis(HOUR);
+        let of_alice = ledger.open_session(&metered(ALICE, 0x70c, ends, 50));
+        let of_bob = ledger.open_session(&metered(BOB, 0x70d, ends, 50));
+        let meter = |ledger: &Ledger, number| ledger.state.session(number).map(|row| row.remainder.0);
+        let hold = ledger.new_id();
+        let session = if in_a_session { of_bob } else { SessionId::NONE };
+        let reserve = in_session(ledger.reserve(BOB, 10, 20), session);
+        assert_eq!(ledger.ask_under(hold, &reserve), ResultCode::Done);
+        let number = hold.0;
+        assert_eq!(ledger.ask(&in_session(bet(ALICE, 40, number, ROUND), of_alice)), ResultCode::Done);
+        assert_eq!(ledger.ask_key(1, &win(ALICE, 30, number)), ResultCode::Done);
+        assert_eq!((meter(&ledger, of_alice), meter(&ledger, of_bob)), (Some(30), Some(0)));
+        assert_eq!(ledger.ask_key(2, &rollback(ALICE, 1)), ResultCode::Done);
+        assert_eq!(meter(&ledger, of_alice), Some(0));
+        assert_eq!(ledger.ask_key(3, &rollback(ALICE, number)), ResultCode::Done);
+        assert_eq!((meter(&ledger, of_alice), meter(&ledger, of_bob)), (Some(40), Some(0)));
+        // The hold goes by itself as well: by its own meter while that is open.
+        assert_eq!(ledger.settle(BOB, hold, 4, 5), ResultCode::Done);
+        assert_eq!(ledger.cancel(BOB, hold), ResultCode::Done);
+        let bobs = if in_a_session { 11 } else { 0 };
+        assert_eq!((meter(&ledger, of_alice), meter(&ledger, of_bob)), (Some(40), Some(bobs)));
+        // What the meters say is what the accounts hold, so that each session ends with its own.
+        ledger.now = ends;
+        assert_eq!(ledger.do_due(), [OperationKind::ExpireSession; 2]);
+        assert_eq!((ledger.available(ALICE), ledger.available(BOB)), (100, 101));
+        ledger.replayed();
+    }
+}
+
+/// And a hold under the number of an open bet.
+#[test]
+fn a_hold_under_the_number_of_an_open_bet_is_settled_to_its_own_meter() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    ledger.deposit(BOB, 100);
+    let ends = ledger.now.plus_millis(HOUR);
+    let of_alice = ledger.open_session(&metered(ALICE, 0x70c, ends, 50));
+    let of_bob = ledger.open_session(&metered(BOB, 0x70d, ends, 50));
+    let meter = |ledger: &Ledger, number| ledger.state.session(number).map(|row| row.remainder.0);
+    let hold = ledger.new_id();
+    assert_eq!(ledger.ask(&in_session(bet(ALICE, 40, hold.0, ROUND), of_alice)), ResultCode::Done);
+    let reserve = in_session(ledger.reserve(BOB, 10, 20), of_bob);
+    assert_eq!(ledger.ask_under(hold, &reserve), ResultCode::Done);
+    // In a group it is the same.
+    let group = [
+        (cage_engine::RequestId(1), win(ALICE, 30, hold.0)),
+        (
+            ledger.new_id(),
+            Operation::Settle { player: BOB, asset: ETH, hold, stake: Amount(10), payout: Amount(20) },
+        ),
+    ];
+    assert_eq!(ledger.ask_group(&group), [ResultCode::Done; 2]);
+    assert_eq!((meter(&ledger, of_alice), meter(&ledger, of_bob)), (Some(30), Some(20)));
+    ledger.now = ends;
+    assert_eq!(ledger.do_due(), [OperationKind::ExpireSession; 2]);
+    assert_eq!((ledger.available(ALICE), ledger.available(BOB)), (90, 110));
+    ledger.replayed();
+}

@@ -26,6 +26,8 @@ pub(crate) struct Names {
     pub(crate) freerounds: Vec<RequestId>,
     pub(crate) orders: Vec<RequestId>,
     pub(crate) deposits: Vec<RequestId>,
+    /// Numbers given to a provider's transactions that a hold can have as well.
+    pub(crate) shared: Vec<Reference>,
     pub(crate) made: u128,
 }
 
@@ -280,6 +282,11 @@ impl Someone {
                 let tombstone = self.dice.recent(&model.tombstones(Space::Hold), 12);
                 tombstone.map_or_else(|| self.new_id(model, now), RequestId)
             }
+            // Or it has the number of a bet: nothing keeps the two apart.
+            IdKind::Request if operation.kind() == OperationKind::Reserve && self.dice.one_in(8) => {
+                let bet = self.dice.recent(&self.names.shared, 8);
+                bet.map_or_else(|| self.new_id(model, now), |bet| RequestId(bet.0))
+            }
             IdKind::Request => self.new_id(model, now),
         }
     }
@@ -296,6 +303,16 @@ impl Someone {
         let known = match self.dice.below(24) {
             0 | 1 => self.dice.recent(&self.names.wagers, 12),
             2 => self.dice.recent(&model.tombstones(Space::Wager), 12).map(Reference),
+            // The number of an open hold, and one that a hold can get later.
+            3 => {
+                let open: Vec<_> = model.holds.keys().copied().collect();
+                self.dice.recent(&open, 8).map(|hold| Reference(hold.0))
+            }
+            4 => {
+                let number = Reference(self.new_id(model, model.clock).0);
+                self.names.shared.push(number);
+                Some(number)
+            }
             _ => None,
         };
         self.names.made += 1;

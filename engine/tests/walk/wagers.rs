@@ -154,7 +154,26 @@ impl Someone {
         Some((player, asset, game, Reference(0x40d << 100 | self.names.made)))
     }
 
+    /// A bet from a credit meter, under the number of an open hold: both have money of their own to be given back.
+    fn bet_beside_a_hold(&mut self, model: &Model) -> Option<Operation> {
+        let open: Vec<_> = model.holds.keys().copied().collect();
+        let bet = Reference(self.dice.recent(&open, 12)?.0);
+        let metered = model.sessions.iter().filter(|(_, row)| !row.revoked && row.expires > model.clock);
+        let metered = metered.filter_map(|(number, row)| Some((*number, row.player, row.asset?, row.game)));
+        let (session, player, asset, of) = self.dice.recent(&metered.collect::<Vec<_>>(), 6)?;
+        let game = if of == GameId(0) { self.game() } else { of };
+        self.names.made += 1;
+        let round = Reference(0x40d << 100 | self.names.made);
+        let (stake, payout_max, ends_round) = (Amount(1), Amount(5), false);
+        Some(Operation::Bet { player, asset, stake, bet, game, session, payout_max, round, ends_round })
+    }
+
     fn bet(&mut self, kind: Kind, model: &Model) -> Operation {
+        let beside =
+            if kind == Kind::Bet && self.dice.one_in(8) { self.bet_beside_a_hold(model) } else { None };
+        if let Some(bet) = beside {
+            return bet;
+        }
         let waits = if self.dice.one_in(3) { self.undecided(model) } else { None };
         let (player, asset, game, round) = waits.unwrap_or_else(|| self.round_for(model));
         let (stake, bet) = (self.amount(), self.transaction(model));
@@ -183,9 +202,13 @@ impl Someone {
         let open = model.wagers.iter().filter(|(_, row)| wins || !row.is_win);
         let metered = open.clone().filter(|(_, row)| row.metered && !row.undone && row.stake > 0);
         let metered: Vec<_> = metered.map(|(key, _)| *key).collect();
+        let shared = open.clone().filter(|(key, _)| model.holds.contains_key(&RequestId(key.0)));
+        let shared: Vec<_> = shared.map(|(key, _)| *key).collect();
         let open: Vec<_> = open.map(|(key, _)| *key).collect();
         let key = match self.dice.below(20) {
-            0..10 => self.dice.recent(&open, 8),
+            0..8 => self.dice.recent(&open, 8),
+            // A hold has the same number: it is not meant.
+            8..10 => self.dice.recent(&shared, 8).or_else(|| self.dice.recent(&open, 8)),
             // What went to a credit meter has to come back from there.
             10..13 => self.dice.recent(&metered, 8).or_else(|| self.dice.recent(&open, 8)),
             13..18 => self.dice.recent(&self.names.wagers, 16),
