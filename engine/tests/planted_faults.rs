@@ -236,6 +236,24 @@ const FAULTS: &[Fault] = &[
         "Gate::NothingOwed => only(request.asset != AssetId::NONE),",
     ),
     fault(
+        "whoever owes is paid out",
+        "decide/gates.rs",
+        "only(signed || !state.players.owes(request.player, request.asset))",
+        "only(signed || request.asset != AssetId::NONE)",
+    ),
+    fault(
+        "an approval does not look at debts",
+        "table/cashier.rs",
+        "Gate::MayWithdraw, Gate::NothingOwed, Gate::Approvable",
+        "Gate::MayWithdraw, Gate::Approvable",
+    ),
+    fault(
+        "an unconfirmed deposit slips past an exclusion or a limit",
+        "decide/gates.rs",
+        "self.role == Role::Cashier || asked == Some(LockReason::Unconfirmed)",
+        "self.role == Role::Cashier && asked != Some(LockReason::Unconfirmed)",
+    ),
+    fault(
         "an imported hold carries the horizon ahead of the clock",
         "decide/refer.rs",
         "if request.kind == OperationKind::ImportHold && is_ahead(target, now) {",

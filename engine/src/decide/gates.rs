@@ -65,7 +65,7 @@ impl Facts<'_> {
             Gate::RoundFits => self.round_fits(),
             Gate::RoundFinished => only(self.round_finished()),
             Gate::WagerLimits => self.over_limit(OF_WAGERS),
-            Gate::DepositLimits if self.role == Role::Cashier => self.over_limit(OF_DEPOSITS),
+            Gate::DepositLimits if self.may_be_refused() => self.over_limit(OF_DEPOSITS),
             Gate::DepositLimits => Ok(()),
             Gate::ExposureWithin => only(self.exposure_within()),
             Gate::HoldFits => only(
@@ -92,6 +92,10 @@ impl Facts<'_> {
             Gate::DepositFits => self.deposit_fits(),
             Gate::Owed => self.owes(request.amount),
             Gate::NothingOwed => only(!state.players.owes(request.player, request.asset)),
+            Gate::NothingOwedOrSigned => {
+                let signed = self.stage() == Some(Stage::Signed);
+                only(signed || !state.players.owes(request.player, request.asset))
+            }
             Gate::Collectable => self.collectable(),
             Gate::LockedEnough => only(self.locked_enough()),
             Gate::TurnoverDone => only(state.turnover(request.player, request.asset).is_zero()),
@@ -176,10 +180,18 @@ impl Facts<'_> {
         refuse_unless(class(request.player) == class(request.counterparty()), ResultCode::TransferClass)
     }
 
-    /// What a chain brings cannot be sent back: it is credited, and locked where it must be.
+    /// What a chain brings for good cannot be sent back: it is credited, and locked where it must be. What is not
+    /// final can wait. Credited as unconfirmed it would have that reason alone, and once confirmed be free of the
+    /// exclusion or limit that it came in against.
+    fn may_be_refused(&self) -> bool {
+        let asked = LockReason::from_number(self.request.detail.0[0]);
+        self.role == Role::Cashier || asked == Some(LockReason::Unconfirmed)
+    }
+
+    /// Whether the status lets money in.
     fn may_fund(&self) -> Passed {
         match self.status() {
-            _ if self.role != Role::Cashier => Ok(()),
+            _ if !self.may_be_refused() => Ok(()),
             Status::Active | Status::WagerBlocked => Ok(()),
             status => may_play(status),
         }

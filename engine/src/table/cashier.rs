@@ -89,7 +89,7 @@ pub(super) const WITHDRAW_REQUEST: Spec = Spec {
 pub(super) const WITHDRAW_APPROVE: Spec = Spec {
     roles: roles(&[Role::Risk, Role::Approver]),
     refers: Refers::Withdrawal,
-    gates: &[Gate::WithdrawalFits, Gate::MayWithdraw, Gate::Approvable],
+    gates: &[Gate::WithdrawalFits, Gate::MayWithdraw, Gate::NothingOwed, Gate::Approvable],
     effect: Effect::WithdrawalApproved,
     ..BASE
 };
@@ -100,7 +100,7 @@ pub(super) const WITHDRAW_SIGNED: Spec = Spec {
     venue: Venue::Chain,
     check: check_transaction,
     refers: Refers::Withdrawal,
-    gates: &[Gate::WithdrawalFits, Gate::MayPayOut, Gate::Signable],
+    gates: &[Gate::WithdrawalFits, Gate::MayPayOut, Gate::NothingOwedOrSigned, Gate::Signable],
     effect: Effect::WithdrawalSigned,
     ..BASE
 };

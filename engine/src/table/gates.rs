@@ -57,7 +57,7 @@ gates! {
     MayPlay => [WagerBlocked, SelfExcluded, PlayerFrozen, PlayerClosed];
     /// The receiver may wager.
     ReceiverMayPlay => [WagerBlocked, SelfExcluded, PlayerFrozen, PlayerClosed];
-    /// The player may fund the account (what a chain brings is credited all the same, locked).
+    /// The player may fund the account (what a chain brings for good is credited all the same, locked).
     MayFund => [SelfExcluded, PlayerFrozen, PlayerClosed];
     /// The player may withdraw.
     MayWithdraw => [PlayerFrozen];
@@ -77,7 +77,7 @@ gates! {
     RoundFinished => [RoundUnfinished];
     /// The stake is within the player's limits.
     WagerLimits => [RateMissing, LimitBet, LimitLoss, LimitWager];
-    /// The deposit is within the player's limits (what a chain brings is credited all the same, locked).
+    /// The deposit is within the player's limits (what a chain brings for good is credited all the same, locked).
     DepositLimits => [RateMissing, LimitDeposit, LimitDepositNet];
     /// What the house may have to pay on this game is within its bound.
     ExposureWithin => [ExposureExceeded];
@@ -109,6 +109,8 @@ gates! {
     Owed => [NothingOwed, OwedExceeded];
     /// The player owes nothing.
     NothingOwed => [PlayerOwes];
+    /// The player owes nothing, or a transaction was signed before.
+    NothingOwedOrSigned => [PlayerOwes];
     /// There is something to collect.
     Collectable => [NothingOwed, OwedExceeded, InsufficientFunds];
     /// That much is locked for the reason.

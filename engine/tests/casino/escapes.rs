@@ -2,13 +2,13 @@
 //! would become playable, debts that would be left behind, roles that would move more than they may.
 
 use cage_engine::{
-    Amount, CallerId, LimitKind, LockReason, Operation, OperationKind, Period, PlayerClass, Purse,
+    Amount, CallerId, LimitKind, LockReason, Operation, OperationKind, Period, PlayerClass, Purse, RequestId,
     ResultCode, Role, Rule, SessionId, Status,
 };
 
 use crate::ledger::ask::{
     CHAIN, approve, bet, bet_win, changed, deposit, fund, give_up, in_session, lock, metered, release,
-    reserve_in, reverse, rollback, set_limit, set_status, sign, take_back, transfer, void_round, win,
+    reserve_in, reverse, rollback, set_limit, set_status, sign, take_back, transfer, unlock, void_round, win,
     withdraw,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger};
@@ -114,10 +114,7 @@ fn who_owes_takes_nothing_out_past_the_debt() {
     let mut ledger = Ledger::casino();
     assert_eq!(ledger.ask_key(CREDIT, &deposit(ALICE, 100)), ResultCode::Done);
     assert_eq!(ledger.ask(&bet(ALICE, 100, BET, ROUND)), ResultCode::Done);
-    assert_eq!(
-        ledger.ask_key(1, &take_back(ALICE, 100, cage_engine::RequestId(CREDIT))),
-        ResultCode::Shortfall
-    );
+    assert_eq!(ledger.ask_key(1, &take_back(ALICE, 100, RequestId(CREDIT))), ResultCode::Shortfall);
     assert_eq!(ledger.ask(&set_status(ALICE, Status::SelfExcluded)), ResultCode::Done);
     assert_eq!(ledger.ask(&deposit(ALICE, 150)), ResultCode::Done);
     assert_eq!((locked(&ledger, LockReason::Excluded), ledger.owed(ALICE)), (150, 100));
@@ -132,10 +129,7 @@ fn who_owes_takes_nothing_out_past_the_debt() {
     let mut ledger = Ledger::casino();
     assert_eq!(ledger.ask_key(CREDIT, &deposit(ALICE, 100)), ResultCode::Done);
     assert_eq!(ledger.ask(&bet(ALICE, 100, BET, ROUND)), ResultCode::Done);
-    assert_eq!(
-        ledger.ask_key(1, &take_back(ALICE, 100, cage_engine::RequestId(CREDIT))),
-        ResultCode::Shortfall
-    );
+    assert_eq!(ledger.ask_key(1, &take_back(ALICE, 100, RequestId(CREDIT))), ResultCode::Shortfall);
     ledger.deposit(ALICE, 30);
     assert_eq!(ledger.ask(&transfer(ALICE, BOB, 30)), ResultCode::PlayerOwes);
 }
@@ -172,6 +166,73 @@ fn a_freeze_stops_a_withdrawal_until_it_is_signed_and_not_after() {
     );
 }
 
+/// A deposit that was taken back leaves a debt. What it paid for is not paid out.
+#[test]
+fn a_withdrawal_of_money_that_was_taken_back_is_neither_approved_nor_signed() {
+    let mut ledger = Ledger::casino();
+    assert_eq!(ledger.ask_key(1, &deposit(ALICE, 1_000)), ResultCode::Done);
+    let early = ledger.new_id();
+    assert_eq!(ledger.ask_under(early, &withdraw(ALICE, 300)), ResultCode::Done);
+    let late = ledger.new_id();
+    assert_eq!(ledger.ask_under(late, &withdraw(ALICE, 600)), ResultCode::Done);
+    let going = ledger.new_id();
+    assert_eq!(ledger.ask_under(going, &withdraw(ALICE, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&approve(ALICE, early)), ResultCode::Done);
+    assert_eq!(ledger.ask(&approve(ALICE, going)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(2, &sign(ALICE, going, 5, 6)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(3, &take_back(ALICE, 700, RequestId(1))), ResultCode::Shortfall);
+    assert_eq!(ledger.owed(ALICE), 700);
+    assert_eq!(ledger.ask(&approve(ALICE, late)), ResultCode::PlayerOwes);
+    assert_eq!(ledger.ask_key(4, &sign(ALICE, early, 7, 8)), ResultCode::PlayerOwes);
+    assert_eq!(ledger.ask_key(5, &sign(ALICE, going, 5, 9)), ResultCode::Done, "it is on its way");
+    // Cancelled, it pays the debt. What is left can be paid out.
+    assert_eq!(ledger.ask(&give_up(ALICE, late)), ResultCode::Done);
+    assert_eq!(ledger.do_due(), [OperationKind::AutoCollect]);
+    assert_eq!((ledger.available(ALICE), ledger.owed(ALICE)), (0, 100));
+    assert_eq!(ledger.ask_key(4, &sign(ALICE, early, 7, 8)), ResultCode::PlayerOwes);
+    ledger.deposit(ALICE, 100);
+    ledger.do_due();
+    assert_eq!(ledger.owed(ALICE), 0);
+    assert_eq!(ledger.ask_key(4, &sign(ALICE, early, 7, 8)), ResultCode::Done);
+    ledger.replayed();
+}
+
+/// What is not final would be locked as unconfirmed alone, and once confirmed be playable.
+#[test]
+fn an_unconfirmed_deposit_does_not_slip_past_an_exclusion_or_a_limit() {
+    let unconfirmed = |amount| {
+        changed(deposit(ALICE, amount), |deposit| deposit.detail.0[0] = LockReason::Unconfirmed as u8)
+    };
+    for (status, code, reason) in [
+        (Status::SelfExcluded, ResultCode::SelfExcluded, LockReason::Excluded),
+        (Status::Frozen, ResultCode::PlayerFrozen, LockReason::Review),
+        (Status::Closed, ResultCode::PlayerClosed, LockReason::Closed),
+    ] {
+        let mut ledger = Ledger::casino();
+        assert_eq!(ledger.ask(&set_status(ALICE, status)), ResultCode::Done);
+        assert_eq!(ledger.ask_key(1, &unconfirmed(50)), code);
+        assert_eq!(
+            ledger.ask_key(1, &deposit(ALICE, 50)),
+            ResultCode::Done,
+            "the same key, once it is final"
+        );
+        assert_eq!((locked(&ledger, reason), ledger.available(ALICE)), (50, 0));
+    }
+    let mut ledger = Ledger::casino();
+    ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
+    assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Deposit, Period::Day, 100)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(1, &unconfirmed(5_000)), ResultCode::LimitDeposit);
+    assert_eq!(ledger.ask_key(1, &deposit(ALICE, 5_000)), ResultCode::LimitNear);
+    assert_eq!((locked(&ledger, LockReason::OverLimit), ledger.available(ALICE)), (5_000, 0));
+    let unlocked = unlock(ALICE, 5_000, LockReason::Unconfirmed);
+    assert_eq!(ledger.ask(&unlocked), ResultCode::LockExceeded);
+    // Within the limit it is credited as asked.
+    ledger.pass_millis(25 * HOUR);
+    assert_eq!(ledger.ask_key(2, &unconfirmed(50)), ResultCode::Done);
+    assert_eq!(ledger.ask(&unlock(ALICE, 50, LockReason::Unconfirmed)), ResultCode::Done);
+    assert_eq!(ledger.available(ALICE), 50);
+}
+
 /// A bridge that was superseded may think that its transaction cannot be mined, and knows nothing of the new one.
 #[test]
 fn a_superseded_bridge_releases_no_withdrawal() {
@@ -196,7 +257,7 @@ fn a_deposit_that_was_locked_is_taken_back_from_its_lock() {
     let unconfirmed =
         changed(deposit(ALICE, 100), |deposit| deposit.detail.0[0] = LockReason::Unconfirmed as u8);
     assert_eq!(ledger.ask_key(CREDIT, &unconfirmed), ResultCode::Done);
-    let credit = cage_engine::RequestId(CREDIT);
+    let credit = RequestId(CREDIT);
     assert_eq!(ledger.ask_key(1, &take_back(ALICE, 60, credit)), ResultCode::Done);
     assert_eq!((ledger.available(ALICE), locked(&ledger, LockReason::Unconfirmed)), (70, 40));
     assert_eq!(ledger.ask(&lock(ALICE, 20, LockReason::Review)), ResultCode::Done);

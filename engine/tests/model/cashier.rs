@@ -33,10 +33,10 @@ impl Reversal {
 impl Model {
     pub(super) fn look_at_cashier(&self, asked: &Asked, c: &mut Checks) {
         match asked.operation {
-            Operation::DepositCredit { player, asset, amount, .. } => {
+            Operation::DepositCredit { player, asset, amount, locked, .. } => {
                 c.look("amount bound", self.amount_bound(asset, amount.0));
-                // What a chain brings cannot be sent back.
-                if asked.caller.role == Role::Cashier {
+                // What a chain brings cannot be sent back, once it is there for good.
+                if asked.caller.role == Role::Cashier || locked == Some(LockReason::Unconfirmed) {
                     c.look("status", self.may_fund(player));
                     self.look_at_limits(player, asset, &OF_DEPOSITS, amount.0, asked.now, c);
                 }

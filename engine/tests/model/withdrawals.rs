@@ -98,6 +98,7 @@ impl Model {
         match asked.operation {
             Operation::WithdrawApprove { .. } => {
                 c.look("status", self.may_withdraw(row.player));
+                self.look_at_debt_of_payout(row, false, c);
                 let found = match row.stage {
                     Stage::Approved => Err(ResultCode::WithdrawalApproved),
                     Stage::Signed => Err(ResultCode::WithdrawalSigned),
@@ -109,6 +110,7 @@ impl Model {
             }
             Operation::WithdrawSigned { slot, .. } => {
                 self.look_at_freeze(row, c);
+                self.look_at_debt_of_payout(row, row.stage == Stage::Signed, c);
                 let approved = row.stage != Stage::Requested;
                 c.look("stage", refuse_unless(approved, ResultCode::WithdrawalNotApproved));
                 let same = row.slot.is_none_or(|bound| bound == slot);
@@ -136,6 +138,12 @@ impl Model {
     fn look_at_freeze(&self, row: &WithdrawalRow, c: &mut Checks) {
         let frozen = self.may_withdraw(row.player).is_err() && row.stage != Stage::Signed;
         c.look("status", refuse_unless(!frozen, ResultCode::PlayerFrozen));
+    }
+
+    /// What was set aside may have been taken back since. Who owes is paid nothing, unless it is on its way.
+    fn look_at_debt_of_payout(&self, row: &WithdrawalRow, on_its_way: bool, c: &mut Checks) {
+        let stopped = !on_its_way && self.owed(row.player, row.asset) > 0;
+        c.look("debt", refuse_unless(!stopped, ResultCode::PlayerOwes));
     }
 
     pub(super) fn pay_withdrawal(&mut self, asked: &Asked) -> Step {
