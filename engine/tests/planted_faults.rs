@@ -279,13 +279,6 @@ const FAULTS: &[Fault] = &[
         "match if self.hold(request.target()).is_some() { Refers::OpenHold } else { request.kind.spec().refers } {",
     ),
     fault(
-        "a hold is paid by the session of a bet of the same number",
-        "apply/mod.rs",
-        "self.hold(request.target()).map(|hold| hold.session)",
-        "self.wager(crate::Reference(request.reference)).map(|wager| wager.session).or_else(|| \
-         self.hold(request.target()).map(|hold| hold.session))",
-    ),
-    fault(
         "a refused transfer to oneself in a group comes before itself",
         "decide/group.rs",
         "    if let Some(previous) = before(latest, counterparty).filter(|_| transfers) {",
