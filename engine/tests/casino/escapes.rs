@@ -439,7 +439,7 @@ fn a_hold_under_the_number_of_an_open_bet_is_settled_to_its_own_meter() {
     assert_eq!(ledger.ask_under(hold, &reserve), ResultCode::Done);
     // In a group it is the same.
     let group = [
-        (cage_engine::RequestId(1), win(ALICE, 30, hold.0)),
+        (RequestId(1), win(ALICE, 30, hold.0)),
         (
             ledger.new_id(),
             Operation::Settle { player: BOB, asset: ETH, hold, stake: Amount(10), payout: Amount(20) },
