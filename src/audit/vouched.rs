@@ -1,7 +1,7 @@
 //! Compares a log with the checkpoints that a witness has kept.
 //!
-//! In: the checkpoints, with the key that must have signed them, then the frames of the log in order. Out: in words,
-//! whatever was signed and is not in the log. Never here: a checkpoint that is believed because the log agrees with it.
+//! In: the checkpoints, with the key that must have signed them, then the frames of the log in order, and the digests of the
+//! states that were signed, worked out again by the audit. Out: in words, whatever was signed and is not in the log. Never here: a checkpoint that is believed because the log agrees with it.
 
 use std::collections::HashSet;
 

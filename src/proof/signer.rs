@@ -1,6 +1,7 @@
 //! Signs how far the log is durable, once a second while it moves, on a thread of its own.
 //!
-//! In: the ends of durable frames, as the flusher leaves them in memory (or, after a restart, as the log holds them).
+//! In: the ends of durable frames, as the flusher leaves them in memory (or, after a restart, as the log holds them), and
+//! digests of states, when a snapshot was made or the log has ended.
 //! Out: a line in the witness file, then the same checkpoint to whoever listens. Each one begins where the one before
 //! ended. A line that cannot be written is told, and the next one spans its frames as well. Never here: anything that an
 //! acknowledgement waits for.
