@@ -208,11 +208,29 @@ fn measured(log: &LogHandle, work: impl FnOnce() -> Result<u64, LimitError>) -> 
     })
 }
 
+/// Waits until the log has as many segments ready as it keeps: what is measured afterwards is how it goes on, not that
+/// it was opened just now.
+fn wait_until_prepared(log: &LogHandle, options: &LogOptions) -> Result<(), LimitError> {
+    loop {
+        let space = log.space();
+        if let Some(failure) = space.failure {
+            return Err(failure.into());
+        }
+        if space.ready_segments >= options.ready_segments as u64 {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// A log whose records mean nothing.
 fn bare_log(dir: &Path) -> Result<(Writer, LogHandle), LimitError> {
     let records = RecordTraits { linked: |_| false, time_ns: |_| 0 };
+    let options = LogOptions::new(1, records);
     let recovered = cage_wal::recover(dir, |_| Ok::<_, std::convert::Infallible>(()))?;
-    Ok(recovered.open(LogOptions::new(1, records), Identity::from_os()?, Callbacks::none())?)
+    let (writer, log) = recovered.open(options, Identity::from_os()?, Callbacks::none())?;
+    wait_until_prepared(&log, &options)?;
+    Ok((writer, log))
 }
 
 /// Makes frames of `frame_bytes` durable, one after the other, for `time`: the log alone. The next frame is appended

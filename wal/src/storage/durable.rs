@@ -7,12 +7,15 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, IoSlice},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 
 use memmap2::MmapMut;
-use rustix::{fs::OFlags, io::ReadWriteFlags};
+use rustix::{
+    fs::{AtFlags, OFlags, StatxFlags, statx},
+    io::ReadWriteFlags,
+};
 
 use super::{DurableFile, FlushStrategy, directory::keep_to_this_process};
 
@@ -136,13 +139,16 @@ fn inside(file_bytes: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
 
 /// Refuses to write to a file that was cut, lengthened or deleted since it was opened. A write would lengthen it again
 /// (or, through a mapping, end the process), and what lies before would be gone without a word.
+///
+/// Asks for nothing but these two numbers. Whoever asks for a file's times as well makes the kernel give it a new, exact
+/// time at the next write, and a durable write then writes the inode too: half the speed.
 fn unchanged(file: &File, bytes: u64) -> io::Result<()> {
-    let now = file.metadata()?;
-    if now.nlink() == 0 {
+    let now = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::SIZE | StatxFlags::NLINK)?;
+    if now.stx_nlink == 0 {
         return Err(io::Error::other("the file was deleted under the running log"));
     }
-    if now.len() != bytes {
-        let length = now.len();
+    if now.stx_size != bytes {
+        let length = now.stx_size;
         return Err(io::Error::other(format!(
             "the file had {bytes} bytes and now has {length}: somebody changed it under the running log"
         )));
