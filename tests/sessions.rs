@@ -188,11 +188,11 @@ fn a_credit_meter_tops_itself_up_and_comes_back_when_the_session_ends() {
         let fund = Operation::AllowanceFund {
             player: casino.players[0],
             asset: casino.asset,
-            amount: Amount(40),
+            amount: Amount(9),
             session,
         };
         games.submit(fund).await.expect("money on the meter");
-        assert_eq!(purses(&games, &casino).await, (944, 40));
+        assert_eq!(purses(&games, &casino).await, (975, 9));
         // The session's time comes, and nobody has to ask.
         tokio::time::sleep(Duration::from_millis(3_000)).await;
         assert_eq!(purses(&games, &casino).await, (984, 0));

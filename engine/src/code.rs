@@ -54,8 +54,10 @@ codes! {
     AlreadyClosed = 6, "already_closed";
     /// Executed: the looser limit comes into force after the time for reconsideration.
     Later = 7, "later";
-    /// Executed: the withdrawal needs the approval of a second identity.
+    /// Executed: a second identity has to ask for the same.
     OneMore = 8, "one_more";
+    /// Executed: the money stays locked, for the player's status or limit.
+    StillLocked = 9, "still_locked";
     /// The asset is not open in this ledger.
     AssetUnknown = 100, "asset_unknown";
     /// An asset of this code is open with another scale or other rules.
@@ -118,6 +120,8 @@ codes! {
     RateMissing = 173, "rate_missing";
     /// At the rate in force this gives less than was asked for.
     RateMoved = 174, "rate_moved";
+    /// The asset's price is older than the house allows: publish one, then retry.
+    RateOld = 175, "rate_old";
     /// The stake is over the player's limit for one bet.
     LimitBet = 200, "limit_bet";
     /// The stake is over what the player may still lose in a day, week or month.
@@ -148,12 +152,16 @@ codes! {
     SessionDiffers = 223, "session_differs";
     /// The session has expired.
     SessionExpired = 224, "session_expired";
+    /// More than the session may still be topped up by.
+    TopupExceeded = 225, "topup_exceeded";
     /// All gaming is disabled.
     GamingDisabled = 230, "gaming_disabled";
     /// The game is disabled.
     GameDisabled = 231, "game_disabled";
     /// What the house could have to pay on this game is over its bound.
     ExposureExceeded = 235, "exposure_exceeded";
+    /// The house bounds what this game may pay: the wager has to name its greatest payout.
+    PayoutMissing = 236, "payout_missing";
     /// There is no round of this key, nor is one remembered.
     RoundUnknown = 240, "round_unknown";
     /// The round is another player's, in another asset, or of another provider.
@@ -188,6 +196,8 @@ codes! {
     LockExceeded = 255, "lock_exceeded";
     /// The player owes the house something in this asset, and takes nothing out before that is paid.
     PlayerOwes = 256, "player_owes";
+    /// The caller's role may not free money that is locked for this reason.
+    ReasonNotAllowed = 257, "reason_not_allowed";
     /// The player has to wager more before a withdrawal.
     TurnoverLeft = 260, "turnover_left";
     /// The fee is as great as the withdrawal.
@@ -214,10 +224,16 @@ codes! {
     WithdrawalNotSigned = 271, "withdrawal_not_signed";
     /// The transaction is none that was signed for this withdrawal.
     TransactionUnknown = 272, "transaction_unknown";
-    /// Imports are switched off.
+    /// The withdrawal was signed as often as is remembered: wait for one of its transactions.
+    AttemptsUsed = 273, "attempts_used";
+    /// The amount is so great that an approver has to release it.
+    ApproverNeeded = 274, "approver_needed";
+    /// No import is open for the asset.
     NotImporting = 280, "not_importing";
     /// What is to be imported is known already.
     AlreadyKnown = 281, "already_known";
+    /// More than the total that was declared for the import.
+    ImportExceeded = 282, "import_exceeded";
     /// There are no free rounds of this id, nor are they remembered.
     FreeroundUnknown = 290, "freeround_unknown";
     /// The free rounds are another player's or for another game.
@@ -228,6 +244,8 @@ codes! {
     FreeroundExceeded = 293, "freeround_exceeded";
     /// The free rounds are used up.
     FreeroundUsed = 294, "freeround_used";
+    /// The jackpot is another provider's.
+    JackpotDiffers = 295, "jackpot_differs";
     /// There is no adjustment of this key that waits for approval.
     AdjustmentUnknown = 300, "adjustment_unknown";
     /// The adjustment was approved before.
@@ -236,6 +254,10 @@ codes! {
     AdjustmentRejected = 302, "adjustment_rejected";
     /// The adjustment is for another player or in another asset.
     AdjustmentDiffers = 303, "adjustment_differs";
+    /// The key of a late correction is the transaction that it corrects.
+    KeyDiffers = 304, "key_differs";
+    /// More than a bridge may correct by itself: an operator has to.
+    CorrectionOverBound = 305, "correction_over_bound";
     /// Another request of the group was refused, and so none of it happened.
     GroupRefused = 320, "group_refused";
     /// The request's bytes break the protocol: a field that must be zero is not, or the reverse.

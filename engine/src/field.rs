@@ -350,7 +350,7 @@ numbered! {
         SecondApprovalFrom = 8, "second_approval_from";
         /// What a withdrawal costs. Scope: the asset.
         WithdrawFee = 9, "withdraw_fee";
-        /// 1 = imports are allowed. Scope: 0.
+        /// The total that may be imported; 0 = no import is open. Scope: the asset.
         Importing = 10, "importing";
         /// One more than the most that a role may name in one operation. Scope: role × 65536 + asset.
         RoleAmountMax = 11, "role_amount_max";
@@ -370,6 +370,12 @@ numbered! {
         CallerAmountMax = 18, "caller_amount_max";
         /// 1 = a player has one round of this game at a time. Scope: the game.
         OneRound = 19, "one_round";
+        /// The most that a provider's bridge may correct late in one operation. Scope: the asset. Without it nothing.
+        LateCorrectionMax = 20, "late_correction_max";
+        /// How old a price may be that something is decided by, in milliseconds. Scope: the asset. Without it any age.
+        RateAgeMax = 21, "rate_age_max";
+        /// 1 = rules that say who may do how much are set by two identities, one after the other. Scope: 0.
+        SecondIdentity = 22, "second_identity";
     }
 }
 
@@ -377,6 +383,26 @@ numbered! {
 impl Default for PlayerClass {
     fn default() -> Self {
         Self::Real
+    }
+}
+
+impl Rule {
+    /// Whether it says who may do how much: whoever could set it alone could do anything.
+    #[must_use]
+    pub const fn is_guarded(self) -> bool {
+        matches!(
+            self,
+            Self::SecondApprovalFrom
+                | Self::Importing
+                | Self::RoleAmountMax
+                | Self::ProviderActor
+                | Self::PermitsRequired
+                | Self::CallerProvider
+                | Self::CallerChain
+                | Self::CallerAmountMax
+                | Self::LateCorrectionMax
+                | Self::SecondIdentity
+        )
     }
 }
 

@@ -188,7 +188,7 @@ impl Record {
         if spec.counterparty {
             request.detail = request.detail.with(COUNTERPARTY_PREVIOUS_AT, &[0; 8]);
         }
-        if matches!(spec.effect, Effect::Deposited | Effect::BalanceImported) {
+        if matches!(spec.effect, Effect::Deposited | Effect::BalanceImported | Effect::Unlocked) {
             request.detail = request.detail.with(LOCK_REASON_AT, &[0]);
         }
         request
@@ -198,7 +198,7 @@ impl Record {
     #[must_use]
     pub fn lock_reason(&self) -> Option<LockReason> {
         match self.request.kind.spec().effect {
-            Effect::Deposited | Effect::BalanceImported => {
+            Effect::Deposited | Effect::BalanceImported | Effect::Unlocked => {
                 LockReason::from_number(self.request.detail.0[LOCK_REASON_AT])
             }
             _ => None,

@@ -8,6 +8,8 @@ mod escapes;
 mod full;
 #[path = "casino/gli.rs"]
 mod gli;
+#[path = "casino/identities.rs"]
+mod identities;
 mod ledger;
 #[path = "casino/limits.rs"]
 mod limits;

@@ -83,6 +83,16 @@ impl State {
         Ok(())
     }
 
+    /// What could not be freed stays locked, for the reason that keeps it; what could be freed the leg has moved.
+    pub(super) fn apply_unlock(&mut self, record: &Record) -> Applied {
+        let Some((asked, kept)) = record.asked_lock_reason().zip(record.lock_reason()) else { return Ok(()) };
+        let Request { player, asset, amount, .. } = record.request;
+        let account = AccountId::of_player(asset, Purse::Locked, player);
+        self.take_locked(account, asked, amount.0)?;
+        self.lock(account, kept, amount);
+        Ok(())
+    }
+
     pub(super) fn apply_address(&mut self, record: &Record) -> Applied {
         let (player, chain) = (record.request.player, record.request.chain());
         let missing = ApplyFault::Missing("an address's number");
@@ -154,7 +164,9 @@ impl State {
     pub(super) fn apply_signature(&mut self, record: &Record) -> Applied {
         let (slot, transaction) = (record.request.detail.u128_at(0), record.request.detail.u128_at(16));
         self.withdrawal_row(record, |row| {
-            row.transactions[row.attempts as usize % TRANSACTIONS_KEPT] = transaction;
+            if let Some(place) = row.transactions.get_mut(row.attempts as usize) {
+                *place = transaction;
+            }
             row.attempts = row.attempts.saturating_add(1);
             row.slot = slot;
             row.stage = Stage::Signed;

@@ -41,7 +41,8 @@ impl State {
             Effect::DepositReversed => self.apply_reversal(record),
             Effect::Address => self.apply_address(record),
             // The legs have done it.
-            Effect::Locked | Effect::Unlocked => Ok(()),
+            Effect::Locked => Ok(()),
+            Effect::Unlocked => self.apply_unlock(record),
             Effect::WithdrawalOpened => self.apply_withdrawal(lsn, record),
             Effect::WithdrawalApproved => self.apply_approval(record),
             Effect::WithdrawalSigned => self.apply_signature(record),

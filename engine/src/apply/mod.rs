@@ -16,6 +16,7 @@ use crate::field::LockReason;
 use crate::id::{Lsn, PlayerId, SessionId};
 use crate::operation::OperationKind;
 use crate::record::{Leg, Record};
+use crate::role::Role;
 use crate::state::{Ended, Ending, Locked, Session, Space, State, Traces, locked_key};
 use crate::table::{Effect, IdRule, Refers};
 
@@ -121,8 +122,10 @@ impl State {
         let missing = ApplyFault::Missing("a session");
         let number = self.session_of_record(record).ok_or(missing)?;
         let effect = record.request.kind.spec().effect;
-        let topped_up = matches!(effect, Effect::HoldOpened | Effect::BetOpened | Effect::BetWon)
-            && leg.debit.is_of(Purse::Available);
+        let wager = matches!(effect, Effect::HoldOpened | Effect::BetOpened | Effect::BetWon);
+        let by_provider =
+            record.request.kind == OperationKind::AllowanceFund && matches!(record.role, Role::Games);
+        let topped_up = (wager || by_provider) && leg.debit.is_of(Purse::Available);
         let session: Session = *self.session(number).ok_or(missing)?;
         let remainder = if leg.credit.is_of(Purse::Allowance) {
             session.remainder.0.checked_add(leg.amount.0)

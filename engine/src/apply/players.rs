@@ -2,6 +2,7 @@
 
 use super::{Applied, ApplyFault};
 use crate::amount::{Amount, Balance};
+use crate::code::ResultCode;
 use crate::decide::settings_of;
 use crate::field::{LimitKind, Period, PlayerClass, Rule, Status};
 use crate::id::{AssetId, CallerId, PlayerId, Reference};
@@ -11,8 +12,8 @@ use crate::record::Record;
 use crate::request::Request;
 use crate::role::Role;
 use crate::state::{
-    Asset, DisabledGame, Granted, Ids, Limits, LongDay, Player, Rate, RoundTally, RuleRow, Session, State,
-    Token, disabled_key, grant_key, long_day_key, rule_key,
+    Asset, DisabledGame, Granted, Ids, Limits, LongDay, Player, Proposal, Rate, RoundTally, RuleRow, Session,
+    State, Token, disabled_key, grant_key, long_day_key, rule_key,
 };
 use crate::time::Timestamp;
 
@@ -38,6 +39,13 @@ impl State {
         let rule = Rule::from_number(detail.u16_at(0)).ok_or(ApplyFault::Missing("a rule"))?;
         let (scope, value) = (detail.u64_at(8), detail.u128_at(16));
         let key = rule_key(rule, scope);
+        if self.rows.proposals.len() > 0 {
+            self.remove::<Proposal>(key);
+        }
+        if record.result == ResultCode::OneMore {
+            self.insert(Proposal { rule, scope, value, maker: record.actor });
+            return Ok(());
+        }
         let was_on = self.row::<RuleRow>(key).is_some();
         let brand = matches!(rule, Rule::DayBegins).then_some(scope as u16);
         let lasting = brand.map(|brand| (brand, self.day_in(brand, record.decided)));
@@ -67,8 +75,9 @@ impl State {
 
     pub(super) fn apply_price(&mut self, record: &Record) -> Applied {
         let Request { asset, amount: price, .. } = record.request;
-        if self.update(u128::from(asset.0), |row: &mut Rate| row.price = price).is_none() {
-            self.insert(Rate { asset, price });
+        let row = Rate { asset, price, published: record.decided };
+        if self.update(u128::from(asset.0), |old: &mut Rate| *old = row).is_none() {
+            self.insert(row);
         }
         Ok(())
     }
@@ -244,14 +253,18 @@ impl State {
         self.count(player, asset, stake, now, &[(LimitKind::Loss, 1), (LimitKind::Wager, 1)])
     }
 
-    /// A payout lowers what counts as lost.
+    /// A payout lowers what counts as lost, unless its stake was placed before the player had limits: what never
+    /// counted as lost is not won back.
     pub(super) fn count_payout(
         &mut self,
-        player: PlayerId,
-        asset: AssetId,
+        (player, asset): (PlayerId, AssetId),
         payout: Amount,
+        staked_on: Day,
         now: Timestamp,
     ) -> u64 {
+        if staked_on == Day::NONE {
+            return 0;
+        }
         self.count(player, asset, payout, now, &[(LimitKind::Loss, -1)])
     }
 

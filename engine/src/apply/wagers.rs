@@ -6,7 +6,7 @@ use super::{Applied, ApplyFault};
 use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::{PastTransaction, Rule};
-use crate::id::{AssetId, GameId, Lsn, PlayerId, Reference, RequestId};
+use crate::id::{AssetId, GameId, Lsn, Reference, RequestId};
 use crate::record::Record;
 use crate::request::{ROUND_AT, Request};
 use crate::state::{
@@ -63,24 +63,24 @@ impl State {
         });
         self.expose(game, asset, request.payout());
         if round.0 == 0 {
-            self.begin_playing(player, game, Reference(id.0));
+            self.begin_playing(Playing { player, game, round, hold: id });
         }
     }
 
     /// Notes what the player has going, if the game allows one round at a time.
-    fn begin_playing(&mut self, player: PlayerId, game: GameId, round: Reference) {
-        if self.rule(Rule::OneRound, u64::from(game.0)) != Some(1) {
+    fn begin_playing(&mut self, going: Playing) {
+        if self.rule(Rule::OneRound, u64::from(going.game.0)) != Some(1) {
             return;
         }
-        let key = playing_key(player, game);
-        if self.update(key, |row: &mut Playing| row.round = round).is_none() {
-            self.insert(Playing { player, game, round });
+        let key = playing_key(going.player, going.game);
+        if self.update(key, |row: &mut Playing| *row = going).is_none() {
+            self.insert(going);
         }
     }
 
-    fn end_playing(&mut self, player: PlayerId, game: GameId, round: Reference) {
-        let key = playing_key(player, game);
-        if self.rows.playing.len() > 0 && self.row::<Playing>(key).is_some_and(|row| row.round == round) {
+    fn end_playing(&mut self, over: Playing) {
+        let key = playing_key(over.player, over.game);
+        if self.rows.playing.len() > 0 && self.row::<Playing>(key) == Some(&over) {
             self.remove::<Playing>(key);
         }
     }
@@ -123,7 +123,7 @@ impl State {
         hold.settled_in_part = true;
         hold.counted -= counted;
         let closed = hold.remaining.is_zero();
-        let paid = self.count_payout(hold.player, hold.asset, payout, record.decided);
+        let paid = self.count_payout((hold.player, hold.asset), payout, hold.counted_on, record.decided);
         self.tally(hold.round, (counted, 0), hold.counted_on);
         self.tally(hold.round, (0, paid), self.counting_day(hold.player, record.decided));
         let turned = self.turn_over(hold.player, hold.asset, stake);
@@ -138,7 +138,7 @@ impl State {
         }
         if closed {
             self.remove::<Hold>(target.0).ok_or(missing)?;
-            self.end_playing(hold.player, hold.game, Reference(target.0));
+            self.end_playing(without_round(&hold));
             self.end(target, Space::Hold, Ending::Settled, lsn, record.decided);
         } else {
             self.update(target.0, |row: &mut Hold| *row = hold).ok_or(missing)?;
@@ -155,7 +155,7 @@ impl State {
         }
         let hold = self.remove::<Hold>(target.0).ok_or(ApplyFault::Missing("a hold"))?;
         self.cover(hold.game, hold.asset, hold.payout_left);
-        self.end_playing(hold.player, hold.game, Reference(target.0));
+        self.end_playing(without_round(&hold));
         self.restore(hold.player, (hold.counted, 0), hold.counted_on, record.decided);
         if hold.round.0 != 0 {
             self.update(hold.round.0, |row: &mut Round| {
@@ -193,14 +193,15 @@ impl State {
         let won = matches!(request.kind.spec().effect, Effect::BetWon);
         let paid = if won { request.payout() } else { Amount::ZERO };
         let payout_left = if won { Amount::ZERO } else { request.payout() };
-        let counted_paid = self.count_payout(player, asset, paid, record.decided);
+        let counted_on = self.counting_day(player, record.decided);
+        let counted_paid = self.count_payout((player, asset), paid, counted_on, record.decided);
         self.enter_round(lsn, record, round);
         self.append_to_round(Wager {
             key: Reference(request.reference),
             is_win: false,
             undone: false,
             opened: lsn,
-            counted_on: self.counting_day(player, record.decided),
+            counted_on,
             player,
             asset,
             game,
@@ -231,7 +232,7 @@ impl State {
     /// Opens the round, unless it is open.
     fn enter_round(&mut self, lsn: Lsn, record: &Record, key: Reference) {
         let Request { player, asset, game, .. } = record.request;
-        self.begin_playing(player, game, key);
+        self.begin_playing(Playing { player, game, round: key, hold: RequestId::NONE });
         if self.round(key).is_some() {
             return;
         }
@@ -295,9 +296,10 @@ impl State {
     /// A win; says whether it is remembered with its round, and so needs no fact of its own.
     pub(super) fn apply_win(&mut self, lsn: Lsn, record: &Record) -> Result<bool, ApplyFault> {
         let Request { id, player, asset, amount, .. } = record.request;
-        let counted = self.count_payout(player, asset, amount, record.decided);
         let target = Reference(record.request.reference);
+        // Of a bet whose round is closed nothing is known but that it was one: its win lowers no limit's count.
         let Some(bet) = self.wager(target).copied() else { return Ok(false) };
+        let counted = self.count_payout((player, asset), amount, bet.counted_on, record.decided);
         let left = Amount(bet.payout_left.0.saturating_sub(amount.0));
         self.cover(bet.game, bet.asset, Amount(bet.payout_left.0 - left.0));
         self.update(target.0, |row: &mut Wager| {
@@ -399,7 +401,8 @@ impl State {
     /// in that order: as long as a bet is known, so are the wins that it was paid.
     fn close_round(&mut self, lsn: Lsn, key: Reference, how: Ending, now: Timestamp) -> Applied {
         let round = self.remove::<Round>(key.0).ok_or(ApplyFault::Missing("a round"))?;
-        self.end_playing(round.player, round.game, key);
+        let Round { player, game, .. } = round;
+        self.end_playing(Playing { player, game, round: key, hold: RequestId::NONE });
         if self.rows.tallies.len() > 0 {
             self.remove::<RoundTally>(key.0);
         }
@@ -508,6 +511,11 @@ impl State {
         );
         Ok(())
     }
+}
+
+/// What a player has going with a hold that belongs to no round.
+const fn without_round(hold: &Hold) -> Playing {
+    Playing { player: hold.player, game: hold.game, round: Reference(0), hold: hold.id }
 }
 
 /// The share of `whole` that `some` of `all` stands for, rounded down.

@@ -5,14 +5,14 @@ use super::refer::Target;
 use crate::account::{AccountId, Purse};
 use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
-use crate::field::{LockReason, Status};
+use crate::field::{LockReason, Rule, Status};
 use crate::id::{AssetId, GameId, PlayerId};
 use crate::limits::{OF_DEPOSITS, OF_WAGERS};
 use crate::operation::OperationKind;
 use crate::record::Record;
 use crate::request::Request;
 use crate::role::Role;
-use crate::state::{Gates, Limits, Session, State, VoidOrder, Wager};
+use crate::state::{Gates, Limits, Proposal, Session, State, VoidOrder, Wager, rule_key};
 use crate::table::{Effect, Spec};
 use crate::time::Timestamp;
 
@@ -128,11 +128,16 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Why a deposit is locked, if it is: as asked, by the player's status, or by a limit.
+    /// Why a deposit is locked, or what is unlocked stays so, if it is: as asked, by the player's status, or by a limit.
     pub(super) fn lock_reason(&self) -> Option<LockReason> {
         let asked = LockReason::from_number(self.request.detail.0[0]);
-        if asked.is_some() || self.request.kind != OperationKind::DepositCredit {
+        let unlocks = matches!(self.spec.effect, Effect::Unlocked);
+        if !unlocks && (asked.is_some() || self.request.kind != OperationKind::DepositCredit) {
             return asked;
+        }
+        // What pays a debt is collected at once, and so is not free.
+        if unlocks && self.request.amount <= self.state.owed(self.request.player, self.request.asset) {
+            return None;
         }
         match self.status() {
             Status::SelfExcluded => Some(LockReason::Excluded),
@@ -153,6 +158,11 @@ impl<'a> Facts<'a> {
         let Some(value) = self.state.value(self.request.asset, self.request.amount) else {
             return Err(ResultCode::RateMissing);
         };
+        // What is unlocked counted when it came in.
+        let value = if matches!(self.spec.effect, Effect::Unlocked) { 0 } else { value };
+        if self.state.is_price_old(self.request.asset, self.now) {
+            return Err(ResultCode::RateOld);
+        }
         let today = self.state.day(self.request.player, self.now);
         limits.usage.exceeded(self.now, today, kinds, value).map_or(Ok(()), Err)
     }
@@ -184,6 +194,8 @@ impl<'a> Facts<'a> {
             }
             Effect::Limit if self.limit_waits() => ResultCode::Later,
             Effect::WithdrawalApproved if self.needs_another() => ResultCode::OneMore,
+            Effect::Unlocked if self.lock_reason().is_some() => ResultCode::StillLocked,
+            Effect::Rule if self.waits_for_another() => ResultCode::OneMore,
             _ if short() => ResultCode::Shortfall,
             _ => ResultCode::Done,
         }
@@ -197,9 +209,28 @@ impl<'a> Facts<'a> {
 
     /// Whether an approval of this withdrawal is the first of two.
     pub(super) fn needs_another(&self) -> bool {
+        matches!(self.target, Target::Withdrawal(row) if row.approver == 0) && self.is_great()
+    }
+
+    /// Whether the withdrawal is so great that it takes two to approve it.
+    pub(super) fn is_great(&self) -> bool {
         let Target::Withdrawal(row) = self.target else { return false };
-        let from = self.state.rule(crate::field::Rule::SecondApprovalFrom, u64::from(row.asset.0));
-        row.approver == 0 && from.is_some_and(|from| row.amount.0 >= from)
+        let from = self.state.rule(Rule::SecondApprovalFrom, u64::from(row.asset.0));
+        from.is_some_and(|from| row.amount.0 >= from)
+    }
+
+    /// The proposal of just this rule and value, if one waits.
+    pub(super) fn proposal(&self) -> Option<&'a Proposal> {
+        let detail = &self.request.detail;
+        let rule = Rule::from_number(detail.u16_at(0))?;
+        let row = self.state.row::<Proposal>(rule_key(rule, detail.u64_at(8)))?;
+        (row.value == detail.u128_at(16)).then_some(row)
+    }
+
+    /// Whether a second identity has to ask for the rule as well.
+    fn waits_for_another(&self) -> bool {
+        let guarded = Rule::from_number(self.request.detail.u16_at(0)).is_some_and(Rule::is_guarded);
+        guarded && self.state.rule(Rule::SecondIdentity, 0).is_some() && self.proposal().is_none()
     }
 
     /// Whether the row is this player's, in this asset and of this provider.

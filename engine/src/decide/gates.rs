@@ -3,17 +3,18 @@
 use super::facts::Facts;
 use super::money;
 use super::refer::Target;
+use crate::account::{AccountId, Purse};
 use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::{LockReason, Rule, Status};
-use crate::id::{AssetId, CallerId, GameId, PlayerId, Reference, RequestId};
+use crate::id::{AssetId, CallerId, GameId, PlayerId, Reference};
 use crate::limits::{LIMIT_MAX, OF_DEPOSITS, OF_WAGERS};
 use crate::operation::{
     AssetCode, HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, Operation, OperationKind, Settings,
 };
 use crate::request::{ROUND_AT, Request};
 use crate::role::Role;
-use crate::state::{Ending, Playing, RECONSIDER_MILLIS, Round, Stage, State, playing_key};
+use crate::state::{Ending, Playing, RECONSIDER_MILLIS, Round, Stage, State, TRANSACTIONS_KEPT, playing_key};
 use crate::table::{Effect, Gate};
 
 type Passed = Result<(), ResultCode>;
@@ -34,7 +35,7 @@ impl Facts<'_> {
             Gate::SettingsFit => only(self.settings_fit()),
             Gate::AssetFits => only(asset_fits(state, request)),
             Gate::PlayerFits => only(player_fits(state, request)),
-            Gate::RuleFits => only(rule_fits(state, request)),
+            Gate::RuleFits => self.rule_fits(),
             Gate::PriceFits => only(request.amount.0 <= PRICE_MAX),
             Gate::LimitFits => {
                 only(request.amount.0 <= u128::from(LIMIT_MAX) && state.reference_asset().is_some())
@@ -60,6 +61,10 @@ impl Facts<'_> {
                 Target::Session(session) => session.asset == request.asset,
                 _ => self.meter().is_some(),
             }),
+            Gate::FundingWithin => {
+                let left = self.session.map_or(Amount::ZERO, |session| session.topup_left);
+                only(self.role != Role::Games || request.amount <= left)
+            }
             Gate::MeterFits => self.meter_fits(),
             Gate::GameEnabled => self.game_enabled(),
             Gate::RoundFits => self.round_fits(),
@@ -67,6 +72,7 @@ impl Facts<'_> {
             Gate::WagerLimits => self.over_limit(OF_WAGERS),
             Gate::DepositLimits if self.may_be_refused() => self.over_limit(OF_DEPOSITS),
             Gate::DepositLimits => Ok(()),
+            Gate::PayoutNamed => only(!request.payout().is_zero() || self.exposure_max().is_none()),
             Gate::ExposureWithin => only(self.exposure_within()),
             Gate::HoldFits => only(
                 self.hold().is_some_and(|hold| hold.player == request.player && hold.asset == request.asset),
@@ -97,6 +103,7 @@ impl Facts<'_> {
                 only(signed || !state.players.owes(request.player, request.asset))
             }
             Gate::Collectable => self.collectable(),
+            Gate::Unlockable => self.unlockable(),
             Gate::LockedEnough => only(self.locked_enough()),
             Gate::TurnoverDone => only(state.turnover(request.player, request.asset).is_zero()),
             Gate::FeeFits => only(self.fee().is_none_or(|fee| fee < request.amount.0)),
@@ -104,6 +111,7 @@ impl Facts<'_> {
             Gate::Approvable => self.approvable(),
             Gate::Signable => self.signable(),
             Gate::Signed => only(self.stage() == Some(Stage::Signed)),
+            Gate::Releasable => only(self.role == Role::Approver || !self.is_great()),
             Gate::NotSigned => only(self.stage() != Some(Stage::Signed)),
             Gate::TransactionKnown => only(match self.target {
                 // What is not filled yet is zero, and no transaction's hash.
@@ -113,12 +121,20 @@ impl Facts<'_> {
                 }
                 _ => false,
             }),
-            Gate::Importing => only(state.rule(Rule::Importing, 0) == Some(1)),
+            Gate::ImportOpen if request.asset == AssetId::NONE => only(state.switches.any(Rule::Importing)),
+            Gate::ImportOpen => only(self.import_total().is_some()),
+            Gate::Importing => self.importing(),
             Gate::RateFits => self.rate_fits(),
             Gate::AdjustmentFits => only(match self.target {
                 Target::Adjustment(row) => (row.player, row.asset) == (request.player, request.asset),
                 _ => false,
             }),
+            Gate::JackpotOwn => only(self.pool() >> POOL_BITS == u32::from(request.game.provider())),
+            Gate::KeyIsTransaction => only(request.id.0 == request.reference),
+            Gate::CorrectionWithin => {
+                let most = state.rule(Rule::LateCorrectionMax, u64::from(request.asset.0)).unwrap_or(0);
+                only(self.role != Role::Games || request.amount.0 <= most)
+            }
             Gate::OtherIdentity => only(match self.target {
                 Target::Adjustment(row) => row.maker != self.actor,
                 _ => false,
@@ -180,12 +196,25 @@ impl Facts<'_> {
         refuse_unless(class(request.player) == class(request.counterparty()), ResultCode::TransferClass)
     }
 
-    /// What a chain brings for good cannot be sent back: it is credited, and locked where it must be. What is not
-    /// final can wait. Credited as unconfirmed it would have that reason alone, and once confirmed be free of the
-    /// exclusion or limit that it came in against.
+    /// What a chain brings cannot be sent back: it is credited, and locked where it must be. What was locked for another
+    /// reason is looked at again when it is unlocked.
     fn may_be_refused(&self) -> bool {
+        self.role == Role::Cashier
+    }
+
+    /// What is freed is money that comes in: it stays locked where a deposit would be, and for that reason alone
+    /// nothing can free it. Whoever credits what is not final may say that it is.
+    fn unlockable(&self) -> Passed {
         let asked = LockReason::from_number(self.request.detail.0[0]);
-        self.role == Role::Cashier || asked == Some(LockReason::Unconfirmed)
+        let may = self.role == Role::Risk || asked == Some(LockReason::Unconfirmed);
+        refuse_unless(may, ResultCode::ReasonNotAllowed)?;
+        if self.lock_reason() != asked {
+            return Ok(());
+        }
+        match self.status() {
+            Status::Active | Status::WagerBlocked => self.over_limit(OF_DEPOSITS),
+            status => may_play(status),
+        }
     }
 
     /// Whether the status lets money in.
@@ -267,19 +296,45 @@ impl Facts<'_> {
         let Some(playing) = state.row::<Playing>(playing_key(request.player, request.game)) else {
             return true;
         };
-        let key = playing.round;
         let staked = |round: &Round| !round.stake.is_zero() || round.open_holds > 0;
-        key == self.named_round()
-            || !state.round(key).is_some_and(staked) && state.hold(RequestId(key.0)).is_none()
+        if playing.round.0 == 0 {
+            return state.hold(playing.hold).is_none();
+        }
+        playing.round == self.named_round() || !state.round(playing.round).is_some_and(staked)
+    }
+
+    fn exposure_max(&self) -> Option<u128> {
+        let scope = u64::from(self.request.game.0) << 16 | u64::from(self.request.asset.0);
+        self.state.rule(Rule::ExposureMax, scope)
     }
 
     fn exposure_within(&self) -> bool {
         let Self { state, request, .. } = self;
-        let scope = u64::from(request.game.0) << 16 | u64::from(request.asset.0);
-        state.rule(Rule::ExposureMax, scope).is_none_or(|bound| {
+        self.exposure_max().is_none_or(|bound| {
             let open = state.exposure(request.game, request.asset);
             open.0.checked_add(request.payout().0).is_some_and(|sum| sum <= bound)
         })
+    }
+
+    /// A rule that says who may do how much waits for a second identity, where two are required.
+    fn rule_fits(&self) -> Passed {
+        refuse_unless(rule_fits(self.state, self.request), ResultCode::RuleUnfit)?;
+        let own = self.proposal().is_some_and(|row| row.maker == self.actor);
+        refuse_unless(!own, ResultCode::SameIdentity)
+    }
+
+    /// The total that was declared for the asset's import; nothing if none is open.
+    fn import_total(&self) -> Option<u128> {
+        self.state.rule(Rule::Importing, u64::from(self.request.asset.0))
+    }
+
+    fn importing(&self) -> Passed {
+        let Self { state, request, .. } = self;
+        let total = self.import_total().ok_or(ResultCode::NotImporting)?;
+        let imports = AccountId::of_house(request.asset, Purse::Imports, 0);
+        let before = u128::try_from(-state.balance(imports).0).unwrap_or(0);
+        let within = before.checked_add(request.amount.0).is_some_and(|sum| sum <= total);
+        refuse_unless(within, ResultCode::ImportExceeded)
     }
 
     fn is_due(&self) -> bool {
@@ -419,13 +474,18 @@ impl Facts<'_> {
         let Target::Withdrawal(row) = self.target else { return Err(ResultCode::WithdrawalUnknown) };
         refuse_unless(row.stage != Stage::Requested, ResultCode::WithdrawalNotApproved)?;
         let slot = self.request.detail.u128_at(0);
-        refuse_unless(row.attempts == 0 || row.slot == slot, ResultCode::SlotDiffers)
+        refuse_unless(row.attempts == 0 || row.slot == slot, ResultCode::SlotDiffers)?;
+        refuse_unless((row.attempts as usize) < TRANSACTIONS_KEPT, ResultCode::AttemptsUsed)
     }
 
     fn rate_fits(&self) -> Passed {
         let to = self.other_asset();
         let open = to != self.request.asset && self.state.asset(to).is_some();
         refuse_unless(open, ResultCode::AssetUnknown)?;
+        let old = [self.request.asset, to].into_iter().any(|asset| self.state.is_price_old(asset, self.now));
+        let missing = [self.request.asset, to].into_iter().any(|asset| !self.state.is_priced(asset));
+        refuse_unless(!missing, ResultCode::RateMissing)?;
+        refuse_unless(!old, ResultCode::RateOld)?;
         let converted = money::converted(self)?;
         let at_least = Amount(self.request.detail.u128_at(16));
         refuse_unless(!converted.is_zero() && converted >= at_least, ResultCode::RateMoved)
@@ -486,6 +546,8 @@ fn player_fits(state: &State, request: &Request) -> bool {
         .is_none_or(|(_, player)| (player.brand, player.jurisdiction, player.class as u8) == facts)
 }
 
+/// A jackpot's number is made like a game's: its upper bits are the provider's number.
+const POOL_BITS: u32 = 20;
 /// The greatest price: its product with the greatest amount can still be divided.
 const PRICE_MAX: u128 = 1 << 100;
 /// The greatest time that a rule can set: ten years.
@@ -516,8 +578,11 @@ fn rule_fits(state: &State, request: &Request) -> bool {
             let least = u128::from(RECONSIDER_MILLIS);
             scope == 0 && (value == 0 || (least..=RULE_MILLIS_MAX).contains(&value))
         }
-        Rule::SecondApprovalFrom | Rule::WithdrawFee => short && open(scope) && value <= Amount::MAX.0,
-        Rule::Importing => scope == 0 && flag,
+        Rule::SecondApprovalFrom | Rule::WithdrawFee | Rule::Importing | Rule::LateCorrectionMax => {
+            short && open(scope) && value <= Amount::MAX.0
+        }
+        Rule::SecondIdentity => scope == 0 && flag,
+        Rule::RateAgeMax => short && open(scope) && value <= RULE_MILLIS_MAX,
         Rule::RoleAmountMax => is_caller(scope >> 16) && open(scope & 0xffff) && value <= Amount::MAX.0 + 1,
         Rule::PermitsRequired => is_caller(scope) && flag,
         Rule::CallerProvider => scope & 0xffff_ffff < PROVIDERS && flag,

@@ -146,7 +146,7 @@ pub(super) fn converted(facts: &Facts<'_>) -> Result<Amount, ResultCode> {
 impl Facts<'_> {
     /// Whether the credit may go to the locked purse.
     const fn locks(&self) -> bool {
-        matches!(self.spec.effect, Effect::Deposited | Effect::BalanceImported)
+        matches!(self.spec.effect, Effect::Deposited | Effect::BalanceImported | Effect::Unlocked)
     }
 
     fn account(&self, side: Side, deposit: Purse) -> AccountId {
@@ -191,6 +191,8 @@ impl Facts<'_> {
                 _ => Amount::ZERO,
             },
             Source::Locked => self.locked(),
+            Source::Freed if self.lock_reason().is_some() => Amount::ZERO,
+            Source::Freed => self.request.amount,
             Source::Metered => self.metered(),
             Source::Converted => converted(self)?,
         })

@@ -67,6 +67,10 @@ impl Caller<'_> {
                 let hold = state.hold(request.target());
                 hold.map(|hold| Business::Provider(u32::from(hold.game.provider())))
             }
+            Venue::Session => {
+                let session = state.session(request.session);
+                session.map(|session| Business::Provider(u32::from(session.game.provider())))
+            }
             Venue::Chain => Some(Business::Chain(request.chain())),
         }
     }

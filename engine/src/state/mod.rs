@@ -34,8 +34,8 @@ pub use image::{IMAGE_VERSION, ImageFault};
 pub use players::Player;
 pub use rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, LongDay, Playing, Pool, Rate, Round, RoundTally, RuleRow, Session, Stage, Token, Turnover,
-    VoidOrder, Wager, Withdrawal,
+    Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Stage, Token,
+    Turnover, VoidOrder, Wager, Withdrawal,
 };
 
 use crate::account::{AccountId, Purse};
@@ -346,6 +346,21 @@ impl State {
     #[must_use]
     pub fn price(&self, asset: AssetId) -> Option<Amount> {
         self.row::<Rate>(u128::from(asset.0)).map(|row| row.price)
+    }
+
+    /// Whether anything can be worked out in the reference asset.
+    pub(crate) fn is_priced(&self, asset: AssetId) -> bool {
+        self.reference_asset() == Some(asset) || self.price(asset).is_some()
+    }
+
+    /// Whether an asset's price is too old to decide by.
+    pub(crate) fn is_price_old(&self, asset: AssetId, now: Timestamp) -> bool {
+        if self.reference_asset() == Some(asset) {
+            return false;
+        }
+        let most = self.rule(Rule::RateAgeMax, u64::from(asset.0)).and_then(|most| u64::try_from(most).ok());
+        let published = self.row::<Rate>(u128::from(asset.0)).map(|row| row.published);
+        most.zip(published).is_some_and(|(most, published)| published.plus_millis(most) < now)
     }
 
     /// How many of an asset's smallest units make a whole one.

@@ -198,8 +198,10 @@ rows! {
         player: PlayerId,
         /// On which game.
         game: GameId,
-        /// The round, or the hold without one.
+        /// The round; 0 = a hold without one.
         round: Reference,
+        /// The hold, if it has no round.
+        hold: RequestId,
     }
     /// An open session.
     Session = "sessions", |row| u128::from(row.number.0), due Some((row.expires, Sort::Session)) => {
@@ -401,6 +403,19 @@ rows! {
         asset: AssetId,
         /// In billionths of the reference asset's smallest unit for a whole one.
         price: Amount,
+        /// When it was published.
+        published: Timestamp,
+    }
+    /// A rule that waits for a second identity.
+    Proposal = "proposals", |row| rule_key(row.rule, row.scope) => {
+        /// Which.
+        rule: Rule,
+        /// What it is about.
+        scope: u64,
+        /// The value that was asked for.
+        value: u128,
+        /// Who asked for it.
+        maker: u32,
     }
     /// Who may act for a provider or a chain.
     Granted = "grants", |row| grant_key(row.role, row.venue) => {
@@ -451,8 +466,9 @@ impl Wager {
     }
 }
 
-/// How many transactions of a withdrawal are remembered: the ones that can still be mined.
-pub(crate) const TRANSACTIONS_KEPT: usize = 4;
+/// How many transactions of a withdrawal are remembered, all that can still be mined. Each raises the fee, by a tenth at
+/// least where chains take a replacement at all: sixteen are more than four times the first fee.
+pub(crate) const TRANSACTIONS_KEPT: usize = 16;
 
 /// How far a withdrawal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::ids::{
 use super::image::{self, ImageFault};
 use super::rows::{
     Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, LongDay, Playing, Pool, Rate, Round, RoundTally, RuleRow, Session, Token, Turnover, VoidOrder,
-    Wager, Withdrawal, player_asset,
+    Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Token, Turnover,
+    VoidOrder, Wager, Withdrawal, player_asset,
 };
 use super::table::{Row, Sort, Table};
 use super::{Gates, Hasher, State};
@@ -141,6 +141,7 @@ tables! {
     rules: RuleRow,
     long_days: LongDay,
     rates: Rate,
+    proposals: Proposal,
     grants: Granted,
     disabled: DisabledGame,
     addresses: Address,

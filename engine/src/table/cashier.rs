@@ -57,11 +57,11 @@ pub(super) const LOCK: Spec = Spec {
 };
 
 pub(super) const UNLOCK: Spec = Spec {
-    roles: roles(&[Role::Risk]),
+    roles: roles(&[Role::Risk, Role::Chain, Role::Cashier]),
     groupable: true,
     amount: AmountRule::Positive,
-    gates: &[Gate::LockedEnough],
-    legs: &[leg(Side::Player(Purse::Locked), Side::Player(Purse::Available), Source::Amount)],
+    gates: &[Gate::Unlockable, Gate::LockedEnough],
+    legs: &[leg_if_any(Side::Player(Purse::Locked), Side::Player(Purse::Available), Source::Freed)],
     effect: Effect::Unlocked,
     ..BASE
 };
@@ -128,7 +128,7 @@ pub(super) const WITHDRAW_CANCEL: Spec = Spec {
 pub(super) const WITHDRAW_RELEASE: Spec = Spec {
     roles: roles(&[Role::Approver, Role::Chain]),
     venue: Venue::Chain,
-    gates: &[Gate::WithdrawalFits, Gate::Signed],
+    gates: &[Gate::WithdrawalFits, Gate::Signed, Gate::Releasable],
     ..WITHDRAWAL_GIVEN_UP
 };
 
@@ -155,12 +155,17 @@ pub(super) const IMPORT_HOLD: Spec = Spec {
     ..IMPORT
 };
 
-pub(super) const IMPORT_REFERENCE: Spec =
-    Spec { amount: AmountRule::Any, refers: Refers::Unknown, effect: Effect::ReferenceImported, ..IMPORT };
+pub(super) const IMPORT_REFERENCE: Spec = Spec {
+    amount: AmountRule::Any,
+    refers: Refers::Unknown,
+    gates: &[Gate::ImportOpen],
+    effect: Effect::ReferenceImported,
+    ..IMPORT
+};
 
 pub(super) const IMPORT_USAGE: Spec = Spec {
     check: check_usage,
-    gates: &[Gate::Importing, Gate::LimitFits],
+    gates: &[Gate::ImportOpen, Gate::LimitFits],
     effect: Effect::UsageImported,
     ..IMPORT
 };

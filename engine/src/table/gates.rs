@@ -35,8 +35,8 @@ gates! {
     AssetFits => [AssetDiffers];
     /// The caller id is free, or open with the same facts.
     PlayerFits => [PlayerDiffers];
-    /// The rule's scope and value are in their ranges.
-    RuleFits => [RuleUnfit];
+    /// The rule's scope and value are in their ranges; who proposed it is not the one to confirm it.
+    RuleFits => [RuleUnfit, SameIdentity];
     /// The price can be counted with.
     PriceFits => [RuleUnfit];
     /// The limit can be counted with, and there is a reference asset.
@@ -67,6 +67,8 @@ gates! {
     SessionFits => [SessionRequired, SessionUnknown, SessionEnded, SessionDiffers, SessionExpired];
     /// The session has a meter in this asset.
     SessionMetered => [SessionDiffers];
+    /// A provider tops a meter up by no more than the session was opened for.
+    FundingWithin => [TopupExceeded];
     /// The session's asset is open, and there is one if the meter is to be topped up.
     MeterFits => [AssetUnknown, SessionDiffers];
     /// Neither the game nor all gaming is disabled.
@@ -76,9 +78,11 @@ gates! {
     /// The player has no other round of this game with a stake in it, nor a hold without a round, if the game allows but one.
     RoundFinished => [RoundUnfinished];
     /// The stake is within the player's limits.
-    WagerLimits => [RateMissing, LimitBet, LimitLoss, LimitWager];
+    WagerLimits => [RateMissing, RateOld, LimitBet, LimitLoss, LimitWager];
     /// The deposit is within the player's limits (what a chain brings for good is credited all the same, locked).
-    DepositLimits => [RateMissing, LimitDeposit, LimitDepositNet];
+    DepositLimits => [RateMissing, RateOld, LimitDeposit, LimitDepositNet];
+    /// The wager names its greatest payout, if what the house may have to pay on this game is bounded.
+    PayoutNamed => [PayoutMissing];
     /// What the house may have to pay on this game is within its bound.
     ExposureWithin => [ExposureExceeded];
     /// The hold is this player's and in this asset.
@@ -113,6 +117,10 @@ gates! {
     NothingOwedOrSigned => [PlayerOwes];
     /// There is something to collect.
     Collectable => [NothingOwed, OwedExceeded, InsufficientFunds];
+    /// A reason that this role may free money of, and one that does not keep it locked now.
+    Unlockable => [
+        ReasonNotAllowed, SelfExcluded, PlayerFrozen, PlayerClosed, RateMissing, RateOld, LimitDeposit, LimitDepositNet
+    ];
     /// That much is locked for the reason.
     LockedEnough => [LockExceeded];
     /// Nothing has to be wagered before.
@@ -123,20 +131,30 @@ gates! {
     WithdrawalFits => [WithdrawalDiffers];
     /// The withdrawal waits for approval, by another identity than before.
     Approvable => [WithdrawalApproved, WithdrawalSigned, SameIdentity];
-    /// The withdrawal was approved, and uses one slot of the paying account.
-    Signable => [WithdrawalNotApproved, SlotDiffers];
+    /// The withdrawal was approved, uses one slot of the paying account, and was not signed too often.
+    Signable => [WithdrawalNotApproved, SlotDiffers, AttemptsUsed];
     /// The withdrawal was signed.
     Signed => [WithdrawalNotSigned];
+    /// An approver releases what needs two approvals.
+    Releasable => [ApproverNeeded];
     /// The withdrawal was not signed.
     NotSigned => [WithdrawalSigned];
     /// The transaction is one that was signed for it.
     TransactionKnown => [TransactionUnknown];
-    /// Imports are allowed.
-    Importing => [NotImporting];
-    /// Both assets have a price, and the exchange gives enough.
-    RateFits => [AssetUnknown, RateMissing, BalanceOverflow, RateMoved];
+    /// An import is open, in this asset if it is about one.
+    ImportOpen => [NotImporting];
+    /// An import is open in this asset, and its total is not passed.
+    Importing => [NotImporting, ImportExceeded];
+    /// Both assets have a price that is young enough, and the exchange gives enough.
+    RateFits => [AssetUnknown, RateMissing, RateOld, BalanceOverflow, RateMoved];
     /// The proposal is for this player, in this asset.
     AdjustmentFits => [AdjustmentDiffers];
+    /// The jackpot is one of the game's provider.
+    JackpotOwn => [JackpotDiffers];
+    /// The key is the transaction that is corrected.
+    KeyIsTransaction => [KeyDiffers];
+    /// A bridge corrects no more than it may by itself.
+    CorrectionWithin => [CorrectionOverBound];
     /// Another identity proposed it.
     OtherIdentity => [SameIdentity];
     /// The free rounds are this player's, for this game, not expired, and enough.

@@ -69,6 +69,8 @@ pub enum Venue {
     Game,
     /// The provider's of the open hold.
     Hold,
+    /// The provider's of the session's game.
+    Session,
     /// The chain's.
     Chain,
 }
@@ -160,6 +162,8 @@ pub enum Source {
     Free,
     /// What of the withdrawal or deposit was locked, and of a deposit still is.
     Locked,
+    /// What is unlocked, unless it has to stay locked.
+    Freed,
     /// What is taken, as far as the meter has it that it was paid to.
     Metered,
     /// What the other asset gains.

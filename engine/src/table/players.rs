@@ -36,6 +36,7 @@ pub(super) const OPEN_SESSION: Spec = Spec {
 
 pub(super) const REVOKE_SESSION: Spec = Spec {
     roles: roles(&[Role::Frontend, Role::Games, Role::Risk, Role::Operator]),
+    venue: Venue::Session,
     refers: Refers::Session,
     check: check_session,
     legs: &[METER_BACK],
@@ -130,8 +131,16 @@ pub(super) const ALLOWANCE_FUND: Spec = Spec {
     roles: roles(&[Role::Frontend, Role::Games]),
     opens: true,
     groupable: true,
+    venue: Venue::Session,
     amount: AmountRule::Positive,
-    gates: &[Gate::AmountBound, Gate::MayPlay, Gate::SessionFits, Gate::SessionMetered],
+    gates: &[
+        Gate::AmountBound,
+        Gate::MayPlay,
+        Gate::SessionFits,
+        Gate::SessionMetered,
+        Gate::NothingOwed,
+        Gate::FundingWithin,
+    ],
     legs: &[leg(Side::Player(Purse::Available), Side::Player(Purse::Allowance), Source::Amount)],
     ..BASE
 };
@@ -139,6 +148,7 @@ pub(super) const ALLOWANCE_FUND: Spec = Spec {
 pub(super) const ALLOWANCE_RETURN: Spec = Spec {
     roles: roles(&[Role::Frontend, Role::Games]),
     groupable: true,
+    venue: Venue::Session,
     check: check_session,
     refers: Refers::Session,
     gates: &[Gate::SessionMetered],

@@ -27,7 +27,7 @@ pub(super) const JACKPOT_CONTRIBUTE: Spec = Spec {
     venue: Venue::Game,
     amount: AmountRule::Positive,
     check: check_rate,
-    gates: &[Gate::AmountBound],
+    gates: &[Gate::AmountBound, Gate::JackpotOwn],
     legs: &[leg(CLEARING, Side::Pool(Purse::Jackpot), Source::Given)],
     effect: Effect::Contributed,
     ..BASE
@@ -39,6 +39,7 @@ pub(super) const JACKPOT_WIN: Spec = Spec {
     groupable: true,
     venue: Venue::Game,
     amount: AmountRule::Positive,
+    gates: &[Gate::JackpotOwn],
     legs: &[
         leg_if_any(Side::Pool(Purse::Jackpot), Side::Player(Purse::Available), Source::Covered),
         leg_if_any(Side::Pool(Purse::JackpotShortfall), Side::Player(Purse::Available), Source::Uncovered),

@@ -23,6 +23,7 @@ pub(super) const RESERVE: Spec = Spec {
         Gate::RoundFits,
         Gate::RoundFinished,
         Gate::WagerLimits,
+        Gate::PayoutNamed,
         Gate::ExposureWithin,
     ],
     legs: &[TOP_UP, leg(Side::Stake, Side::Player(Purse::Reserved), Source::Amount)],
@@ -74,6 +75,7 @@ pub(super) const BET: Spec = Spec {
         Gate::RoundFinished,
         Gate::RoundDecided,
         Gate::WagerLimits,
+        Gate::PayoutNamed,
         Gate::ExposureWithin,
     ],
     legs: &[TOP_UP, leg(Side::Stake, CLEARING, Source::Amount)],
@@ -103,6 +105,7 @@ pub(super) const BET_WIN: Spec = Spec {
         Gate::RoundFinished,
         Gate::RoundDecided,
         Gate::WagerLimits,
+        Gate::ExposureWithin,
     ],
     legs: &[TOP_UP, leg(Side::Stake, CLEARING, Source::Amount), leg(CLEARING, Side::Payout, Source::Payout)],
     effect: Effect::BetWon,
@@ -159,10 +162,11 @@ pub(super) const VOID_PERIOD: Spec = Spec {
 
 pub(super) const LATE_CORRECTION: Spec = Spec {
     roles: roles(&[Role::Games, Role::Operator]),
+    capped: roles(&[Role::Operator]),
     id: IdRule::Permanent,
     venue: Venue::Game,
     amount: AmountRule::Positive,
-    gates: &[Gate::PeriodFits, Gate::OrderCovers],
+    gates: &[Gate::KeyIsTransaction, Gate::PeriodFits, Gate::OrderCovers, Gate::CorrectionWithin],
     legs: &given_or_taken(CLEARING),
     effect: Effect::Corrected,
     ..BASE

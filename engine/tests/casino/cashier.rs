@@ -69,17 +69,15 @@ fn all_attempts_to_pay_a_withdrawal_use_the_same_slot() {
     assert_eq!(ledger.ask(&approve(ALICE, id)), ResultCode::Done);
     assert_eq!(ledger.ask_key(1, &sign(ALICE, id, 5, 101)), ResultCode::Done);
     assert_eq!(ledger.ask_key(2, &sign(ALICE, id, 6, 102)), ResultCode::SlotDiffers);
-    for attempt in 2..6 {
+    for attempt in 2..=16 {
         assert_eq!(ledger.ask_key(1 + attempt, &sign(ALICE, id, 5, 100 + attempt)), ResultCode::Done);
     }
+    // None that could still be mined is forgotten for a further one.
+    assert_eq!(ledger.ask_key(50, &sign(ALICE, id, 5, 117)), ResultCode::AttemptsUsed);
     let row = ledger.state.withdrawal(id).expect("a withdrawal");
-    assert_eq!((row.attempts, row.stage, row.slot), (5, Stage::Signed, 5));
-    assert_eq!(
-        ledger.ask_key(9, &paid(ALICE, id, 101)),
-        ResultCode::TransactionUnknown,
-        "four are remembered"
-    );
-    assert_eq!(ledger.ask_key(9, &paid(ALICE, id, 102)), ResultCode::Done);
+    assert_eq!((row.attempts, row.stage, row.slot), (16, Stage::Signed, 5));
+    assert_eq!(ledger.ask_key(51, &paid(ALICE, id, 117)), ResultCode::TransactionUnknown);
+    assert_eq!(ledger.ask_key(51, &paid(ALICE, id, 101)), ResultCode::Done, "the first of all");
     assert_eq!(ledger.of_house(Purse::WithdrawalClearing, CHAIN), 300);
 }
 

@@ -119,10 +119,15 @@ fn who_owes_takes_nothing_out_past_the_debt() {
     assert_eq!(ledger.ask(&deposit(ALICE, 150)), ResultCode::Done);
     assert_eq!((locked(&ledger, LockReason::Excluded), ledger.owed(ALICE)), (150, 100));
     assert_eq!(ledger.ask(&withdraw(ALICE, 150)), ResultCode::PlayerOwes);
-    let unlock =
-        Operation::Unlock { player: ALICE, asset: ETH, amount: Amount(150), reason: LockReason::Excluded };
-    assert_eq!(ledger.ask(&unlock), ResultCode::Done);
-    assert_eq!(ledger.ask(&withdraw(ALICE, 150)), ResultCode::PlayerOwes, "nor before it is collected");
+    let unlock = |amount| Operation::Unlock {
+        player: ALICE,
+        asset: ETH,
+        amount: Amount(amount),
+        reason: LockReason::Excluded,
+    };
+    assert_eq!(ledger.ask(&unlock(101)), ResultCode::SelfExcluded, "more than the debt would be free");
+    assert_eq!(ledger.ask(&unlock(100)), ResultCode::Done);
+    assert_eq!(ledger.ask(&withdraw(ALICE, 50)), ResultCode::PlayerOwes, "nor before it is collected");
     assert_eq!(ledger.do_due(), [OperationKind::AutoCollect]);
     assert_eq!(ledger.ask(&withdraw(ALICE, 50)), ResultCode::Done);
     // Nor by way of a friend or another asset.
@@ -197,43 +202,62 @@ fn a_withdrawal_of_money_that_was_taken_back_is_neither_approved_nor_signed() {
     ledger.replayed();
 }
 
-/// What is not final would be locked as unconfirmed alone, and once confirmed be playable.
+/// What is not final is credited and locked, whoever it is for; whether it can be played with is looked at when it is.
 #[test]
 fn an_unconfirmed_deposit_does_not_slip_past_an_exclusion_or_a_limit() {
     let unconfirmed = |amount| {
         changed(deposit(ALICE, amount), |deposit| deposit.detail.0[0] = LockReason::Unconfirmed as u8)
     };
-    for (status, code, reason) in [
-        (Status::SelfExcluded, ResultCode::SelfExcluded, LockReason::Excluded),
-        (Status::Frozen, ResultCode::PlayerFrozen, LockReason::Review),
-        (Status::Closed, ResultCode::PlayerClosed, LockReason::Closed),
+    let confirm = |ledger: &mut Ledger, amount| {
+        let operation = unlock(ALICE, amount, LockReason::Unconfirmed);
+        ledger.ask_as(Role::Chain, &operation)
+    };
+    for (status, reason) in [
+        (Status::SelfExcluded, LockReason::Excluded),
+        (Status::Frozen, LockReason::Review),
+        (Status::Closed, LockReason::Closed),
     ] {
-        let mut ledger = Ledger::casino();
-        assert_eq!(ledger.ask(&set_status(ALICE, status)), ResultCode::Done);
-        assert_eq!(ledger.ask_key(1, &unconfirmed(50)), code);
-        assert_eq!(
-            ledger.ask_key(1, &deposit(ALICE, 50)),
-            ResultCode::Done,
-            "the same key, once it is final"
-        );
-        assert_eq!((locked(&ledger, reason), ledger.available(ALICE)), (50, 0));
+        // Excluded before it came in, or while it became final.
+        for before in [true, false] {
+            let mut ledger = Ledger::casino();
+            if before {
+                assert_eq!(ledger.ask(&set_status(ALICE, status)), ResultCode::Done);
+            }
+            assert_eq!(ledger.ask_key(1, &unconfirmed(50)), ResultCode::Done);
+            assert_eq!((locked(&ledger, LockReason::Unconfirmed), ledger.available(ALICE)), (50, 0));
+            assert_eq!(ledger.ask(&set_status(ALICE, status)), ResultCode::Done);
+            assert_eq!(confirm(&mut ledger, 50), ResultCode::StillLocked);
+            assert_eq!((locked(&ledger, LockReason::Unconfirmed), locked(&ledger, reason)), (0, 50));
+            assert_eq!((ledger.held(ALICE, Purse::Locked), ledger.available(ALICE)), (50, 0));
+            // Nothing but the end of what keeps it locked frees it.
+            assert!(!ledger.ask(&unlock(ALICE, 50, reason)).is_executed());
+            ledger.replayed();
+        }
     }
     let mut ledger = Ledger::casino();
     ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
+    assert_eq!(ledger.ask_key(1, &unconfirmed(5_000)), ResultCode::Done);
     assert_eq!(ledger.ask(&set_limit(ALICE, LimitKind::Deposit, Period::Day, 100)), ResultCode::Done);
-    assert_eq!(ledger.ask_key(1, &unconfirmed(5_000)), ResultCode::LimitDeposit);
-    assert_eq!(ledger.ask_key(1, &deposit(ALICE, 5_000)), ResultCode::LimitNear);
-    assert_eq!((locked(&ledger, LockReason::OverLimit), ledger.available(ALICE)), (5_000, 0));
-    let unlocked = unlock(ALICE, 5_000, LockReason::Unconfirmed);
-    assert_eq!(ledger.ask(&unlocked), ResultCode::LockExceeded);
-    // Within the limit it is credited as asked.
+    assert_eq!(
+        ledger.ask_key(2, &unconfirmed(101)),
+        ResultCode::LimitNear,
+        "the first came before any limit"
+    );
+    assert_eq!(confirm(&mut ledger, 5_101), ResultCode::StillLocked);
+    assert_eq!((locked(&ledger, LockReason::OverLimit), ledger.available(ALICE)), (5_101, 0));
+    assert_eq!(ledger.ask(&unlock(ALICE, 1, LockReason::OverLimit)), ResultCode::LimitDeposit);
+    // Another day's deposits are another day's.
     ledger.pass_millis(25 * HOUR);
-    assert_eq!(ledger.ask_key(2, &unconfirmed(50)), ResultCode::Done);
-    assert_eq!(ledger.ask(&unlock(ALICE, 50, LockReason::Unconfirmed)), ResultCode::Done);
-    assert_eq!(ledger.available(ALICE), 50);
+    assert_eq!(ledger.ask(&unlock(ALICE, 101, LockReason::OverLimit)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(3, &unconfirmed(50)), ResultCode::Done);
+    assert_eq!(confirm(&mut ledger, 50), ResultCode::Done);
+    assert_eq!(ledger.available(ALICE), 151);
+    // The chain says what is final, and nothing else.
+    let review = unlock(ALICE, 1, LockReason::OverLimit);
+    assert_eq!(ledger.ask_as(Role::Chain, &review), ResultCode::ReasonNotAllowed);
+    ledger.replayed();
 }
 
-/// A bridge that was superseded may think that its transaction cannot be mined, and knows nothing of the new one.
 #[test]
 fn a_superseded_bridge_releases_no_withdrawal() {
     let mut ledger = Ledger::casino();

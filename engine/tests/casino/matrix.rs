@@ -8,7 +8,7 @@ use crate::ledger::ask::{
     bet, bet_win, changed, deposit, end_round, in_session, jackpot_win, last_win, refund, reverse, rollback,
     session, set_status, void_round, win,
 };
-use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, SISTER};
+use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, POOL, SISTER};
 
 const ROUND: u128 = 0x40d;
 const BET: u128 = 0xbe7;
@@ -286,7 +286,7 @@ fn a_win_of_an_unknown_bet_is_refused_and_prizes_need_no_bet() {
         turnover: Amount::ZERO,
     };
     assert_eq!(ledger.ask_key(0x9512e, &prize), ResultCode::Done);
-    assert_eq!(ledger.ask_key(0x9512f, &jackpot_win(ALICE, 6, 1)), ResultCode::Shortfall);
+    assert_eq!(ledger.ask_key(0x9512f, &jackpot_win(ALICE, 6, POOL)), ResultCode::Shortfall);
     assert_eq!(ledger.available(ALICE), 11);
 }
 

@@ -163,7 +163,7 @@ fn a_row_of_no_table_takes_more_memory_than_the_documents_say() {
     per_player("lock", 128.0, &|house, number| {
         house.asks(&lock(player(number), 1, LockReason::Review));
     });
-    per_player("withdrawal", 320.0, &|house, number| {
+    per_player("withdrawal", 640.0, &|house, number| {
         house.asks(&withdraw(player(number), 1));
     });
     per_player("free rounds", 224.0, &|house, number| {

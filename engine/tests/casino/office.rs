@@ -63,7 +63,7 @@ fn imports_take_over_balances_bets_holds_and_memories_while_they_are_allowed() {
         turnover: Amount::ZERO,
     };
     assert_eq!(ledger.ask_key(1, &balance), ResultCode::NotImporting);
-    ledger.set_rule(Rule::Importing, 0, 1);
+    ledger.set_rule(Rule::Importing, ETH.0.into(), 1_000);
     for _ in 0..2 {
         assert_eq!(ledger.ask_key(1, &balance), ResultCode::Done);
     }
@@ -124,7 +124,7 @@ fn imports_take_over_balances_bets_holds_and_memories_while_they_are_allowed() {
     assert_eq!(ledger.ask(&bet(ALICE, 6, 0xbea, 0x40f)), ResultCode::LimitWager);
     let imported = ledger.of_house(Purse::Imports, 0);
     assert_eq!(imported, -(70 + 70 + 10 + 8));
-    ledger.set_rule(Rule::Importing, 0, 0);
+    ledger.set_rule(Rule::Importing, ETH.0.into(), 0);
     assert_eq!(ledger.ask_key(15, &balance), ResultCode::NotImporting);
 }
 
@@ -132,7 +132,7 @@ fn imports_take_over_balances_bets_holds_and_memories_while_they_are_allowed() {
 #[test]
 fn a_win_that_the_other_system_paid_is_not_paid_again() {
     let mut ledger = Ledger::casino();
-    ledger.set_rule(Rule::Importing, 0, 1);
+    ledger.set_rule(Rule::Importing, ETH.0.into(), 1_000);
     let memory = |bet, was| Operation::ImportReference {
         player: ALICE,
         asset: ETH,
@@ -160,7 +160,7 @@ fn a_win_that_the_other_system_paid_is_not_paid_again() {
 #[test]
 fn imports_wait_rather_than_make_the_ledger_forget_what_is_young() {
     let mut ledger = Ledger::with(cage_engine::Settings { ids_capacity: 64, ..crate::ledger::SETTINGS });
-    ledger.set_rule(Rule::Importing, 0, 1);
+    ledger.set_rule(Rule::Importing, ETH.0.into(), 1_000);
     assert_eq!(ledger.ask_key(0x2bc, &rollback(ALICE, 0xdead)), ResultCode::Tombstoned);
     let ended = |number: u128| Operation::ImportReference {
         player: ALICE,
@@ -277,7 +277,13 @@ fn a_rule_out_of_its_range_is_refused() {
         (Rule::RoundAgeMax, 0, 10 * 365 * 24 * 3_600_000 + 1),
         (Rule::SecondApprovalFrom, 9, 1),
         (Rule::WithdrawFee, 1, Amount::MAX.0 + 1),
-        (Rule::Importing, 0, 2),
+        (Rule::Importing, 9, 2),
+        (Rule::Importing, 1, Amount::MAX.0 + 1),
+        (Rule::LateCorrectionMax, 9, 2),
+        (Rule::RateAgeMax, 9, 2),
+        (Rule::RateAgeMax, 1, 10 * 366 * 24 * 3_600 * 1_000),
+        (Rule::SecondIdentity, 0, 2),
+        (Rule::SecondIdentity, 1, 1),
         (Rule::RoleAmountMax, 1, 1),
         (Rule::RoleAmountMax, 42 << 16 | 1, 1),
         (Rule::ProviderActor, 4_096, 1),
@@ -315,7 +321,16 @@ fn what_a_house_may_have_to_pay_on_a_game_stays_within_its_bound() {
     assert_eq!(ledger.ask(&ledger.reserve(ALICE, 1, 1)), ResultCode::ExposureExceeded);
     let sister = changed(bet(ALICE, 10, 3, 3), |bet| bet.game = SISTER);
     assert_eq!(ledger.ask(&sister), ResultCode::Done, "each game has its own");
-    assert_eq!(ledger.ask(&bet_win(ALICE, 1, 900, 4, 1)), ResultCode::Done, "the outcome is known");
+    assert_eq!(
+        ledger.ask(&bet_win(ALICE, 1, 900, 4, 1)),
+        ResultCode::ExposureExceeded,
+        "known, and too much"
+    );
+    assert_eq!(ledger.ask(&bet_win(ALICE, 1, 0, 4, 1)), ResultCode::IdConflict, "refused for good");
+    assert_eq!(ledger.ask(&bet_win(ALICE, 1, 0, 8, 1)), ResultCode::Done);
+    let unnamed = changed(bet(ALICE, 1, 9, 1), |bet| bet.detail.0[..16].fill(0));
+    assert_eq!(ledger.ask(&unnamed), ResultCode::PayoutMissing);
+    assert_eq!(ledger.ask(&ledger.reserve(ALICE, 1, 0)), ResultCode::PayoutMissing);
     assert_eq!(ledger.ask_key(5, &win(ALICE, 30, 1)), ResultCode::Done);
     assert_eq!(ledger.ask(&bet(ALICE, 3, 6, 1)), ResultCode::Done, "30 were paid");
     assert_eq!(ledger.settle(ALICE, hold, 10, 0), ResultCode::Done);

@@ -3,9 +3,7 @@
 use cage_engine::{Amount, Operation, OperationKind, Purse, Reference, RequestId, ResultCode, Role, Status};
 
 use crate::ledger::ask::{changed, consume, contribute, freerounds, jackpot_win, set_status, withdraw};
-use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY};
-
-const POOL: u32 = 8;
+use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, POOL};
 
 fn seed(amount: u128, debit: bool) -> Operation {
     Operation::JackpotAdjust {

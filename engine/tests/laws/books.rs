@@ -14,7 +14,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::ledger::ask::{contribute, set_limit};
-use crate::ledger::{ACTOR, ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, SETTINGS, SISTER, admitted, books};
+use crate::ledger::{
+    ACTOR, ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, POOL, SETTINGS, SISTER, admitted, books,
+};
 use crate::recount::{KINDS, PERIODS, recount};
 
 const GAMES: [GameId; 3] = [PLAY, SISTER, OTHER];
@@ -43,7 +45,10 @@ impl Walk {
         }
         ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(COIN.0));
         ledger.set_rule(Rule::DayBegins, 0, 360);
-        ledger.set_rule(Rule::Importing, 0, 1);
+        for asset in [ETH, COIN] {
+            ledger.set_rule(Rule::Importing, u64::from(asset.0), 1 << 100);
+            ledger.set_rule(Rule::LateCorrectionMax, u64::from(asset.0), 1 << 100);
+        }
         ledger.set_rule(Rule::SecondApprovalFrom, u64::from(ETH.0), 60);
         ledger.set_rule(Rule::RoundAgeMax, 0, u128::from(6 * HOUR));
         // A smallest unit of ether is worth a third of a unit of the reference asset.
@@ -137,7 +142,7 @@ impl Walk {
             "to" => u128::from(self.ledger.state.next_lsn().0 - 1),
             "count" => self.random.random_range(1..5),
             "rate_ppm" => self.random.random_range(1..1_000_000),
-            "pool" => self.random.random_range(0..2),
+            "pool" => u128::from(POOL) + self.random.random_range(0..2),
             "rule" => Rule::WithdrawFee as u128,
             "scope" => u128::from(ETH.0),
             "status" => u128::from(self.random.random_range(0..30_u8).saturating_sub(25)),
@@ -226,6 +231,9 @@ impl Walk {
 
     /// Mostly the one who asks knows whose it is what the request refers to.
     fn make_it_fit(&mut self, request: &mut Request) {
+        if request.kind == OperationKind::LateCorrection {
+            request.reference = request.id.0;
+        }
         let state = &self.ledger.state;
         let has = |slot| request.kind.fields().iter().any(|field| field.slot == slot);
         let named = Reference(request.reference);
@@ -385,16 +393,16 @@ fn gli_19_r16_what_shares_of_stakes_lose_by_rounding_the_jackpot_keeps() {
     let mut millionths = 0_u128;
     for _ in 0..2_000 {
         let (base, rate) = (random.random_range(1..5_000), random.random_range(1..30_000));
-        assert_eq!(ledger.ask(&contribute(ETH, base, 7, rate)), ResultCode::Done);
+        assert_eq!(ledger.ask(&contribute(ETH, base, POOL, rate)), ResultCode::Done);
         millionths += base * u128::from(rate);
-        let pool = AccountId::of_house(ETH, Purse::Jackpot, 7);
+        let pool = AccountId::of_house(ETH, Purse::Jackpot, POOL);
         let held = u128::try_from(ledger.state.balance(pool).0).expect("a jackpot is never below zero");
-        let left = u128::from(ledger.state.pool_remainder(7, ETH));
+        let left = u128::from(ledger.state.pool_remainder(POOL, ETH));
         assert!(left < 1_000_000);
         assert_eq!(held * 1_000_000 + left, millionths);
     }
-    assert_eq!(ledger.replayed().pool_remainder(7, ETH), ledger.state.pool_remainder(7, ETH));
-    assert_eq!(ledger.state.pool_remainder(7, COIN), 0, "each asset has its own remainder");
+    assert_eq!(ledger.replayed().pool_remainder(POOL, ETH), ledger.state.pool_remainder(POOL, ETH));
+    assert_eq!(ledger.state.pool_remainder(POOL, COIN), 0, "each asset has its own remainder");
 }
 
 /// Deciding looks at the books and changes nothing, for every kind of request.

@@ -34,6 +34,8 @@ struct Stake {
     round: u128,
     /// What was counted for what a bet won at once.
     counted_paid: i64,
+    /// Whether the player had limits when it was placed: else nothing that it wins counts.
+    limited: bool,
 }
 
 struct Win {
@@ -139,8 +141,8 @@ impl Count {
                 let part = row.counted * stake.0 / row.left.max(1);
                 row.counted -= part;
                 row.left -= stake.0;
-                let (closed, round, since) = (row.left == 0, row.round, row.at);
-                let paid = self.wins_more(player, asset, payout, at);
+                let (closed, round, since, limited) = (row.left == 0, row.round, row.at, row.limited);
+                let paid = if limited { self.wins_more(player, asset, payout, at) } else { 0 };
                 let loose = self.loose.entry(round).or_default();
                 loose.push(Loose { at: since, stake: part as i64, payout: 0 });
                 loose.push(Loose { at, stake: 0, payout: paid });
@@ -169,9 +171,9 @@ impl Count {
                 self.bets.insert(bet.0, stake);
             }
             Operation::Win { player, asset, amount, bet, ends_round, .. } => {
-                let open = self.bets.get(&bet.0).map(|bet| bet.round);
-                let counted = self.wins_more(player, asset, amount, at);
-                if let Some(round) = open {
+                let open = self.bets.get(&bet.0).map(|bet| (bet.round, bet.limited));
+                if let Some((round, limited)) = open {
+                    let counted = if limited { self.wins_more(player, asset, amount, at) } else { 0 };
                     self.wins.insert(id, Win { player, at, counted, round });
                     self.end_if(ends_round, Reference(round));
                 }
@@ -241,7 +243,8 @@ impl Count {
         let value = if counts { self.value(player, asset, stake.0) } else { 0 };
         self.add(player, LimitKind::Loss, value, at);
         self.add(player, LimitKind::Wager, value, at);
-        Stake { player, at, left: stake.0, counted: value as u128, round, counted_paid: 0 }
+        let limited = self.limited.contains_key(&player);
+        Stake { player, at, left: stake.0, counted: value as u128, round, counted_paid: 0, limited }
     }
 
     fn wins_more(&mut self, player: PlayerId, asset: AssetId, amount: Amount, at: Timestamp) -> i64 {

@@ -6,8 +6,8 @@ use cage_engine::{
     ResultCode, Role, Rule, SessionId, decide,
 };
 
-use crate::ledger::ask::CHAIN;
-use crate::ledger::{ALICE, ETH, Ledger, PLAY, admitted};
+use crate::ledger::ask::{CHAIN, changed, metered};
+use crate::ledger::{ALICE, ETH, HOUR, Ledger, PLAY, admitted};
 
 use OperationKind as Kind;
 
@@ -48,7 +48,7 @@ const MATRIX: [(Kind, &str, &str); 62] = [
     (Kind::Collect, "oc", ""),
     (Kind::WriteOff, "o", "o"),
     (Kind::Lock, "r", ""),
-    (Kind::Unlock, "r", ""),
+    (Kind::Unlock, "rnc", ""),
     (Kind::WithdrawRequest, "fc", ""),
     (Kind::WithdrawApprove, "ra", ""),
     (Kind::WithdrawSigned, "n", ""),
@@ -88,7 +88,7 @@ const MATRIX: [(Kind, &str, &str); 62] = [
     (Kind::CloseRound, "y", ""),
     (Kind::VoidRound, "go", ""),
     (Kind::VoidPeriod, "o", ""),
-    (Kind::LateCorrection, "go", ""),
+    (Kind::LateCorrection, "go", "o"),
 ];
 
 #[test]
@@ -106,7 +106,8 @@ fn every_role_may_do_what_the_house_lets_it_and_nothing_else() {
     assert_eq!(MATRIX.len(), OperationKind::ALL.len());
 }
 
-/// What a permit is asked for: `p` the game's provider, `h` that of the hold, `c` the chain; `1` an asset, `2` both;
+/// What a permit is asked for: `p` the game's provider, `h` that of the hold, `s` that of the
+/// session's game, `c` the chain; `1` an asset, `2` both;
 /// `a` the amount is bounded, `w` the payout as well. Written by hand, too.
 const PERMITS: [(Kind, &str); 54] = [
     (Kind::SetRule, ""),
@@ -116,7 +117,7 @@ const PERMITS: [(Kind, &str); 54] = [
     (Kind::OpenPlayer, ""),
     (Kind::SetStatus, ""),
     (Kind::OpenSession, "p1"),
-    (Kind::RevokeSession, ""),
+    (Kind::RevokeSession, "s"),
     (Kind::SetLimit, ""),
     (Kind::DisableGame, ""),
     (Kind::DepositCredit, "c1a"),
@@ -150,8 +151,8 @@ const PERMITS: [(Kind, &str); 54] = [
     (Kind::FreeroundGrant, "p1"),
     (Kind::FreeroundConsume, "p"),
     (Kind::FreeroundExpire, "p"),
-    (Kind::AllowanceFund, "1a"),
-    (Kind::AllowanceReturn, "1a"),
+    (Kind::AllowanceFund, "s1a"),
+    (Kind::AllowanceReturn, "s1a"),
     (Kind::Reserve, "p1a"),
     (Kind::Settle, "h1aw"),
     (Kind::Cancel, "h1"),
@@ -169,6 +170,7 @@ const PERMITS: [(Kind, &str); 54] = [
 struct Strict {
     ledger: Ledger,
     hold: RequestId,
+    session: SessionId,
     usd: AssetId,
 }
 
@@ -181,12 +183,14 @@ impl Strict {
         let usd = ledger.open_asset("USD");
         ledger.deposit(ALICE, 1_000);
         let hold = ledger.open_hold(ALICE, 10, 20);
+        let opened = metered(ALICE, 0x70c, ledger.now.plus_millis(HOUR), 1_000);
+        let session = ledger.open_session(&changed(opened, |session| session.game = PLAY));
         for role in Role::CALLERS.into_iter().filter(|role| *role != Role::Operator) {
             ledger.set_rule(Rule::PermitsRequired, role as u64, 1);
         }
         // The last rule that the operator sets before it is bound itself.
         ledger.set_rule(Rule::PermitsRequired, Role::Operator as u64, 1);
-        Self { ledger, hold, usd }
+        Self { ledger, hold, session, usd }
     }
 
     fn permit(&mut self, rule: Rule, scope: u64, value: u128) {
@@ -197,7 +201,8 @@ impl Strict {
     fn request(&mut self, kind: Kind) -> Request {
         let id = self.ledger.new_id();
         let mut request = Operation::RevokeSession { player: ALICE, session: SessionId(1) }.request(id);
-        (request.kind, request.session) = (kind, SessionId(0));
+        let of_session = PERMITS.iter().any(|(of, needs)| *of == kind && needs.contains('s'));
+        (request.kind, request.session) = (kind, if of_session { self.session } else { SessionId(0) });
         request.player = PlayerId::NONE;
         for field in kind.fields() {
             match (field.slot, field.name) {
@@ -248,7 +253,7 @@ fn where_permits_are_required_nothing_is_named_without_one_cell_by_cell() {
                 }
             };
             let identity = u64::from(NOBODY);
-            if let Some(letter) = needs.chars().find(|letter| "phc".contains(*letter)) {
+            if let Some(letter) = needs.chars().find(|letter| "phsc".contains(*letter)) {
                 expect(&mut house, Some(ResultCode::CallerNotPermitted), "no provider or chain");
                 let (rule, venue) = match letter {
                     'c' => (Rule::CallerChain, CHAIN),

@@ -11,7 +11,7 @@ use super::ask::{
     rollback, session, set_limit, set_status, sign, take_back, transfer, unfund, unlock, void_round, win,
     withdraw,
 };
-use super::{ALICE, BOB, CHAIN_COIN, ETH, HOUR, Ledger, PLAY, START};
+use super::{ALICE, BOB, CHAIN_COIN, ETH, HOUR, Ledger, PLAY, POOL, START};
 
 use ResultCode::{Done, LimitNear, OneMore, Shortfall, Tombstoned};
 
@@ -64,7 +64,8 @@ impl Ledger {
         self.set_rule(Rule::ReferenceAsset, 0, u128::from(ETH.0));
         self.set_rule(Rule::SecondApprovalFrom, u64::from(ETH.0), 300);
         self.set_rule(Rule::WithdrawFee, u64::from(ETH.0), 5);
-        self.set_rule(Rule::Importing, 0, 1);
+        self.set_rule(Rule::Importing, u64::from(ETH.0), 1 << 100);
+        self.set_rule(Rule::LateCorrectionMax, u64::from(ETH.0), 1 << 100);
         self.does(&Operation::PublishRate { asset: coin, price: Amount(100_000_000_000_000_000) }, Done);
     }
 
@@ -211,7 +212,7 @@ impl Ledger {
             reason: 9,
             order: Some(order),
         };
-        self.does_under(0xdead_000a, &correction, Done);
+        self.does_under(0xb00b, &correction, Done);
         self.does(&bet(ALICE, 10, 0xb00d, 0x40d7), Done);
     }
 
@@ -226,18 +227,18 @@ impl Ledger {
             turnover: Amount(20),
         };
         self.does_under(0xdead_000b, &prize, Done);
-        self.does(&contribute(ETH, 1_234, 8, 15_000), Done);
+        self.does(&contribute(ETH, 1_234, POOL, 15_000), Done);
         let seed = Operation::JackpotAdjust {
             asset: ETH,
             amount: Amount(400),
             text: Reference(0x7e87),
-            pool: 8,
+            pool: POOL,
             debit: false,
             reason: 1,
             text_rest: 0x7e88,
         };
         self.does_under(0xdead_000c, &seed, Done);
-        self.does_under(0xdead_000d, &jackpot_win(ALICE, 500, 8), Shortfall);
+        self.does_under(0xdead_000d, &jackpot_win(ALICE, 500, POOL), Shortfall);
         let ends = START.plus_millis(HOUR);
         let grant = self.does(&freerounds(ALICE, 10, ends), Done);
         self.does(&consume(ALICE, grant, 4), Done);

@@ -6,7 +6,7 @@ pub(crate) mod ask;
 pub(crate) mod books;
 mod every_kind;
 
-use cage_engine::table::{Effect, Spec};
+use cage_engine::table::{Effect, Spec, Venue};
 use cage_engine::{
     AccountId, Admitted, Amount, Answer, AssetCode, AssetId, Balance, CallerId, Decision, Expiry, GameId,
     Lsn, Operation, OperationKind, PlayerClass, PlayerId, Purse, Record, Request, RequestId, ResultCode,
@@ -19,6 +19,8 @@ pub(crate) const ALICE: PlayerId = PlayerId::from_index(0);
 pub(crate) const BOB: PlayerId = PlayerId::from_index(1);
 pub(crate) const ETH: AssetId = AssetId(1);
 pub(crate) const PLAY: GameId = GameId::new(3, 14);
+/// A jackpot of its provider.
+pub(crate) const POOL: u32 = 3 << 20 | 8;
 /// Another game of the same provider, and one of another provider.
 pub(crate) const SISTER: GameId = GameId::new(3, 15);
 pub(crate) const OTHER: GameId = GameId::new(9, 1);
@@ -46,8 +48,12 @@ pub(crate) fn first_role(spec: &Spec) -> Role {
     const ORDER: [Role; 7] =
         [Role::Games, Role::Chain, Role::Frontend, Role::Cashier, Role::Risk, Role::Operator, Role::Approver];
     // What a front-end may say of a player's status is a case of its own.
-    if spec.effect == Effect::Status {
+    if matches!(spec.effect, Effect::Status | Effect::Unlocked) {
         return Role::Risk;
+    }
+    // So is what a provider may put on a meter.
+    if spec.venue == Venue::Session && spec.opens {
+        return Role::Frontend;
     }
     let may = |role: &Role| spec.roles.contains(*role);
     let unbounded = ORDER.into_iter().find(|role| may(role) && !spec.capped.contains(*role));

@@ -66,8 +66,9 @@ impl Model {
         c.look("undecided", self.round_decided(ends_round, round));
         self.look_at_limits(player, asset, &OF_WAGERS, stake, asked.now, c);
         if payout.is_none() {
-            c.look("exposure", self.exposure_within(game, asset, payout_max));
+            c.look("greatest payout", self.payout_named(game, asset, payout_max));
         }
+        c.look("exposure", self.exposure_within(game, asset, payout.unwrap_or(payout_max)));
     }
 
     fn look_at_win(&self, asked: &Asked, c: &mut Checks) {
@@ -214,7 +215,8 @@ impl Model {
             Stake::of(asked.operation);
         let near = self.is_near(player, asset, &OF_WAGERS, stake, now);
         let counted = self.count_stake(player, asset, stake, now);
-        let counted_paid = self.count_win(player, asset, payout.unwrap_or(0), now);
+        let today = self.counting_day(player, now);
+        let counted_paid = self.count_win((player, asset), payout.unwrap_or(0), today, now);
         let turned = self.turn_over(player, asset, stake);
         let row = WagerRow {
             session,
@@ -279,8 +281,12 @@ impl Model {
         let Operation::Win { player, asset, amount, bet, ends_round, .. } = asked.operation else {
             unreachable!("win")
         };
-        let counted = self.count_win(player, asset, amount.0, asked.now);
-        let Some(open) = self.wagers.get_mut(&bet) else { return ResultCode::Done };
+        // Of a bet whose round is closed nobody knows what it counted.
+        let Some(staked_on) = self.wagers.get(&bet).map(|row| row.counted_on) else {
+            return ResultCode::Done;
+        };
+        let counted = self.count_win((player, asset), amount.0, staked_on, asked.now);
+        let open = self.wagers.get_mut(&bet).expect("an open bet");
         open.wins += 1;
         open.payout_left = open.payout_left.saturating_sub(amount.0);
         let of = open.clone();

@@ -36,6 +36,14 @@ impl<T: Clone> DerefMut for Shared<T> {
 
 pub(crate) type Table<K, V> = Shared<BTreeMap<K, V>>;
 
+/// What a player has going on a game that allows one round at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Going {
+    Round(Reference),
+    /// A hold without a round.
+    Hold(RequestId),
+}
+
 /// The books. A request is worked out on a copy of all of them, which is thrown away if it is refused.
 #[derive(Clone, Default)]
 pub(crate) struct Model {
@@ -49,7 +57,7 @@ pub(crate) struct Model {
     pub(crate) wagers: Table<Reference, WagerRow>,
     pub(crate) rounds: Table<Reference, RoundRow>,
     /// What a player staked in last on a game that allows one round at a time.
-    pub(crate) playing: Table<(PlayerId, GameId), Reference>,
+    pub(crate) playing: Table<(PlayerId, GameId), Going>,
     pub(crate) sessions: Table<SessionId, SessionRow>,
     /// How many sessions were ever opened.
     pub(crate) sessions_opened: u32,
@@ -67,6 +75,10 @@ pub(crate) struct Model {
     /// Of each brand whose beginning of days was moved, the day that it was then, and until which second it lasts.
     pub(crate) long_days: Table<u64, (i64, i64)>,
     pub(crate) prices: Table<AssetId, Amount>,
+    /// When each was published.
+    pub(crate) priced_at: Table<AssetId, Timestamp>,
+    /// Rules that one identity asked for and a second has to: the value, and who.
+    pub(crate) proposals: Table<(Rule, u64), (u128, u32)>,
     pub(crate) grants: Table<(Role, u32), u64>,
     /// How many grants were ever given.
     pub(crate) granted: u64,

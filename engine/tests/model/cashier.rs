@@ -3,7 +3,7 @@
 //! In: deposits, reversals, debts, locks, addresses. Out: their money and rows.
 
 use cage_engine::field::{LimitKind, LockReason, Status};
-use cage_engine::{AssetId, Operation, PlayerId, RequestId, ResultCode, Role};
+use cage_engine::{AssetId, Operation, PlayerId, RequestId, ResultCode, Role, Timestamp};
 
 use super::books::DepositRow;
 use super::limits::OF_DEPOSITS;
@@ -33,10 +33,10 @@ impl Reversal {
 impl Model {
     pub(super) fn look_at_cashier(&self, asked: &Asked, c: &mut Checks) {
         match asked.operation {
-            Operation::DepositCredit { player, asset, amount, locked, .. } => {
+            Operation::DepositCredit { player, asset, amount, .. } => {
                 c.look("amount bound", self.amount_bound(asset, amount.0));
-                // What a chain brings cannot be sent back, once it is there for good.
-                if asked.caller.role == Role::Cashier || locked == Some(LockReason::Unconfirmed) {
+                // What a chain brings cannot be sent back.
+                if asked.caller.role == Role::Cashier {
                     c.look("status", self.may_fund(player));
                     self.look_at_limits(player, asset, &OF_DEPOSITS, amount.0, asked.now, c);
                 }
@@ -58,6 +58,13 @@ impl Model {
             }
             Operation::Lock { .. } => {}
             Operation::Unlock { player, asset, amount, reason } => {
+                let may = asked.caller.role == Role::Risk || reason == LockReason::Unconfirmed;
+                c.look("reason", refuse_unless(may, ResultCode::ReasonNotAllowed));
+                // What keeps it locked is what it is locked for.
+                if self.stays_locked(player, asset, amount.0, asked.now) == Some(reason) {
+                    c.look("status", self.may_fund(player));
+                    self.look_at_limits(player, asset, &OF_DEPOSITS, 0, asked.now, c);
+                }
                 let there = amount.0 <= self.locked_for(player, asset, reason);
                 c.look("lock", refuse_unless(there, ResultCode::LockExceeded));
             }
@@ -110,6 +117,12 @@ impl Model {
                 self.pay_and_lock(player, asset, Account::Available(asset, player), amount.0, Some(reason))
             }
             Operation::Unlock { player, asset, amount, reason } => {
+                if let Some(kept) = self.stays_locked(player, asset, amount.0, asked.now) {
+                    self.deed.named.locked = Some(kept);
+                    self.draw_lock(player, asset, reason, amount.0);
+                    *self.locked.entry((player, asset, kept)).or_default() += amount.0;
+                    return Ok(());
+                }
                 let (locked, available) = (Account::Locked(asset, player), Account::Available(asset, player));
                 self.pay(locked, available, amount.0)?;
                 self.draw_lock(player, asset, reason, amount.0);
@@ -179,14 +192,36 @@ impl Model {
         let Operation::DepositCredit { player, asset, amount, locked, .. } = asked.operation else {
             unreachable!("a deposit")
         };
+        locked.or_else(|| self.keeps_locked(player, asset, amount.0, asked.now))
+    }
+
+    /// For which reason money that was locked stays so, though it is freed. What pays a debt goes out again.
+    fn stays_locked(
+        &self,
+        player: PlayerId,
+        asset: AssetId,
+        amount: u128,
+        now: Timestamp,
+    ) -> Option<LockReason> {
+        if amount <= self.owed(player, asset) { None } else { self.keeps_locked(player, asset, 0, now) }
+    }
+
+    /// For which reason so much more would be locked now, whoever brings it.
+    fn keeps_locked(
+        &self,
+        player: PlayerId,
+        asset: AssetId,
+        more: u128,
+        now: Timestamp,
+    ) -> Option<LockReason> {
         let status = self.player(player).map_or(Status::Active, |row| row.status);
-        let over = || self.is_over(player, asset, &OF_DEPOSITS, amount.0, asked.now);
-        locked.or_else(|| match status {
+        let over = || self.is_over(player, asset, &OF_DEPOSITS, more, now);
+        match status {
             Status::SelfExcluded => Some(LockReason::Excluded),
             Status::Closed => Some(LockReason::Closed),
             Status::Frozen => Some(LockReason::Review),
             Status::Active | Status::WagerBlocked => over().then_some(LockReason::OverLimit),
-        })
+        }
     }
 
     pub(super) fn carry_out_cashier(&mut self, asked: &Asked) -> ResultCode {
@@ -205,6 +240,7 @@ impl Model {
                 self.add_turnover(player, asset, turnover.0);
                 if near { ResultCode::LimitNear } else { ResultCode::Done }
             }
+            Operation::Unlock { .. } if self.deed.named.locked.is_some() => ResultCode::StillLocked,
             Operation::AssignAddress { player, chain, fresh } => self.assign_address(player, chain, fresh),
             _ => ResultCode::Done,
         }

@@ -3,7 +3,7 @@
 //! In: such a request. Out: its money and rows.
 
 use cage_engine::field::Rule;
-use cage_engine::{AssetId, Operation, PlayerId, RequestId, ResultCode};
+use cage_engine::{AssetId, Operation, PlayerId, RequestId, ResultCode, Timestamp};
 
 use super::big::Big;
 use super::books::AdjustmentRow;
@@ -22,7 +22,7 @@ impl Model {
                 self.look_at_freedom(player, asset, c);
                 let open = to != asset && self.asset(to).is_ok();
                 c.look("other asset", refuse_unless(open, ResultCode::AssetUnknown));
-                self.look_at_exchange(asset, amount.0, to, at_least.0, c);
+                self.look_at_exchange((asset, amount.0), (to, at_least.0), asked.now, c);
             }
             Operation::Adjust { asset, amount, .. } => {
                 c.look("amount bound", self.amount_bound(asset, amount.0));
@@ -56,8 +56,7 @@ impl Model {
             }
             _ => {}
         }
-        let importing = self.rule(Rule::Importing, 0).is_some();
-        c.look("importing", refuse_unless(importing, ResultCode::NotImporting));
+        self.look_at_open_import(asked, c);
         match asked.operation {
             Operation::ImportBet { player, asset, game, round, .. } => {
                 c.look("round", self.round_fits(round, player, asset, game));
@@ -65,6 +64,32 @@ impl Model {
             Operation::ImportUsage { value, .. } => c.look("limit", self.limit_fits(value)),
             _ => {}
         }
+    }
+
+    /// What is imported comes out of the total that was declared for its asset.
+    fn look_at_open_import(&self, asked: &Asked, c: &mut Checks) {
+        let (asset, amount) = match asked.operation {
+            Operation::ImportUsage { .. } => {
+                let any = self.rules.keys().any(|(rule, _)| *rule == Rule::Importing);
+                c.look("importing", refuse_unless(any, ResultCode::NotImporting));
+                return;
+            }
+            Operation::ImportBalance { asset, amount, .. } => (asset, amount.0),
+            Operation::ImportBet { asset, stake, .. } | Operation::ImportHold { asset, stake, .. } => {
+                (asset, stake.0)
+            }
+            Operation::ImportReference { asset, .. } => {
+                let open = self.rule(Rule::Importing, u64::from(asset.0)).is_some();
+                c.look("importing", refuse_unless(open, ResultCode::NotImporting));
+                return;
+            }
+            _ => unreachable!("an import"),
+        };
+        let total = self.rule(Rule::Importing, u64::from(asset.0));
+        c.look("importing", refuse_unless(total.is_some(), ResultCode::NotImporting));
+        let so_far = self.held(Account::Imports(asset)).unsigned_abs();
+        let within = total.is_none_or(|total| so_far + amount <= total);
+        c.look("total", refuse_unless(within, ResultCode::ImportExceeded));
     }
 
     fn look_at_transfer(&self, asked: &Asked, c: &mut Checks) {
@@ -94,9 +119,17 @@ impl Model {
     }
 
     /// Whether both assets have a price, and the exchange can be counted and gives enough.
-    fn look_at_exchange(&self, asset: AssetId, amount: u128, to: AssetId, at_least: u128, c: &mut Checks) {
+    fn look_at_exchange(
+        &self,
+        (asset, amount): (AssetId, u128),
+        (to, at_least): (AssetId, u128),
+        now: Timestamp,
+        c: &mut Checks,
+    ) {
         let priced = self.price(asset).is_some() && self.price(to).is_some();
         c.look("rate", refuse_unless(priced, ResultCode::RateMissing));
+        let old = self.is_price_old(asset, now) || self.is_price_old(to, now);
+        c.look("rate's age", refuse_unless(!old, ResultCode::RateOld));
         let given = self.exchanged(asset, amount, to);
         let counted = given.is_none_or(|given| given.is_some_and(|given| given <= AMOUNT_MAX));
         c.look("countable", refuse_unless(counted, ResultCode::BalanceOverflow));

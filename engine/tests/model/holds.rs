@@ -3,12 +3,11 @@
 //! In: reserve, settle, cancel, expire. Out: the holds and their money.
 
 use cage_engine::field::Rule;
-use cage_engine::id::Reference;
 use cage_engine::{
     AssetId, Expiry, GameId, Operation, PlayerId, RequestId, ResultCode, SessionId, Timestamp,
 };
 
-use super::books::HoldRow;
+use super::books::{Going, HoldRow};
 use super::limits::OF_WAGERS;
 use super::memory::{About, End, Space, not_from_future};
 use super::{Account, Asked, Checks, Model, Step, refuse_unless};
@@ -36,6 +35,7 @@ impl Model {
                 c.look("round", round.map_or(Ok(()), |round| self.round_fits(round, player, asset, game)));
                 c.look("one round", self.one_round(player, game, round));
                 self.look_at_limits(player, asset, &OF_WAGERS, stake.0, now, c);
+                c.look("greatest payout", self.payout_named(game, asset, payout_max.0));
                 c.look("exposure", self.exposure_within(game, asset, payout_max.0));
             }
             Operation::Settle { player, asset, hold, stake, payout } => {
@@ -82,11 +82,20 @@ impl Model {
         self.holds.get(&id).cloned()
     }
 
+    fn exposure_max(&self, game: GameId, asset: AssetId) -> Option<u128> {
+        self.rule(Rule::ExposureMax, u64::from(game.0) << 16 | u64::from(asset.0))
+    }
+
+    /// Where what the house may have to pay is bounded, it has to be known.
+    pub(super) fn payout_named(&self, game: GameId, asset: AssetId, payout_max: u128) -> Step {
+        let named = payout_max > 0 || self.exposure_max(game, asset).is_none();
+        refuse_unless(named, ResultCode::PayoutMissing)
+    }
+
     /// What the house may have to pay on a game is bounded.
-    pub(super) fn exposure_within(&self, game: GameId, asset: AssetId, payout_max: u128) -> Step {
-        let scope = u64::from(game.0) << 16 | u64::from(asset.0);
-        let Some(most) = self.rule(Rule::ExposureMax, scope) else { return Ok(()) };
-        let exposed = self.exposure(game, asset).saturating_add(payout_max);
+    pub(super) fn exposure_within(&self, game: GameId, asset: AssetId, payout: u128) -> Step {
+        let Some(most) = self.exposure_max(game, asset) else { return Ok(()) };
+        let exposed = self.exposure(game, asset).saturating_add(payout);
         refuse_unless(exposed <= most, ResultCode::ExposureExceeded)
     }
 
@@ -149,7 +158,7 @@ impl Model {
             settled_in_part: false,
         };
         if round.is_none() {
-            self.plays(player, game, Reference(asked.id.0));
+            self.plays(player, game, Going::Hold(asked.id));
         }
         if let Some(round) = round {
             let row = self.open_round(round, player, asset, game, now);
@@ -167,7 +176,7 @@ impl Model {
 
     fn settle(&mut self, id: RequestId, stake: u128, payout: u128, now: Timestamp) {
         let mut hold = self.holds[&id].clone();
-        let paid = self.count_win(hold.player, hold.asset, payout, now);
+        let paid = self.count_win((hold.player, hold.asset), payout, hold.counted_on, now);
         let turned = self.turn_over(hold.player, hold.asset, stake);
         let staked = share(u128::from(hold.counted), stake, hold.remaining) as u64;
         hold.counted -= staked;
@@ -201,7 +210,7 @@ impl Model {
 
     fn end_hold(&mut self, id: RequestId, end: End) {
         let hold = self.holds.remove(&id).expect("an open hold");
-        self.played(hold.player, hold.game, Reference(id.0));
+        self.played(hold.player, hold.game, Going::Hold(id));
         if let Some(round) = hold.round {
             self.round_mut(round).open_holds -= 1;
         }
@@ -228,7 +237,7 @@ impl Model {
             counted: 0,
             settled_in_part: false,
         };
-        self.plays(player, game, Reference(hold.0));
+        self.plays(player, game, Going::Hold(hold));
         self.open_hold(hold, row);
         // The id of the hold is used up: nothing else can be asked for under it.
         self.leave(About::answer(Space::Request, hold.0, None), self.next_lsn());

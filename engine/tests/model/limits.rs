@@ -71,6 +71,14 @@ impl Model {
         Some(whole.small().map_or(u128::MAX, |whole| whole.saturating_add(u128::from(rest))))
     }
 
+    /// Whether an asset has a price that is older than the house allows.
+    pub(crate) fn is_price_old(&self, asset: AssetId, now: Timestamp) -> bool {
+        let reference = self.rule(Rule::ReferenceAsset, 0) == Some(u128::from(asset.0));
+        let most = self.rule(Rule::RateAgeMax, u64::from(asset.0));
+        let (Some(most), Some(at)) = (most, self.priced_at.get(&asset)) else { return false };
+        !reference && u128::from(now.0 - at.0) > most * 1_000_000
+    }
+
     /// The same as counters take it.
     fn counted_value(&self, asset: AssetId, amount: u128) -> u64 {
         self.value(asset, amount).unwrap_or(0).min(LIMIT_MAX) as u64
@@ -139,6 +147,8 @@ impl Model {
         let limits = self.in_force(player, kinds, now);
         let value = self.value(asset, amount);
         c.look("rate", refuse_unless(limits.is_empty() || value.is_some(), ResultCode::RateMissing));
+        let old = !limits.is_empty() && self.is_price_old(asset, now);
+        c.look("rate's age", refuse_unless(!old, ResultCode::RateOld));
         for kind in kinds {
             let of_kind = limits.iter().filter(|(limited, ..)| limited == kind);
             // What has no price cannot be compared.
@@ -243,8 +253,18 @@ impl Model {
         self.count_amount(player, asset, stake, &kinds, now)
     }
 
-    /// Counts what was won; says what was counted.
-    pub(super) fn count_win(&mut self, player: PlayerId, asset: AssetId, won: u128, now: Timestamp) -> u64 {
+    /// Counts what was won on a stake that was placed on some day; says what was counted. What never counted as lost
+    /// is not won back.
+    pub(super) fn count_win(
+        &mut self,
+        (player, asset): (PlayerId, AssetId),
+        won: u128,
+        staked_on: i64,
+        now: Timestamp,
+    ) -> u64 {
+        if staked_on == 0 {
+            return 0;
+        }
         self.count_amount(player, asset, won, &[(LimitKind::Loss, -1)], now)
     }
 

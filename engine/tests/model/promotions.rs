@@ -2,7 +2,7 @@
 //!
 //! In: such a request. Out: its money, what is left over of shares, the counters of free rounds.
 
-use cage_engine::{AssetId, Operation, RequestId, ResultCode};
+use cage_engine::{AssetId, GameId, Operation, RequestId, ResultCode};
 
 use super::books::FreeroundRow;
 use super::memory::{About, End, Space};
@@ -10,16 +10,23 @@ use super::{Account, Asked, Checks, Model, Step, refuse_unless};
 
 const MILLIONTHS: u128 = 1_000_000;
 
+/// A jackpot's number is its provider's, and 20 bits of the provider's choice.
+fn jackpot_is_of(pool: u32, game: GameId) -> Step {
+    refuse_unless(pool / (1 << 20) == u32::from(game.provider()), ResultCode::JackpotDiffers)
+}
+
 impl Model {
     pub(super) fn look_at_promotion(&self, asked: &Asked, c: &mut Checks) {
         match asked.operation {
             Operation::PromoCredit { asset, amount, .. } => {
                 c.look("amount bound", self.amount_bound(asset, amount.0));
             }
-            Operation::JackpotContribute { asset, base, .. } => {
+            Operation::JackpotContribute { asset, base, game, pool, .. } => {
                 c.look("amount bound", self.amount_bound(asset, base.0));
+                c.look("jackpot", jackpot_is_of(pool, game));
             }
-            Operation::JackpotWin { .. } | Operation::JackpotAdjust { .. } => {}
+            Operation::JackpotWin { game, pool, .. } => c.look("jackpot", jackpot_is_of(pool, game)),
+            Operation::JackpotAdjust { .. } => {}
             Operation::FreeroundGrant { expires, .. } => {
                 c.look("expires", refuse_unless(expires > asked.now, ResultCode::DeadlinePassed));
             }

@@ -4,9 +4,9 @@
 
 use cage_engine::field::Rule;
 use cage_engine::id::Reference;
-use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, Timestamp};
+use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, Role, Timestamp};
 
-use super::books::{OrderRow, RoundRow};
+use super::books::{Going, OrderRow, RoundRow};
 use super::memory::{About, End, Space, Trace};
 use super::{Account, Asked, Checks, Model, Step, refuse_unless};
 
@@ -41,7 +41,7 @@ impl Model {
         game: GameId,
         now: Timestamp,
     ) -> &mut RoundRow {
-        self.plays(player, game, key);
+        self.plays(player, game, Going::Round(key));
         let age = self.rule(Rule::RoundAgeMax, 0).unwrap_or(HOURS_48) as u64;
         let (opened, closes) = (self.next_lsn(), now.plus_millis(age));
         let new = RoundRow {
@@ -66,19 +66,24 @@ impl Model {
             return Ok(());
         }
         let Some(last) = self.playing.get(&(player, game)) else { return Ok(()) };
-        let staked = self.rounds.get(last).is_some_and(|round| round.stake > 0 || round.open_holds > 0);
-        let going = staked || self.holds.contains_key(&RequestId(last.0));
-        refuse_unless(named == Some(*last) || !going, ResultCode::RoundUnfinished)
+        let going = match last {
+            Going::Hold(hold) => self.holds.contains_key(hold),
+            Going::Round(round) if named == Some(*round) => false,
+            Going::Round(round) => {
+                self.rounds.get(round).is_some_and(|round| round.stake > 0 || round.open_holds > 0)
+            }
+        };
+        refuse_unless(!going, ResultCode::RoundUnfinished)
     }
 
     /// Notes what a player stakes in, if the game allows one round at a time.
-    pub(super) fn plays(&mut self, player: PlayerId, game: GameId, what: Reference) {
+    pub(super) fn plays(&mut self, player: PlayerId, game: GameId, what: Going) {
         if self.rule(Rule::OneRound, u64::from(game.0)).is_some() {
             self.playing.insert((player, game), what);
         }
     }
 
-    pub(super) fn played(&mut self, player: PlayerId, game: GameId, what: Reference) {
+    pub(super) fn played(&mut self, player: PlayerId, game: GameId, what: Going) {
         if self.playing.get(&(player, game)) == Some(&what) {
             self.playing.remove(&(player, game));
         }
@@ -110,11 +115,18 @@ impl Model {
                 let fits = 1 <= from.0 && from <= to && to.0 < self.next_lsn() && count > 0;
                 c.look("period", refuse_unless(fits, ResultCode::PeriodUnfit));
             }
-            Operation::LateCorrection { asset, amount, game, original, debit, order, .. } => {
+            Operation::LateCorrection {
+                asset, amount, transaction, game, original, debit, order, ..
+            } => {
+                let of_itself = asked.id.0 == transaction.0;
+                c.look("key", refuse_unless(of_itself, ResultCode::KeyDiffers));
                 let past = (1..self.next_lsn()).contains(&original.0);
                 c.look("period", refuse_unless(past, ResultCode::PeriodUnfit));
                 let credited = if debit { 0 } else { amount.0 };
                 self.look_at_order(order, asset, game, original.0, credited, c);
+                let most = self.rule(Rule::LateCorrectionMax, u64::from(asset.0)).unwrap_or(0);
+                let within = asked.caller.role != Role::Games || amount.0 <= most;
+                c.look("bound", refuse_unless(within, ResultCode::CorrectionOverBound));
             }
             _ => unreachable!("a round"),
         }
@@ -208,7 +220,7 @@ impl Model {
     /// Closes a round with all its bets and wins: first the round is remembered, then they, as they came.
     pub(super) fn end_the_round(&mut self, key: Reference, end: End) {
         let round = self.rounds.remove(&key).expect("an open round");
-        self.played(round.player, round.game, key);
+        self.played(round.player, round.game, Going::Round(key));
         self.leave(About::ending(Space::Round, key.0, end, None), self.next_lsn());
         for key in round.rows {
             let row = self.wagers.remove(&key).expect("a round's bet or win is in the table");

@@ -36,6 +36,8 @@ impl Model {
             }
             Operation::SetRule { rule, scope, value } => {
                 c.look("rule", refuse_unless(self.rule_fits(rule, scope, value), ResultCode::RuleUnfit));
+                let own = self.proposals.get(&(rule, scope)) == Some(&(value, asked.caller.actor));
+                c.look("identity", refuse_unless(!own, ResultCode::SameIdentity));
             }
             Operation::PublishRate { price, .. } => {
                 c.look("price", refuse_unless(price.0 <= PRICE_MAX, ResultCode::RuleUnfit));
@@ -50,6 +52,14 @@ impl Model {
             Operation::Configure { settings } => self.settings = Some(settings),
             Operation::StateDigest { .. } => {}
             Operation::SetRule { rule, scope, value } => {
+                // Whoever asks second for the same confirms it; whoever asks for another value begins anew.
+                let proposed = self.proposals.remove(&(rule, scope));
+                let confirmed = proposed.is_some_and(|(proposed, _)| proposed == value);
+                let two = self.rule(Rule::SecondIdentity, 0).is_some();
+                if two && words::is_guarded(rule) && !confirmed {
+                    self.proposals.insert((rule, scope), (value, asked.caller.actor));
+                    return ResultCode::OneMore;
+                }
                 if rule == Rule::DayBegins {
                     // The day that it is lasts until the next one begins.
                     let until = calendar::next_day_begins(asked.now, value);
@@ -63,6 +73,7 @@ impl Model {
             }
             Operation::PublishRate { asset, price } => {
                 self.prices.insert(asset, price);
+                self.priced_at.insert(asset, asked.now);
             }
             Operation::Grant { venue } => {
                 self.granted += 1;
@@ -102,8 +113,11 @@ impl Model {
             Rule::CallerChain => flag,
             Rule::CallerAmountMax => scope < 1 << 48 && asset_open(scope & 0xffff) && value <= AMOUNT_MAX + 1,
             Rule::OneRound => scope < 1 << 32 && flag,
-            Rule::SecondApprovalFrom | Rule::WithdrawFee => asset_open(scope) && value <= AMOUNT_MAX,
-            Rule::Importing => scope == 0 && flag,
+            Rule::SecondApprovalFrom | Rule::WithdrawFee | Rule::Importing | Rule::LateCorrectionMax => {
+                asset_open(scope) && value <= AMOUNT_MAX
+            }
+            Rule::RateAgeMax => asset_open(scope) && value <= TEN_YEARS_MILLIS,
+            Rule::SecondIdentity => scope == 0 && flag,
             Rule::RoleAmountMax => {
                 (1..=9).contains(&(scope >> 16)) && asset_open(scope & 0xffff) && value <= AMOUNT_MAX + 1
             }
@@ -207,6 +221,11 @@ impl Model {
         match asked.operation {
             Operation::Settle { hold, .. } | Operation::Cancel { hold, .. } => {
                 self.holds.get(&hold).map(|hold| Venue::Provider(hold.game.provider()))
+            }
+            Operation::AllowanceFund { session, .. }
+            | Operation::AllowanceReturn { session, .. }
+            | Operation::RevokeSession { session, .. } => {
+                self.sessions.get(&session).map(|row| Venue::Provider(row.game.provider()))
             }
             _ if words::has_chain(asked.kind()) => Some(Venue::Chain(game.0)),
             _ if words::has_provider(asked.kind()) => Some(Venue::Provider(game.provider())),

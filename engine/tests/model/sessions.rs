@@ -4,7 +4,7 @@
 
 use cage_engine::field::Rule;
 use cage_engine::id::Reference;
-use cage_engine::{AssetId, GameId, Operation, PlayerId, ResultCode, SessionId, Timestamp};
+use cage_engine::{AssetId, GameId, Operation, PlayerId, ResultCode, Role, SessionId, Timestamp};
 
 use super::books::SessionRow;
 use super::{Account, Asked, Checks, Model, Step, refuse_unless};
@@ -155,6 +155,11 @@ impl Model {
                 self.look_at_session_if(true, player, session, None, asked.now, c);
                 let metered = self.is_metered(session, asset);
                 c.look("meter", refuse_unless(metered, ResultCode::SessionDiffers));
+                let owes = self.owed(player, asset) > 0;
+                c.look("debt", refuse_unless(!owes, ResultCode::PlayerOwes));
+                let left = self.sessions.get(&session).map_or(0, |row| row.topup_left);
+                let within = asked.caller.role != Role::Games || amount.0 <= left;
+                c.look("top-up", refuse_unless(within, ResultCode::TopupExceeded));
             }
             Operation::AllowanceReturn { player, asset, session, .. } => {
                 let own = self.session_of(player, session).map(drop);
@@ -175,6 +180,11 @@ impl Model {
                 let (available, allowance) = purses(player, asset);
                 self.pay(available, allowance, amount.0)?;
                 self.change_meter(session, |remainder| remainder + amount.0);
+                if asked.caller.role == Role::Games
+                    && let Some(row) = self.sessions.get_mut(&session)
+                {
+                    row.topup_left = row.topup_left.saturating_sub(amount.0);
+                }
                 Ok(())
             }
             Operation::AllowanceReturn { player, asset, amount, session } => {

@@ -36,8 +36,8 @@ impl Named {
 
 /// What a withdrawal may draw on besides what is available, in this order.
 const WITHDRAWABLE: [LockReason; 3] = [LockReason::Excluded, LockReason::Closed, LockReason::OverLimit];
-/// So many transactions of a withdrawal are kept.
-const KEPT: usize = 4;
+/// So often a withdrawal is signed.
+const SIGNED_MAX: usize = 16;
 
 impl Model {
     pub(super) fn look_at_withdrawal(&self, asked: &Asked, c: &mut Checks) {
@@ -115,6 +115,8 @@ impl Model {
                 c.look("stage", refuse_unless(approved, ResultCode::WithdrawalNotApproved));
                 let same = row.slot.is_none_or(|bound| bound == slot);
                 c.look("slot", refuse_unless(same, ResultCode::SlotDiffers));
+                let left = row.transactions.len() < SIGNED_MAX;
+                c.look("attempts", refuse_unless(left, ResultCode::AttemptsUsed));
             }
             Operation::WithdrawSettle { transaction, .. } => {
                 let signed = row.stage == Stage::Signed;
@@ -129,6 +131,9 @@ impl Model {
             Operation::WithdrawRelease { .. } => {
                 let signed = row.stage == Stage::Signed;
                 c.look("stage", refuse_unless(signed, ResultCode::WithdrawalNotSigned));
+                let great = self.is_great(row);
+                let may = asked.caller.role == Role::Approver || !great;
+                c.look("approver", refuse_unless(may, ResultCode::ApproverNeeded));
             }
             _ => unreachable!("a withdrawal"),
         }
@@ -220,9 +225,6 @@ impl Model {
                 let row = self.withdrawals.get_mut(&withdrawal).expect("a withdrawal");
                 (row.stage, row.slot) = (Stage::Signed, Some(slot));
                 row.transactions.push(transaction);
-                if row.transactions.len() > KEPT {
-                    row.transactions.remove(0);
-                }
             }
             Operation::WithdrawSettle { withdrawal, .. } => {
                 let row = self.end_withdrawal(withdrawal, End::Settled);
@@ -237,11 +239,16 @@ impl Model {
         ResultCode::Done
     }
 
+    /// Whether it is so great that no bridge and no single identity decides.
+    fn is_great(&self, row: &WithdrawalRow) -> bool {
+        let from = self.rule(Rule::SecondApprovalFrom, u64::from(row.asset.0));
+        from.is_some_and(|from| row.amount >= from)
+    }
+
     /// Great ones need two identities.
     fn approve(&mut self, withdrawal: RequestId, actor: u32) -> ResultCode {
         let row = &self.withdrawals[&withdrawal];
-        let from = self.rule(Rule::SecondApprovalFrom, u64::from(row.asset.0));
-        let another = row.approver.is_none() && from.is_some_and(|from| row.amount >= from);
+        let another = row.approver.is_none() && self.is_great(row);
         let row = self.withdrawals.get_mut(&withdrawal).expect("a withdrawal");
         if another {
             row.approver = Some(actor);

@@ -2,7 +2,7 @@
 //!
 //! Written down again by hand, from the documents.
 
-use cage_engine::field::Slot;
+use cage_engine::field::{Rule, Slot};
 use cage_engine::id::Reference;
 use cage_engine::{Amount, Operation, OperationKind, PlayerId, RequestId, ResultCode, Role};
 
@@ -132,7 +132,8 @@ pub(crate) const fn roles(kind: Kind) -> &'static [Role] {
         Kind::Chargeback => &[Cashier],
         Kind::AssignAddress | Kind::WithdrawRequest => &[Frontend, Cashier],
         Kind::Collect => &[Operator, Cashier],
-        Kind::Lock | Kind::Unlock => &[Risk],
+        Kind::Lock => &[Risk],
+        Kind::Unlock => &[Risk, Chain, Cashier],
         Kind::WithdrawApprove => &[Risk, Approver],
         Kind::WithdrawSigned | Kind::WithdrawSettle => &[Chain],
         Kind::WithdrawCancel => &[Frontend, Cashier, Risk],
@@ -156,11 +157,28 @@ pub(crate) const fn roles(kind: Kind) -> &'static [Role] {
     }
 }
 
+/// Which rules say who may do how much.
+pub(crate) const fn is_guarded(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::SecondApprovalFrom
+            | Rule::Importing
+            | Rule::RoleAmountMax
+            | Rule::ProviderActor
+            | Rule::PermitsRequired
+            | Rule::CallerProvider
+            | Rule::CallerChain
+            | Rule::CallerAmountMax
+            | Rule::LateCorrectionMax
+            | Rule::SecondIdentity
+    )
+}
+
 /// Who may ask for it only up to an amount that a rule sets; without the rule, not at all.
 pub(crate) const fn is_capped(kind: Kind, role: Role) -> bool {
     matches!(
         (kind, role),
-        (Kind::Adjust | Kind::JackpotAdjust | Kind::WriteOff, Role::Operator)
+        (Kind::Adjust | Kind::JackpotAdjust | Kind::WriteOff | Kind::LateCorrection, Role::Operator)
             | (Kind::PromoCredit, Role::Cashier)
     )
 }
@@ -176,6 +194,9 @@ pub(crate) const fn has_provider(kind: Kind) -> bool {
             | Kind::FreeroundGrant
             | Kind::FreeroundConsume
             | Kind::FreeroundExpire
+            | Kind::AllowanceFund
+            | Kind::AllowanceReturn
+            | Kind::RevokeSession
             | Kind::Reserve
             | Kind::Settle
             | Kind::Cancel

@@ -31,6 +31,7 @@ pub(crate) const fn venue(rule: Venue) -> &'static str {
         Venue::None => "–",
         Venue::Game => "the game's provider",
         Venue::Hold => "the provider of the open hold",
+        Venue::Session => "the provider of the session's game",
         Venue::Chain => "the chain",
     }
 }
@@ -186,6 +187,12 @@ pub(crate) fn executed(kind: OperationKind) -> Vec<(&'static str, ResultCode)> {
         Effect::WithdrawalApproved => {
             answers.push(("two identities are needed, and this is the first", ResultCode::OneMore));
         }
+        Effect::Rule => {
+            answers.push(("two identities are needed, and this is the first", ResultCode::OneMore));
+        }
+        Effect::Unlocked => {
+            answers.push(("the player's status or limit keeps it locked", ResultCode::StillLocked));
+        }
         _ => {}
     }
     let owed = |leg: &LegSpec| matches!(leg.debit, Side::Receivable | Side::Pool(Purse::JackpotShortfall));
@@ -254,6 +261,7 @@ fn source(kind: OperationKind, leg: &LegSpec) -> String {
             _ => "`amount`, as far as so much is locked for the reason that the deposit was locked for"
                 .to_owned(),
         },
+        Source::Freed => "`amount`, unless it stays locked (9 `still_locked`)".to_owned(),
         Source::Metered => format!("{}, as far as the meter of its session has it", taken(kind)),
         Source::Converted => {
             "⌊⌊`amount` × price ÷ 10^scale⌋ × 10^scale of the other ÷ price of the other⌋".to_owned()

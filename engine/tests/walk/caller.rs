@@ -275,7 +275,12 @@ impl Someone {
     pub(crate) fn id_for(&mut self, operation: &Operation, model: &Model, now: Timestamp) -> RequestId {
         match words::id_kind(operation.kind()) {
             IdKind::Internal => RequestId::NONE,
-            IdKind::Permanent => self.key(),
+            IdKind::Permanent => match operation {
+                Operation::LateCorrection { transaction, .. } if !self.dice.one_in(12) => {
+                    RequestId(transaction.0)
+                }
+                _ => self.key(),
+            },
             IdKind::Reference => RequestId(self.transaction(model).0),
             // A reserve may be one that was cancelled before it came.
             IdKind::Request if operation.kind() == OperationKind::Reserve && self.dice.one_in(12) => {

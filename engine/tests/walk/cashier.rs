@@ -120,6 +120,11 @@ impl Someone {
     fn withdrawal(&mut self, kind: Kind, model: &Model) -> Operation {
         let open: Vec<_> = model.withdrawals.keys().copied().collect();
         let withdrawal = self.of_these(&open, |names| &names.withdrawals);
+        let signed_most = model.withdrawals.iter().max_by_key(|(_, row)| row.transactions.len());
+        let withdrawal = match signed_most {
+            Some((id, _)) if kind == Kind::WithdrawSigned && self.dice.one_in(2) => *id,
+            _ => withdrawal,
+        };
         let row = model.withdrawals.get(&withdrawal);
         let (player, asset, chain) = match row {
             Some(row) => (row.player, row.asset, row.chain),

@@ -68,7 +68,14 @@ impl Someone {
         }
         if !self.dice.one_in(4) {
             first.push(rule(Rule::ReferenceAsset, 0, 1));
-            first.push(rule(Rule::Importing, 0, 1));
+            for asset in &assets {
+                first.push(rule(
+                    Rule::Importing,
+                    asset.0.into(),
+                    self.dice.pick(&[1, 40, self.world.amount_max]),
+                ));
+                first.push(rule(Rule::LateCorrectionMax, asset.0.into(), self.dice.pick(&[1, 9, most])));
+            }
         }
         let priceless = self.dice.one_in(3);
         for asset in &assets {
@@ -105,6 +112,9 @@ impl Someone {
             for game in GAMES {
                 first.push(rule(Rule::OneRound, u64::from(game.0), 1));
             }
+        }
+        if self.dice.one_in(5) {
+            first.push(rule(Rule::SecondIdentity, 0, 1));
         }
         if self.world.guarded {
             self.guard(&mut first, &assets);
@@ -340,8 +350,9 @@ impl Someone {
     }
 
     pub(crate) fn promotion(&mut self, kind: Kind, model: &Model, now: Timestamp) -> Operation {
-        let (player, asset, game, pool) =
-            (self.player(), self.asset(), self.game(), self.dice.below(2) as u32);
+        let (player, asset, game) = (self.player(), self.asset(), self.game());
+        let provider = if self.dice.one_in(12) { 1 } else { game.provider() };
+        let pool = u32::from(provider) << 20 | self.dice.below(2) as u32;
         match kind {
             Kind::PromoCredit => Operation::PromoCredit {
                 player,

@@ -234,12 +234,14 @@ pub(crate) fn never_meet(kind: Kind, first: &str, second: &str) -> bool {
         // One status, stage or number at a time.
         ("facts", "table") | ("token", "facts" | "table") => true,
         ("meter's asset", "meter") => true,
-        ("stage", "identity" | "slot") => true,
+        ("stage", "identity" | "slot" | "attempts") => true,
+        ("rule", "identity") | ("importing", "total") => true,
         // Nothing is more than a debt of nothing when all of it is asked for.
         ("owes" | "owes enough", _) if matches!(kind, Kind::AutoCollect) => true,
         ("has enough", FUNDS) => matches!(kind, Kind::AutoCollect),
         // Without a price nothing can be compared.
         ("rate", "bet limit" | "loss limit" | "wager limit" | "deposit limit" | "net deposit limit") => true,
+        ("rate", "rate's age") => true,
         ("rate", "countable" | "enough") | ("countable", "enough") => true,
         _ => false,
     }

@@ -42,7 +42,7 @@ impl Someone {
         let number = match self.dice.below(16) {
             0 | 1 => Rule::ReferenceAsset as u16,
             2 | 3 => Rule::OneRound as u16,
-            _ => self.dice.below(19) as u16 + 1,
+            _ => self.dice.below(22) as u16 + 1,
         };
         let rule_of = Rule::from_number(number).expect("a rule's number");
         let (scope, value) = match rule_of {
@@ -56,7 +56,10 @@ impl Someone {
             Rule::RoundAgeMax => (0, self.dice.pick(&[0, 0, 1, 20, 3_000, 3_600_000])),
             Rule::SecondApprovalFrom => (asset, small),
             Rule::WithdrawFee => (asset, if strict { small } else { self.dice.pick(&[0, 1]) }),
-            Rule::Importing => (0, 1 - flag),
+            Rule::Importing => (asset, if strict { small } else { self.world.amount_max }),
+            Rule::LateCorrectionMax => (asset, if strict { small } else { self.world.amount_max }),
+            Rule::RateAgeMax => (asset, if strict { self.dice.pick(&[1, 20, 3_000]) } else { 0 }),
+            Rule::SecondIdentity => (0, flag),
             Rule::RoleAmountMax => {
                 let role = self.dice.pick(&Role::CALLERS);
                 let bound = if strict { 1 + small } else { self.world.amount_max + 1 };
