@@ -256,8 +256,8 @@ codes! {
     AdjustmentDiffers = 303, "adjustment_differs";
     /// The key of a late correction is the transaction that it corrects.
     KeyDiffers = 304, "key_differs";
-    /// More than a bridge may correct by itself: an operator has to.
-    CorrectionOverBound = 305, "correction_over_bound";
+    /// The transaction was carried out under its own name: there is nothing left to correct.
+    CarriedOut = 306, "carried_out";
     /// Another request of the group was refused, and so none of it happened.
     GroupRefused = 320, "group_refused";
     /// The request's bytes break the protocol: a field that must be zero is not, or the reverse.

@@ -370,7 +370,8 @@ numbered! {
         CallerAmountMax = 18, "caller_amount_max";
         /// 1 = a player has one round of this game at a time. Scope: the game.
         OneRound = 19, "one_round";
-        /// The most that a provider's bridge may correct late in one operation. Scope: the asset. Without it nothing.
+        /// The most that late corrections of one provider may come to on one day (UTC) without a second identity. Scope:
+        /// the asset. Without it every one needs another.
         LateCorrectionMax = 20, "late_correction_max";
         /// How old a price may be that something is decided by, in milliseconds. Scope: the asset. Without it any age.
         RateAgeMax = 21, "rate_age_max";

@@ -273,9 +273,27 @@ const FAULTS: &[Fault] = &[
     ),
     fault(
         "a bridge corrects as much as it likes",
+        "decide/facts.rs",
+        "before.0.checked_add(amount.0).is_none_or(|sum| sum > bound)",
+        "before.0.checked_add(amount.0).is_none_or(|sum| sum > bound && bound == 0)",
+    ),
+    fault(
+        "a day's corrections do not add up",
+        "apply/corrections.rs",
+        "Amount(self.corrected(provider, asset, day).0.saturating_add(amount.0))",
+        "amount",
+    ),
+    fault(
+        "a win that was paid is corrected",
         "decide/gates.rs",
-        "only(self.role != Role::Games || request.amount.0 <= most)",
-        "only(self.role != Role::Games || request.amount.0 <= most.max(u128::MAX))",
+        "refuse_unless(!(row.is_win && credits), ResultCode::CarriedOut)?;",
+        "",
+    ),
+    fault(
+        "what was corrected is paid under its own name",
+        "apply/corrections.rs",
+        "if self.is_unknown(Reference(id.0)) {",
+        "if self.is_unknown(Reference(id.0)) && order != 0 {",
     ),
     fault(
         "a provider tops a meter up without end",

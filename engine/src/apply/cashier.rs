@@ -1,4 +1,4 @@
-//! Deposits, withdrawals, corrections, jackpots, free rounds.
+//! Deposits, withdrawals, jackpots, free rounds.
 
 use super::{Applied, ApplyFault};
 use crate::account::{AccountId, Purse};
@@ -10,7 +10,7 @@ use crate::id::{AssetId, Lsn, PlayerId, RequestId};
 use crate::record::Record;
 use crate::request::Request;
 use crate::state::{
-    Address, Adjustment, ChainCounter, Deposit, Ended, Ending, Freeround, Pool, Row, Space, Stage, State,
+    Address, ChainCounter, Deposit, Ended, Ending, Freeround, Pool, Row, Space, Stage, State,
     TRANSACTIONS_KEPT, Traces, Turnover, Withdrawal, address_key, chain_key, player_asset,
 };
 use crate::time::Timestamp;
@@ -192,23 +192,6 @@ impl State {
     pub(super) fn end(&mut self, key: RequestId, space: Space, how: Ending, lsn: Lsn, now: Timestamp) {
         let ended = Ended { how, traces: Traces::default(), lsn };
         self.remember_ending(key, space, ended, now);
-    }
-
-    pub(super) fn apply_adjustment(&mut self, record: &Record) -> Applied {
-        let Request { id, player, asset, amount, detail, .. } = record.request;
-        if self.adjustment(id).is_some() {
-            return Err(ApplyFault::Missing("a proposal's key"));
-        }
-        let debit = detail.0[18] == 1;
-        self.insert(Adjustment { id, player, asset, amount, debit, maker: record.actor });
-        Ok(())
-    }
-
-    pub(super) fn end_adjustment(&mut self, lsn: Lsn, record: &Record, how: Ending) -> Applied {
-        let row =
-            self.remove::<Adjustment>(record.request.reference).ok_or(ApplyFault::Missing("a proposal"))?;
-        self.end(row.id, Space::Adjustment, how, lsn, record.decided);
-        Ok(())
     }
 
     pub(super) fn apply_contribution(&mut self, record: &Record) -> Applied {

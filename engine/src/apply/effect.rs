@@ -67,7 +67,7 @@ impl State {
             Effect::RoundClosed => self.apply_round_end(lsn, record),
             Effect::RoundVoided => self.apply_void(lsn, record),
             Effect::OrderOpened => self.apply_order(record),
-            Effect::Corrected => self.apply_correction(record),
+            Effect::Corrected => self.apply_correction(lsn, record),
         }
     }
 }

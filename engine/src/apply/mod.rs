@@ -4,6 +4,7 @@
 //! state's. Never here: a decision, a look at the clock, a rule.
 
 mod cashier;
+mod corrections;
 mod effect;
 mod players;
 mod wagers;

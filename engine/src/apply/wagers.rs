@@ -460,7 +460,7 @@ impl State {
         self.close_round(lsn, key, Ending::Cancelled, record.decided)
     }
 
-    fn count_for_order(&mut self, order: u128, given: Amount) {
+    pub(super) fn count_for_order(&mut self, order: u128, given: Amount) {
         self.update(order, |row: &mut VoidOrder| {
             row.moved.0 = row.moved.0.saturating_add(given.0);
             row.done += 1;
@@ -471,6 +471,7 @@ impl State {
         let Request { id, game, asset, amount, detail, .. } = record.request;
         self.insert(VoidOrder {
             id,
+            maker: record.actor,
             game,
             asset,
             from: Lsn(detail.u64_at(0)),
@@ -480,13 +481,6 @@ impl State {
             count: detail.u64_at(16),
             done: 0,
         });
-        Ok(())
-    }
-
-    pub(super) fn apply_correction(&mut self, record: &Record) -> Applied {
-        let debit = record.request.detail.0[8] == 1;
-        let given = if debit { Amount::ZERO } else { record.request.amount };
-        self.count_for_order(record.request.detail.u128_at(16), given);
         Ok(())
     }
 

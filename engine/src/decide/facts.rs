@@ -7,7 +7,7 @@ use crate::amount::{Amount, Balance};
 use crate::code::ResultCode;
 use crate::field::{LockReason, Rule, Status};
 use crate::id::{AssetId, GameId, PlayerId};
-use crate::limits::{OF_DEPOSITS, OF_WAGERS};
+use crate::limits::{Day, OF_DEPOSITS, OF_WAGERS};
 use crate::operation::OperationKind;
 use crate::record::Record;
 use crate::request::Request;
@@ -61,6 +61,7 @@ impl<'a> Facts<'a> {
         match self.target {
             Target::Hold(hold) => hold.game,
             Target::Bet(wager) | Target::Win(wager) => wager.game,
+            Target::Adjustment(row) => row.game,
             _ => self.request.game,
         }
     }
@@ -196,6 +197,7 @@ impl<'a> Facts<'a> {
             Effect::WithdrawalApproved if self.needs_another() => ResultCode::OneMore,
             Effect::Unlocked if self.lock_reason().is_some() => ResultCode::StillLocked,
             Effect::Rule if self.waits_for_another() => ResultCode::OneMore,
+            Effect::Corrected if self.correction_waits() => ResultCode::OneMore,
             _ if short() => ResultCode::Shortfall,
             _ => ResultCode::Done,
         }
@@ -231,6 +233,18 @@ impl<'a> Facts<'a> {
     fn waits_for_another(&self) -> bool {
         let guarded = Rule::from_number(self.request.detail.u16_at(0)).is_some_and(Rule::is_guarded);
         guarded && self.state.rule(Rule::SecondIdentity, 0).is_some() && self.proposal().is_none()
+    }
+
+    /// Whether a late correction waits for a second identity: whoever gave the order to void is one, and up to a day's
+    /// sum none is needed.
+    pub(super) fn correction_waits(&self) -> bool {
+        if self.order().flatten().is_some_and(|order| order.maker != self.actor) {
+            return false;
+        }
+        let Request { asset, game, amount, .. } = *self.request;
+        let bound = self.state.rule(Rule::LateCorrectionMax, u64::from(asset.0)).unwrap_or(0);
+        let before = self.state.corrected(game.provider(), asset, Day::of(self.now, 0));
+        before.0.checked_add(amount.0).is_none_or(|sum| sum > bound)
     }
 
     /// Whether the row is this player's, in this asset and of this provider.

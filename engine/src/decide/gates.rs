@@ -2,19 +2,21 @@
 
 use super::facts::Facts;
 use super::money;
-use super::refer::Target;
+use super::refer::{self, Target};
 use crate::account::{AccountId, Purse};
 use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::{LockReason, Rule, Status};
-use crate::id::{AssetId, CallerId, GameId, PlayerId, Reference};
+use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference};
 use crate::limits::{LIMIT_MAX, OF_DEPOSITS, OF_WAGERS};
 use crate::operation::{
     AssetCode, HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, Operation, OperationKind, Settings,
 };
 use crate::request::{ROUND_AT, Request};
 use crate::role::Role;
-use crate::state::{Ending, Playing, RECONSIDER_MILLIS, Round, Stage, State, TRANSACTIONS_KEPT, playing_key};
+use crate::state::{
+    Ending, Playing, RECONSIDER_MILLIS, Round, Space, Stage, State, TRANSACTIONS_KEPT, playing_key,
+};
 use crate::table::{Effect, Gate};
 
 type Passed = Result<(), ResultCode>;
@@ -131,10 +133,7 @@ impl Facts<'_> {
             }),
             Gate::JackpotOwn => only(self.pool() >> POOL_BITS == u32::from(request.game.provider())),
             Gate::KeyIsTransaction => only(request.id.0 == request.reference),
-            Gate::CorrectionWithin => {
-                let most = state.rule(Rule::LateCorrectionMax, u64::from(request.asset.0)).unwrap_or(0);
-                only(self.role != Role::Games || request.amount.0 <= most)
-            }
+            Gate::CorrectionFits => self.correction_fits(),
             Gate::OtherIdentity => only(match self.target {
                 Target::Adjustment(row) => row.maker != self.actor,
                 _ => false,
@@ -408,6 +407,29 @@ impl Facts<'_> {
                 past(from) && past(to) && from <= to && count > 0
             }
             _ => past(detail.u64_at(0)),
+        }
+    }
+
+    fn correction_fits(&self) -> Passed {
+        let Self { state, request, .. } = self;
+        let (transaction, original) = (request.target(), request.detail.u64_at(0));
+        let credits = request.detail.0[8] == 0;
+        let fits = |own: bool, lsn: Lsn| refuse_unless(own && lsn.0 == original, ResultCode::HoldDiffers);
+        if let Some(row) = state.wager(Reference(transaction.0)) {
+            refuse_unless(!(row.is_win && credits), ResultCode::CarriedOut)?;
+            return fits(self.is_own(row.player, row.asset, row.game), row.opened);
+        }
+        refuse_unless(state.hold(transaction).is_none(), ResultCode::NotABet)?;
+        // A win that was paid and whose round is closed can be taken back by hand; only its record is remembered.
+        if let Some(known) = state.remembered(transaction, Space::Reference) {
+            refuse_unless(!credits, ResultCode::CarriedOut)?;
+            return fits(true, known.lsn);
+        }
+        let Some(ended) = state.ended(transaction, Space::Wager) else { return Ok(()) };
+        match ended.how {
+            Ending::Settled => fits(refer::is_own(&ended, request), ended.lsn),
+            Ending::Cancelled | Ending::Tombstone => Err(ResultCode::HoldCancelled),
+            Ending::Refused | Ending::Expired => Err(ResultCode::BetRefused),
         }
     }
 

@@ -168,6 +168,12 @@ impl Facts<'_> {
                 AccountId::of_house(asset, Purse::BonusExpense, 0)
             }
             Side::Sponsor => AccountId::of_house(asset, Purse::ProviderClearing, provider),
+            Side::Corrected => match self.target {
+                Target::Adjustment(row) if row.late => {
+                    AccountId::of_house(asset, Purse::ProviderClearing, provider)
+                }
+                _ => AccountId::of_house(asset, Purse::Adjustments, 0),
+            },
             Side::PlayerOther(purse) => AccountId::of_player(self.other_asset(), purse, player),
             Side::HouseOther(purse) => AccountId::of_house(self.other_asset(), purse, 0),
         }
@@ -232,7 +238,7 @@ impl Facts<'_> {
                 Amount(stake.0.saturating_sub(won.0))
             }
             (_, Target::Adjustment(row)) if !row.debit => row.amount,
-            (Effect::Corrected, _) if !self.debits() => request.amount,
+            (Effect::Corrected, _) if !self.debits() && !self.correction_waits() => request.amount,
             (Effect::None, _) if request.kind == OperationKind::JackpotAdjust && !self.debits() => {
                 request.amount
             }
@@ -267,7 +273,7 @@ impl Facts<'_> {
                 Amount(won.0.saturating_sub(stake.0))
             }
             (_, Target::Adjustment(row)) if row.debit => row.amount,
-            (Effect::Corrected, _) if self.debits() => request.amount,
+            (Effect::Corrected, _) if self.debits() && !self.correction_waits() => request.amount,
             (Effect::DepositReversed, _) => Amount(request.amount.0 - self.locked().0),
             (Effect::WithdrawalOpened, _) => request.amount,
             (Effect::None, _) if request.kind == OperationKind::JackpotWin => request.amount,

@@ -115,7 +115,7 @@ fn is_old(request: &Request) -> bool {
     request.detail.u64_at(0) != 0
 }
 
-fn is_own(ended: &Ended, request: &Request) -> bool {
+pub(super) fn is_own(ended: &Ended, request: &Request) -> bool {
     ended.traces.owner == Traces::of(0, request.player, request.asset, request.game).owner
 }
 

@@ -22,8 +22,8 @@ pub(crate) use index::fold;
 pub(crate) use keys::Keys;
 pub(crate) use players::{Gates, Players};
 pub(crate) use rows::{
-    TRANSACTIONS_KEPT, address_key, chain_key, disabled_key, exposure_key, grant_key, locked_key,
-    long_day_key, player_asset, playing_key, rule_key,
+    TRANSACTIONS_KEPT, address_key, chain_key, corrections_key, disabled_key, exposure_key, grant_key,
+    locked_key, long_day_key, player_asset, playing_key, rule_key,
 };
 pub(crate) use store::{Rows, Scratch};
 pub(crate) use switches::Switches;
@@ -33,9 +33,9 @@ pub use ids::Ending;
 pub use image::{IMAGE_VERSION, ImageFault};
 pub use players::Player;
 pub use rows::{
-    Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Stage, Token,
-    Turnover, VoidOrder, Wager, Withdrawal,
+    Address, Adjustment, ChainCounter, Corrections, Deposit, DisabledGame, Exposure, Freeround, Granted,
+    Hold, Limits, Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Stage,
+    Token, Turnover, VoidOrder, Wager, Withdrawal,
 };
 
 use crate::account::{AccountId, Purse};
@@ -315,6 +315,13 @@ impl State {
             return None;
         }
         self.row::<RuleRow>(rule_key(rule, scope)).map(|row| row.value)
+    }
+
+    /// What late corrections of a provider came to on a day without a second identity.
+    #[must_use]
+    pub fn corrected(&self, provider: u16, asset: AssetId, day: Day) -> Amount {
+        let row = self.row::<Corrections>(corrections_key(provider, asset));
+        row.filter(|row| row.day == day).map_or(Amount::ZERO, |row| row.sum)
     }
 
     /// The number of the latest grant for a provider or a chain; 0 = there never was one.

@@ -322,6 +322,10 @@ rows! {
         debit: bool,
         /// The identity that proposed it.
         maker: u32,
+        /// Whether it is a late correction: then the provider pays and is paid.
+        late: bool,
+        /// Its game.
+        game: GameId,
     }
     /// Free rounds that a player has.
     Freeround = "freerounds", |row| row.id.0, due Some((row.expires, Sort::Freeround)) => {
@@ -344,6 +348,8 @@ rows! {
     VoidOrder = "void orders", |row| row.id.0 => {
         /// Its id.
         id: RequestId,
+        /// The identity that gave it.
+        maker: u32,
         /// On which game.
         game: GameId,
         /// In what.
@@ -387,6 +393,17 @@ rows! {
         scope: u64,
         /// Its value.
         value: u128,
+    }
+    /// What late corrections of a provider came to on the latest day that had any, without a second identity.
+    Corrections = "corrections", |row| corrections_key(row.provider, row.asset) => {
+        /// Whose.
+        provider: u16,
+        /// In what.
+        asset: AssetId,
+        /// On which day.
+        day: Day,
+        /// How much.
+        sum: Amount,
     }
     /// A brand's day that was going on when the beginning of its days was moved. It lasts until another one begins.
     LongDay = "long days", |row| long_day_key(row.brand) => {
@@ -514,6 +531,10 @@ pub(crate) const fn exposure_key(game: GameId, asset: AssetId) -> u128 {
 
 pub(crate) const fn rule_key(rule: Rule, scope: u64) -> u128 {
     (rule as u128) << 64 | scope as u128
+}
+
+pub(crate) const fn corrections_key(provider: u16, asset: AssetId) -> u128 {
+    1 << 64 | (provider as u128) << 16 | asset.0 as u128
 }
 
 pub(crate) const fn long_day_key(brand: u16) -> u128 {

@@ -11,9 +11,9 @@ use super::ids::{
 };
 use super::image::{self, ImageFault};
 use super::rows::{
-    Address, Adjustment, ChainCounter, Deposit, DisabledGame, Exposure, Freeround, Granted, Hold, Limits,
-    Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Token, Turnover,
-    VoidOrder, Wager, Withdrawal, player_asset,
+    Address, Adjustment, ChainCounter, Corrections, Deposit, DisabledGame, Exposure, Freeround, Granted,
+    Hold, Limits, Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Token,
+    Turnover, VoidOrder, Wager, Withdrawal, player_asset,
 };
 use super::table::{Row, Sort, Table};
 use super::{Gates, Hasher, State};
@@ -139,6 +139,7 @@ tables! {
     pools: Pool,
     exposures: Exposure,
     rules: RuleRow,
+    corrections: Corrections,
     long_days: LongDay,
     rates: Rate,
     proposals: Proposal,

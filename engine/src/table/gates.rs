@@ -153,8 +153,8 @@ gates! {
     JackpotOwn => [JackpotDiffers];
     /// The key is the transaction that is corrected.
     KeyIsTransaction => [KeyDiffers];
-    /// A bridge corrects no more than it may by itself.
-    CorrectionWithin => [CorrectionOverBound];
+    /// The transaction was not carried out; what is known of it is this player's, in this asset, of this provider, in the record that is named, and was neither undone nor refused.
+    CorrectionFits => [CarriedOut, HoldDiffers, NotABet, HoldCancelled, BetRefused];
     /// Another identity proposed it.
     OtherIdentity => [SameIdentity];
     /// The free rounds are this player's, for this game, not expired, and enough.

@@ -133,6 +133,8 @@ pub enum Side {
     Pool(Purse),
     /// Who pays a prize: the provider or the house.
     Sponsor,
+    /// The other side of a proposed correction: the house, or the provider of a late one.
+    Corrected,
     /// A purse of the player in the other asset.
     PlayerOther(Purse),
     /// A purse of the house in the other asset.

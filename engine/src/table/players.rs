@@ -114,7 +114,7 @@ pub(super) const ADJUST_APPROVE: Spec = Spec {
     roles: roles(&[Role::Approver]),
     refers: Refers::Adjustment,
     gates: &[Gate::AdjustmentFits, Gate::OtherIdentity],
-    legs: &given_or_taken(Side::House(Purse::Adjustments)),
+    legs: &given_or_taken(Side::Corrected),
     effect: Effect::AdjustmentDone,
     ..BASE
 };

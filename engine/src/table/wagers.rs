@@ -162,11 +162,10 @@ pub(super) const VOID_PERIOD: Spec = Spec {
 
 pub(super) const LATE_CORRECTION: Spec = Spec {
     roles: roles(&[Role::Games, Role::Operator]),
-    capped: roles(&[Role::Operator]),
     id: IdRule::Permanent,
     venue: Venue::Game,
     amount: AmountRule::Positive,
-    gates: &[Gate::KeyIsTransaction, Gate::PeriodFits, Gate::OrderCovers, Gate::CorrectionWithin],
+    gates: &[Gate::KeyIsTransaction, Gate::PeriodFits, Gate::CorrectionFits, Gate::OrderCovers],
     legs: &given_or_taken(CLEARING),
     effect: Effect::Corrected,
     ..BASE

@@ -2,14 +2,14 @@
 
 use cage_engine::state::Ending;
 use cage_engine::{
-    Amount, LimitKind, Lsn, Operation, OperationKind, Period, Purse, Reference, RequestId, ResultCode, Role,
-    Rule, Settings,
+    Amount, LimitKind, Lsn, Operation, OperationKind, Period, Reference, RequestId, ResultCode, Rule,
+    Settings,
 };
 
 use crate::ledger::ask::{
     bet, bet_win, changed, end_round, last_win, reserve_in, rollback, set_limit, void_round, win,
 };
-use crate::ledger::{ACTOR, ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, SETTINGS};
+use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, SETTINGS};
 
 const ROUND: u128 = 0x40d;
 const BET: u128 = 0xbe7;
@@ -214,55 +214,4 @@ fn gli_19_r6_a_time_of_a_game_is_undone_within_its_order_and_resumed_after_a_cra
     );
     assert_eq!(ledger.available(ALICE), 80, "four rounds are undone");
     ledger.replayed();
-}
-
-#[test]
-fn what_is_too_old_to_be_undone_by_name_is_corrected_by_hand_once() {
-    let mut ledger = with_money();
-    assert_eq!(ledger.ask(&bet(ALICE, 10, BET, ROUND)), ResultCode::Done);
-    let original = ledger.latest_lsn();
-    let correction = |amount, debit, original| Operation::LateCorrection {
-        player: ALICE,
-        asset: ETH,
-        amount: Amount(amount),
-        transaction: Reference(BET),
-        game: PLAY,
-        original,
-        debit,
-        reason: 1,
-        order: None,
-    };
-    assert_eq!(ledger.ask_key(BET, &correction(10, false, original)), ResultCode::CorrectionOverBound);
-    ledger.set_rule(Rule::LateCorrectionMax, ETH.0.into(), 130);
-    let future = ledger.state.next_lsn();
-    assert_eq!(ledger.ask_key(BET, &correction(10, false, future)), ResultCode::PeriodUnfit);
-    assert_eq!(ledger.ask_key(BET, &correction(10, false, Lsn(0))), ResultCode::PeriodUnfit);
-    assert_eq!(ledger.ask_key(1, &correction(10, false, original)), ResultCode::KeyDiffers);
-    for _ in 0..2 {
-        assert_eq!(ledger.ask_key(BET, &correction(10, false, original)), ResultCode::Done);
-    }
-    assert_eq!((ledger.available(ALICE), ledger.provider(PLAY)), (100, 0));
-    assert_eq!(
-        ledger.ask_key(BET, &correction(11, false, original)),
-        ResultCode::IdConflict,
-        "once for each"
-    );
-    let other = |amount| changed(correction(amount, true, original), |request| request.reference = BET + 1);
-    assert_eq!(ledger.ask_key(BET + 1, &other(131)), ResultCode::CorrectionOverBound);
-    // What is more than a bridge may do an operator does, if it is trusted with so much.
-    let by_operator = |ledger: &mut Ledger| {
-        ledger.ask_by(
-            Role::Operator,
-            ACTOR,
-            RequestId(BET + 2),
-            &changed(other(135), |request| request.reference += 1),
-        )
-    };
-    assert_eq!(by_operator(&mut ledger), ResultCode::AmountOverRole);
-    assert_eq!(ledger.ask_key(BET + 1, &other(130)), ResultCode::Shortfall);
-    assert_eq!((ledger.available(ALICE), ledger.owed(ALICE)), (0, 30));
-    ledger.trust(Role::Operator, ETH, 200);
-    assert_eq!(by_operator(&mut ledger), ResultCode::Shortfall);
-    assert_eq!(ledger.owed(ALICE), 165);
-    assert_eq!(ledger.held(ALICE, Purse::Reserved), 0);
 }

@@ -88,7 +88,7 @@ const MATRIX: [(Kind, &str, &str); 62] = [
     (Kind::CloseRound, "y", ""),
     (Kind::VoidRound, "go", ""),
     (Kind::VoidPeriod, "o", ""),
-    (Kind::LateCorrection, "go", "o"),
+    (Kind::LateCorrection, "go", ""),
 ];
 
 #[test]

@@ -205,14 +205,15 @@ impl Ledger {
             player: ALICE,
             asset: ETH,
             amount: Amount(11),
-            transaction: Reference(0xb00b),
+            transaction: Reference(0xb00f),
             game: PLAY,
             original: bet_lsn,
             debit: false,
             reason: 9,
             order: Some(order),
         };
-        self.does_under(0xb00b, &correction, Done);
+        // Who gave the order asks as well: that is no second identity, and the day's sum has room.
+        self.does_under(0xb00f, &correction, Done);
         self.does(&bet(ALICE, 10, 0xb00d, 0x40d7), Done);
     }
 

@@ -78,6 +78,8 @@ pub(crate) struct Model {
     /// When each was published.
     pub(crate) priced_at: Table<AssetId, Timestamp>,
     /// Rules that one identity asked for and a second has to: the value, and who.
+    /// What late corrections of a provider came to on the latest day that had any.
+    pub(crate) corrected: Table<(u16, AssetId), (i64, u128)>,
     pub(crate) proposals: Table<(Rule, u64), (u128, u32)>,
     pub(crate) grants: Table<(Role, u32), u64>,
     /// How many grants were ever given.
@@ -254,6 +256,8 @@ pub(crate) struct AdjustmentRow {
     pub(crate) amount: u128,
     pub(crate) debit: bool,
     pub(crate) maker: u32,
+    /// The game, if it is a late correction.
+    pub(crate) late: Option<GameId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,6 +272,7 @@ pub(crate) struct FreeroundRow {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderRow {
+    pub(crate) maker: u32,
     pub(crate) game: GameId,
     pub(crate) asset: AssetId,
     pub(crate) from: u64,

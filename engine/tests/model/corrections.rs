@@ -199,8 +199,10 @@ impl Model {
                 self.pay(Account::Fx(to), Account::Available(to, player), given)
             }
             Operation::AdjustApprove { player, asset, adjustment } => {
-                let AdjustmentRow { amount, debit, .. } = self.adjustments[&adjustment];
-                self.correct(player, asset, Account::Adjustments(asset), amount, debit)
+                let AdjustmentRow { amount, debit, late, .. } = self.adjustments[&adjustment];
+                let house = Account::Adjustments(asset);
+                let other = late.map_or(house, |game| Account::clearing(asset, game));
+                self.correct(player, asset, other, amount, debit)
             }
             _ => Ok(()),
         }
@@ -218,7 +220,7 @@ impl Model {
             Operation::Transfer { .. } | Operation::Exchange { .. } => {}
             Operation::Adjust { player, asset, amount, debit, .. } => {
                 let maker = asked.caller.actor;
-                let row = AdjustmentRow { player, asset, amount: amount.0, debit, maker };
+                let row = AdjustmentRow { player, asset, amount: amount.0, debit, maker, late: None };
                 self.adjustments.insert(asked.id, row);
             }
             Operation::AdjustApprove { adjustment, .. } => {

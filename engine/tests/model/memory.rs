@@ -142,6 +142,15 @@ impl Model {
         trace.map(|trace| trace.owner)
     }
 
+    /// Whose a transaction was that is not open any more, if that is known, and its record.
+    pub(crate) fn past(&self, of: Reference) -> Option<(Option<(PlayerId, AssetId, u16)>, u64)> {
+        if let Some((_, lsn)) = self.answer(Space::Reference, of.0) {
+            return Some((None, lsn));
+        }
+        let (_, trace, lsn) = self.traced(Space::Wager, of.0)?;
+        Some((trace.map(|trace| trace.owner), lsn))
+    }
+
     /// What is remembered under a key, and the record that it points to.
     pub(super) fn fact(&self, space: Space, key: u128) -> Option<&Fact> {
         let is_it = |fact: &&Fact| (fact.about.space, fact.about.key) == (space, key);

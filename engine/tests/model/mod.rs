@@ -17,6 +17,7 @@ mod corrections;
 mod due;
 mod groups;
 mod holds;
+mod late;
 pub(crate) mod limits;
 pub(crate) mod memory;
 mod money;

@@ -4,7 +4,7 @@
 
 use cage_engine::field::Rule;
 use cage_engine::id::Reference;
-use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, Role, Timestamp};
+use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, Timestamp};
 
 use super::books::{Going, OrderRow, RoundRow};
 use super::memory::{About, End, Space, Trace};
@@ -122,11 +122,9 @@ impl Model {
                 c.look("key", refuse_unless(of_itself, ResultCode::KeyDiffers));
                 let past = (1..self.next_lsn()).contains(&original.0);
                 c.look("period", refuse_unless(past, ResultCode::PeriodUnfit));
+                self.look_at_what_is_corrected(asked, c);
                 let credited = if debit { 0 } else { amount.0 };
                 self.look_at_order(order, asset, game, original.0, credited, c);
-                let most = self.rule(Rule::LateCorrectionMax, u64::from(asset.0)).unwrap_or(0);
-                let within = asked.caller.role != Role::Games || amount.0 <= most;
-                c.look("bound", refuse_unless(within, ResultCode::CorrectionOverBound));
             }
             _ => unreachable!("a round"),
         }
@@ -191,6 +189,7 @@ impl Model {
                 self.give_if_any(player, asset, provider, stake.saturating_sub(won))?;
                 self.take(player, asset, provider, won.saturating_sub(stake))
             }
+            Operation::LateCorrection { .. } if self.correction_waits(asked) => Ok(()),
             Operation::LateCorrection { player, asset, amount, game, debit, .. } => {
                 self.correct(player, asset, Account::clearing(asset, game), amount.0, debit)
             }
@@ -206,12 +205,11 @@ impl Model {
             Operation::VoidRound { round, order, .. } => self.void_round(round, order, asked.now),
             Operation::VoidPeriod { asset, amount, game, from, to, count, .. } => {
                 let (from, to, amount_max) = (from.0, to.0, amount.0);
-                let row = OrderRow { game, asset, from, to, amount_max, moved: 0, count, done: 0 };
+                let maker = asked.caller.actor;
+                let row = OrderRow { maker, game, asset, from, to, amount_max, moved: 0, count, done: 0 };
                 self.orders.insert(asked.id, row);
             }
-            Operation::LateCorrection { amount, debit, order, .. } => {
-                self.use_order(order, if debit { 0 } else { amount.0 });
-            }
+            Operation::LateCorrection { .. } => return self.correct_late(asked),
             _ => unreachable!("a round"),
         }
         self.done_or_short()
@@ -256,7 +254,7 @@ impl Model {
         self.end_the_round(key, End::Cancelled);
     }
 
-    fn use_order(&mut self, order: Option<RequestId>, amount: u128) {
+    pub(super) fn use_order(&mut self, order: Option<RequestId>, amount: u128) {
         if let Some(order) = order.and_then(|order| self.orders.get_mut(&order)) {
             order.moved += amount;
             order.done += 1;

@@ -178,7 +178,7 @@ pub(crate) const fn is_guarded(rule: Rule) -> bool {
 pub(crate) const fn is_capped(kind: Kind, role: Role) -> bool {
     matches!(
         (kind, role),
-        (Kind::Adjust | Kind::JackpotAdjust | Kind::WriteOff | Kind::LateCorrection, Role::Operator)
+        (Kind::Adjust | Kind::JackpotAdjust | Kind::WriteOff, Role::Operator)
             | (Kind::PromoCredit, Role::Cashier)
     )
 }

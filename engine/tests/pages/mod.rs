@@ -230,6 +230,7 @@ fn moves(kind: OperationKind, purse: Purse) -> bool {
         Side::Deposit => matches!(purse, Purse::Available | Purse::Locked),
         Side::Receivable => purse == Purse::Receivable,
         Side::Sponsor => matches!(purse, Purse::ProviderClearing | Purse::BonusExpense),
+        Side::Corrected => matches!(purse, Purse::ProviderClearing | Purse::Adjustments),
     };
     kind.spec().legs.iter().any(|leg| of(leg.debit) || of(leg.credit))
 }

@@ -181,6 +181,11 @@ pub(crate) fn executed(kind: OperationKind) -> Vec<(&'static str, ResultCode)> {
     let spec = kind.spec();
     let mut answers = Vec::new();
     match spec.effect {
+        Effect::Corrected => answers.push((
+            "the day's sum of the provider would pass rule 20, and no order of another identity covers it: it waits for \
+             `adjust_approve`",
+            ResultCode::OneMore,
+        )),
         Effect::Limit => {
             answers.push(("it is looser than the player's own in force, and waits", ResultCode::Later))
         }
@@ -225,6 +230,11 @@ pub(crate) fn side(side: Side) -> String {
             "house {} of the provider (house {} if `house_paid`)",
             purse(Purse::ProviderClearing),
             purse(Purse::BonusExpense)
+        ),
+        Side::Corrected => format!(
+            "house {} (house {} of the provider for a late correction)",
+            purse(Purse::Adjustments),
+            purse(Purse::ProviderClearing)
         ),
         Side::PlayerOther(of) => format!("player {} in the other asset", purse(of)),
         Side::HouseOther(of) => format!("house {} in the other asset", purse(of)),
@@ -294,6 +304,7 @@ const fn given(kind: OperationKind) -> &'static str {
         }
         OperationKind::VoidRound => "S − W, if the round's stakes S are more than its winnings W",
         OperationKind::AdjustApprove => "of a proposal that credits: its amount",
+        OperationKind::LateCorrection => "if it credits and does not wait: `amount`",
         _ => "if it credits: `amount`",
     }
 }
@@ -305,7 +316,8 @@ const fn taken(kind: OperationKind) -> &'static str {
         }
         OperationKind::VoidRound => "W − S, if the round's winnings W are more than its stakes S",
         OperationKind::AdjustApprove => "of a proposal that debits: its amount",
-        OperationKind::LateCorrection | OperationKind::JackpotAdjust => "if it debits: `amount`",
+        OperationKind::LateCorrection => "if it debits and does not wait: `amount`",
+        OperationKind::JackpotAdjust => "if it debits: `amount`",
         _ => "`amount`",
     }
 }
@@ -400,6 +412,10 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
              payouts counted for limits, and its stakes for turnover, is taken back; the order counts S and one void"
         }
         Effect::OrderOpened => "the order is open, for ever",
-        Effect::Corrected => "the order, if one is named, counts what is credited and one correction",
+        Effect::Corrected => {
+            "the order, if one is named, counts what is credited and one correction; without an order of another \
+             identity the day's sum of the provider rises, or a proposal waits; a transaction that nothing was known of \
+             is remembered as answered"
+        }
     }
 }

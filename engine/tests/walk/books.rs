@@ -57,6 +57,10 @@ impl Run {
                 assert_eq!(state.rule(*rule, scope), model.rule(*rule, scope), "{}", rule.name());
             }
         }
+        for ((provider, asset), (day, sum)) in model.corrected.iter() {
+            let day = cage_engine::limits::Day(*day as i32);
+            assert_eq!(state.corrected(*provider, *asset, day).0, *sum, "corrections of provider {provider}");
+        }
         for ((role, venue), number) in model.grants.iter() {
             assert_eq!(state.granted(*role, *venue), *number);
         }
@@ -234,6 +238,7 @@ impl Run {
             let row = state.adjustment(*id).expect("a proposal of the model's");
             assert_eq!((row.player, row.asset, row.maker), (expected.player, expected.asset, expected.maker));
             assert_eq!((row.amount.0, row.debit), (expected.amount, expected.debit));
+            assert_eq!(row.late.then_some(row.game), expected.late);
         }
         for (id, expected) in model.freerounds.iter() {
             let row = state.freeround(*id).expect("free rounds of the model's");
@@ -244,6 +249,7 @@ impl Run {
         }
         for (id, expected) in model.orders.iter() {
             let row = state.void_order(*id).expect("an order of the model's");
+            assert_eq!(row.maker, expected.maker);
             assert_eq!((row.game, row.asset, row.from.0), (expected.game, expected.asset, expected.from));
             assert_eq!((row.to.0, row.amount_max.0), (expected.to, expected.amount_max));
             assert_eq!((row.moved.0, row.count, row.done), (expected.moved, expected.count, expected.done));

@@ -433,7 +433,7 @@ const fn companions(kind: Kind) -> &'static [Kind] {
         | Kind::WithdrawRelease => {
             &[Kind::DepositCredit, Kind::WithdrawRequest, Kind::WithdrawApprove, Kind::WithdrawSigned]
         }
-        Kind::AdjustApprove | Kind::AdjustReject => &[Kind::Adjust],
+        Kind::AdjustApprove | Kind::AdjustReject => &[Kind::Adjust, Kind::LateCorrection],
         Kind::Exchange => &[Kind::PublishRate, Kind::DepositCredit],
         Kind::FreeroundConsume => &[Kind::FreeroundGrant, Kind::OpenSession],
         Kind::FreeroundExpire | Kind::FreeroundLapse => &[Kind::FreeroundGrant],
@@ -444,7 +444,7 @@ const fn companions(kind: Kind) -> &'static [Kind] {
         Kind::Bet | Kind::BetWin => &[Kind::Reserve, Kind::SetLimit, Kind::DepositCredit],
         Kind::Settle | Kind::Cancel | Kind::Expire => &[Kind::Reserve],
         Kind::EndRound | Kind::CloseRound | Kind::VoidRound => &[Kind::Bet, Kind::Reserve, Kind::Win],
-        Kind::LateCorrection => &[Kind::VoidPeriod],
+        Kind::LateCorrection => &[Kind::VoidPeriod, Kind::Bet, Kind::Win],
         Kind::Unlock => &[Kind::Lock],
         _ => &[Kind::DepositCredit, Kind::SetLimit],
     }

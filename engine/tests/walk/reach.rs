@@ -70,6 +70,8 @@ pub(crate) fn is_rare(kind: Kind, code: Code) -> bool {
                 | Kind::WriteOff
                 | Kind::WithdrawSettle
                 | Kind::JackpotAdjust
+                // What a declared total lets in is one movement of the greatest size.
+                | Kind::ImportBet
         ),
         _ => false,
     }

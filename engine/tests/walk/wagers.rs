@@ -299,16 +299,30 @@ impl Someone {
         }
     }
 
+    /// One that is known already, of a bet or a win, if there is one.
+    fn past_transaction(&mut self, model: &Model) -> Reference {
+        let known = self.dice.recent(&self.names.wagers, 40);
+        known.unwrap_or_else(|| self.transaction(model))
+    }
+
     fn late_correction(&mut self, model: &Model) -> Operation {
-        let (player, asset, game) = (self.player(), self.asset(), self.game());
+        let transaction =
+            if self.dice.one_in(3) { self.past_transaction(model) } else { self.transaction(model) };
+        let open = model.wagers.get(&transaction).filter(|_| !self.dice.one_in(8));
+        let (player, asset, game, original) = match (open, model.past(transaction)) {
+            (Some(row), _) => (row.player, row.asset, row.game, Lsn(row.opened)),
+            (None, Some((Some((player, asset, _)), lsn))) => (player, asset, self.game(), Lsn(lsn)),
+            (None, Some((None, lsn))) => (self.player(), self.asset(), self.game(), Lsn(lsn)),
+            (None, None) => (self.player(), self.asset(), self.game(), self.position(model)),
+        };
         let order = self.order(model, asset, game);
         Operation::LateCorrection {
             player,
             asset,
             amount: self.amount(),
-            transaction: self.transaction(model),
+            transaction,
             game,
-            original: self.position(model),
+            original,
             debit: self.dice.one_in(2),
             reason: 1,
             order,
