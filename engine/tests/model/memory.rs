@@ -24,6 +24,9 @@ pub(crate) enum End {
     Refused,
 }
 
+/// Whose something was: player, asset and provider.
+pub(crate) type Owner = (PlayerId, AssetId, u16);
+
 /// One key may name several things, side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Space {
@@ -143,7 +146,7 @@ impl Model {
     }
 
     /// Whose a transaction was that is not open any more, if that is known, and its record.
-    pub(crate) fn past(&self, of: Reference) -> Option<(Option<(PlayerId, AssetId, u16)>, u64)> {
+    pub(crate) fn past(&self, of: Reference) -> Option<(Option<Owner>, u64)> {
         if let Some((_, lsn)) = self.answer(Space::Reference, of.0) {
             return Some((None, lsn));
         }
