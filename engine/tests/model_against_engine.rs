@@ -111,7 +111,10 @@ fn run_batch(seed: u64, length: u64, coverage: &mut Coverage) {
     let mut someone = Someone::new(world, dice);
     let (mut asked, mut step) = (0, 0);
     while asked < length {
-        let now = someone.time(run.state.clock(), run.model.next_due());
+        let now = someone.time(
+            run.state.clock(),
+            run.model.next_due().into_iter().chain(run.model.next_price_end()).min(),
+        );
         let received = someone.received(now);
         if let Some(due) = someone.due(&run.model, now) {
             run.ask(due, received, coverage);

@@ -79,6 +79,15 @@ impl Model {
         !reference && u128::from(now.0 - at.0) > most * 1_000_000
     }
 
+    /// The next moment up to which a price may be used: what is off by one is off there.
+    pub(crate) fn next_price_end(&self) -> Option<Timestamp> {
+        let ends = self.priced_at.iter().filter_map(|(asset, at)| {
+            let most = self.rule(Rule::RateAgeMax, u64::from(asset.0))?;
+            Some(at.plus_millis(u64::try_from(most).ok()?))
+        });
+        ends.filter(|end| *end > self.clock).min()
+    }
+
     /// The same as counters take it.
     fn counted_value(&self, asset: AssetId, amount: u128) -> u64 {
         self.value(asset, amount).unwrap_or(0).min(LIMIT_MAX) as u64
