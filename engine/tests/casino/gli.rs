@@ -1,4 +1,4 @@
-//! GLI-19 v3.0, requirement by requirement (reference/casino-domain.md, section 11), as far as a ledger can meet
+//! GLI-19 v3.0, requirement by requirement, as far as a ledger can meet
 //! them by itself. Those about limits, meters, jackpots, corrections and stopped games stand with their scenes.
 
 use cage_engine::{

@@ -1,5 +1,5 @@
 //! The hard cases between suppliers and wallets: one test for each row of the semantics matrix
-//! (reference/casino-domain.md, section 5), as the ledger's own column says.
+//! as the ledger's own column says.
 
 use cage_engine::state::Ending;
 use cage_engine::{Amount, OperationKind, Purse, Reference, Request, RequestId, ResultCode, Status};
