@@ -54,7 +54,7 @@ codes! {
     AlreadyClosed = 6, "already_closed";
     /// Executed: the looser limit comes into force after the time for reconsideration.
     Later = 7, "later";
-    /// Executed: a second identity has to ask for the same.
+    /// Executed: it waits until a second identity has said so as well.
     OneMore = 8, "one_more";
     /// Executed: the money stays locked, for the player's status or limit.
     StillLocked = 9, "still_locked";

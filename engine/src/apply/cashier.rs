@@ -163,10 +163,13 @@ impl State {
 
     pub(super) fn apply_signature(&mut self, record: &Record) -> Applied {
         let (slot, transaction) = (record.request.detail.u128_at(0), record.request.detail.u128_at(16));
+        let signed =
+            self.withdrawal(RequestId(record.request.reference)).map_or(0, |row| row.attempts as usize);
+        if signed >= TRANSACTIONS_KEPT {
+            return Err(ApplyFault::Missing("room for a transaction"));
+        }
         self.withdrawal_row(record, |row| {
-            if let Some(place) = row.transactions.get_mut(row.attempts as usize) {
-                *place = transaction;
-            }
+            row.transactions[signed] = transaction;
             row.attempts = row.attempts.saturating_add(1);
             row.slot = slot;
             row.stage = Stage::Signed;

@@ -504,9 +504,10 @@ impl Facts<'_> {
         let to = self.other_asset();
         let open = to != self.request.asset && self.state.asset(to).is_some();
         refuse_unless(open, ResultCode::AssetUnknown)?;
-        let old = [self.request.asset, to].into_iter().any(|asset| self.state.is_price_old(asset, self.now));
-        let missing = [self.request.asset, to].into_iter().any(|asset| !self.state.is_priced(asset));
-        refuse_unless(!missing, ResultCode::RateMissing)?;
+        let both = [self.request.asset, to];
+        let priced = both.iter().all(|asset| self.state.is_priced(*asset));
+        refuse_unless(priced, ResultCode::RateMissing)?;
+        let old = both.iter().any(|asset| self.state.is_price_old(*asset, self.now));
         refuse_unless(!old, ResultCode::RateOld)?;
         let converted = money::converted(self)?;
         let at_least = Amount(self.request.detail.u128_at(16));

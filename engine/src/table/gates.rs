@@ -57,7 +57,7 @@ gates! {
     MayPlay => [WagerBlocked, SelfExcluded, PlayerFrozen, PlayerClosed];
     /// The receiver may wager.
     ReceiverMayPlay => [WagerBlocked, SelfExcluded, PlayerFrozen, PlayerClosed];
-    /// The player may fund the account (what a chain brings for good is credited all the same, locked).
+    /// The player may fund the account (what a chain brings is credited all the same, locked).
     MayFund => [SelfExcluded, PlayerFrozen, PlayerClosed];
     /// The player may withdraw.
     MayWithdraw => [PlayerFrozen];
@@ -79,7 +79,7 @@ gates! {
     RoundFinished => [RoundUnfinished];
     /// The stake is within the player's limits.
     WagerLimits => [RateMissing, RateOld, LimitBet, LimitLoss, LimitWager];
-    /// The deposit is within the player's limits (what a chain brings for good is credited all the same, locked).
+    /// The deposit is within the player's limits (what a chain brings is credited all the same, locked).
     DepositLimits => [RateMissing, RateOld, LimitDeposit, LimitDepositNet];
     /// The wager names its greatest payout, if what the house may have to pay on this game is bounded.
     PayoutNamed => [PayoutMissing];

@@ -258,6 +258,7 @@ fn an_unconfirmed_deposit_does_not_slip_past_an_exclusion_or_a_limit() {
     ledger.replayed();
 }
 
+/// A bridge that was superseded may think that its transaction cannot be mined, and knows nothing of the new one.
 #[test]
 fn a_superseded_bridge_releases_no_withdrawal() {
     let mut ledger = Ledger::casino();

@@ -1,5 +1,5 @@
-//! GLI-19 v3.0, requirement by requirement, as far as a ledger can meet
-//! them by itself. Those about limits, meters, jackpots, corrections and stopped games stand with their scenes.
+//! GLI-19 v3.0, requirement by requirement, as far as a ledger can meet them by itself. Those about
+//! limits, meters, jackpots, corrections and stopped games stand with their scenes.
 
 use cage_engine::{
     Amount, ApplyFault, CallerId, LockReason, Operation, OperationKind, Outcome, PlayerClass, Purse,

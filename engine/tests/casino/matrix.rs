@@ -1,5 +1,5 @@
-//! The hard cases between suppliers and wallets: one test for each row of the semantics matrix
-//! as the ledger's own column says.
+//! The hard cases between suppliers and wallets: one test for each case, as the table of hard cases in the
+//! documents says.
 
 use cage_engine::state::Ending;
 use cage_engine::{Amount, OperationKind, Purse, Reference, Request, RequestId, ResultCode, Status};

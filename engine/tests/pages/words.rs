@@ -326,7 +326,7 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
     match effect {
         Effect::None => "balances only",
         Effect::Settings => "the settings change; the memory of ids is laid out anew",
-        Effect::Rule => "the rule is in force; value 0 takes it back",
+        Effect::Rule => "the rule is in force, or waits for a second identity; value 0 takes it back",
         Effect::Price => "the price is in force",
         Effect::Grant => "the number is the scope's latest: whoever uses another one is fenced",
         Effect::Asset => "the asset is opened",
@@ -345,12 +345,14 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
         Effect::DepositReversed => "so much less of the deposit is left to take back",
         Effect::Address => "the address is the player's current one",
         Effect::Locked => "so much more is locked for the reason",
-        Effect::Unlocked => "so much less is locked for the reason",
+        Effect::Unlocked => {
+            "so much less is locked for the reason; what stays locked is so for the reason that keeps it"
+        }
         Effect::WithdrawalOpened => {
             "the withdrawal is *requested*; drawn locks shrink in the order of their reasons"
         }
         Effect::WithdrawalApproved => "the withdrawal is *approved*, or waits for a second identity",
-        Effect::WithdrawalSigned => "the withdrawal is *signed*; its four latest transactions are kept",
+        Effect::WithdrawalSigned => "the withdrawal is *signed*; its transactions are kept, sixteen at most",
         Effect::WithdrawalSettled => "the withdrawal ends as paid; lowers what counts as net deposits",
         Effect::WithdrawalCancelled => {
             "the withdrawal ends as cancelled; what was locked is locked again, for the same reasons"
