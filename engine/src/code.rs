@@ -142,6 +142,8 @@ codes! {
     PlayerClosed = 214, "player_closed";
     /// The caller's role may not give the player this status, or not now.
     StatusNotAllowed = 215, "status_not_allowed";
+    /// The player's withdrawals are held up until identity or origin of funds are checked.
+    KycHold = 216, "kyc_hold";
     /// A session is required.
     SessionRequired = 220, "session_required";
     /// There never was a session of this number.

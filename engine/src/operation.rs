@@ -419,6 +419,19 @@ operations! {
         /// Which.
         session: SessionId = session,
     }
+    /// Holds a player's withdrawals up until identity or origin of funds are checked, or lets them go on.
+    SetKycHold = 39, "set_kyc_hold" {
+        /// Whose.
+        player: PlayerId = player,
+        /// The first half of the digest of the text that says why.
+        text: Reference = reference,
+        /// The second half.
+        text_rest: u128 = [0],
+        /// Why, as the house numbers its reasons.
+        reason: u16 = [16],
+        /// Whether they are held up.
+        held: bool = [18],
+    }
     /// Credits what arrived over a chain, once per outside fact.
     DepositCredit = 64, "deposit_credit" {
         /// Whose deposit.

@@ -10,6 +10,8 @@ mod full;
 mod gli;
 #[path = "casino/identities.rs"]
 mod identities;
+#[path = "casino/kyc.rs"]
+mod kyc;
 #[path = "casino/late.rs"]
 mod late;
 mod ledger;

@@ -68,6 +68,12 @@ const FAULTS: &[Fault] = &[
         "Stage::Requested if row.approver == u32::MAX => {",
     ),
     fault(
+        "what was requested is signed for in spite of a hold on withdrawals",
+        "decide/gates.rs",
+        "Gate::MayPayOut => self.may_withdraw(),",
+        "Gate::MayPayOut => only(self.status() != Status::Frozen),",
+    ),
+    fault(
         "the fee is paid out as well",
         "decide/money.rs",
         "Amount(row.amount.0 - row.fee.0)",

@@ -31,6 +31,7 @@ impl State {
             Effect::Asset => self.apply_asset(record),
             Effect::Player => self.apply_player(record),
             Effect::Status => self.apply_status(record),
+            Effect::KycHold => self.apply_kyc_hold(record),
             Effect::SessionOpened => self.apply_session(record),
             Effect::SessionEnded => self.apply_session_end(record),
             Effect::Limit => self.apply_limit(record),

@@ -126,6 +126,8 @@ impl State {
             class,
             status: Status::Active,
             reason: 0,
+            kyc_held: false,
+            kyc_reason: 0,
         });
         Ok(())
     }
@@ -134,6 +136,12 @@ impl State {
         let detail = &record.request.detail;
         let status = Status::from_number(detail.0[0]).ok_or(ApplyFault::Missing("a status"))?;
         self.set_status(record.request.player, status, detail.u16_at(2))
+            .ok_or(ApplyFault::Missing("a player"))
+    }
+
+    pub(super) fn apply_kyc_hold(&mut self, record: &Record) -> Applied {
+        let detail = &record.request.detail;
+        self.set_kyc_hold(record.request.player, detail.0[18] == 1, detail.u16_at(16))
             .ok_or(ApplyFault::Missing("a player"))
     }
 

@@ -56,8 +56,10 @@ impl Facts<'_> {
                 may_play(gates.map_or(Status::Active, |gates| gates.status))
             }
             Gate::MayFund => self.may_fund(),
-            Gate::MayWithdraw => only(self.status() != Status::Frozen),
-            Gate::MayPayOut => only(self.status() != Status::Frozen || self.stage() == Some(Stage::Signed)),
+            Gate::MayWithdraw => self.may_withdraw(),
+            // Once a transaction was signed only the chain decides.
+            Gate::MayPayOut if self.stage() == Some(Stage::Signed) => Ok(()),
+            Gate::MayPayOut => self.may_withdraw(),
             Gate::SessionFits => self.session_fits(),
             Gate::SessionMetered => only(match self.target {
                 Target::Session(session) => session.asset == request.asset,
@@ -223,6 +225,12 @@ impl Facts<'_> {
             Status::Active | Status::WagerBlocked => Ok(()),
             status => may_play(status),
         }
+    }
+
+    fn may_withdraw(&self) -> Passed {
+        refuse_unless(self.status() != Status::Frozen, ResultCode::PlayerFrozen)?;
+        let held = self.state.player(self.request.player).is_some_and(|player| player.kyc_held);
+        refuse_unless(!held, ResultCode::KycHold)
     }
 
     fn session_fits(&self) -> Passed {

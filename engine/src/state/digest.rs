@@ -155,7 +155,9 @@ impl State {
             hasher.u128(player.caller_id.0);
             let facts = u64::from(player.brand) << 32 | u64::from(player.jurisdiction) << 8;
             hasher.u64(facts | player.class as u64);
-            hasher.u64(u64::from(player.reason) << 8 | player.status as u64);
+            let status = u64::from(player.reason) << 8 | player.status as u64;
+            let hold = u64::from(player.kyc_reason) << 8 | u64::from(player.kyc_held);
+            hasher.u64(hold << 24 | status);
             hasher.u64(self.players.latest(id).0);
             holdings.clear();
             holdings.extend(self.players.holdings(id));

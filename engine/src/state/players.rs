@@ -111,6 +111,10 @@ pub struct Player {
     pub status: Status,
     /// Why, as the house numbers its reasons.
     pub reason: u16,
+    /// Whether withdrawals are held up until identity or origin of funds are checked.
+    pub kyc_held: bool,
+    /// Why they are, or why they no longer are.
+    pub kyc_reason: u16,
 }
 
 #[derive(Debug)]
@@ -225,6 +229,12 @@ impl Players {
         let facts = self.facts.get_mut(player.index())?;
         (facts.status, facts.reason) = (status, reason);
         self.gates_mut(player)?.status = status;
+        Some(())
+    }
+
+    pub(crate) fn set_kyc_hold(&mut self, player: PlayerId, held: bool, reason: u16) -> Option<()> {
+        let facts = self.facts.get_mut(player.index())?;
+        (facts.kyc_held, facts.kyc_reason) = (held, reason);
         Some(())
     }
 

@@ -96,6 +96,7 @@ macro_rules! tables {
             Latest(PlayerId, Lsn),
             Gates(PlayerId, Gates),
             Status(PlayerId, Status, u16),
+            KycHold(PlayerId, bool, u16),
             Next(Lsn, Timestamp),
         }
 
@@ -112,6 +113,9 @@ macro_rules! tables {
                     }
                     Undo::Status(player, status, reason) => {
                         let _ = self.players.set_status(player, status, reason);
+                    }
+                    Undo::KycHold(player, held, reason) => {
+                        let _ = self.players.set_kyc_hold(player, held, reason);
                     }
                     Undo::Next(lsn, clock) => (self.next_lsn, self.clock) = (lsn, clock),
                 }
@@ -341,6 +345,12 @@ impl State {
         let before = *self.players.get(player)?;
         self.note(|| Undo::Status(player, before.status, before.reason));
         self.players.set_status(player, status, reason)
+    }
+
+    pub(crate) fn set_kyc_hold(&mut self, player: PlayerId, held: bool, reason: u16) -> Option<()> {
+        let before = *self.players.get(player)?;
+        self.note(|| Undo::KycHold(player, before.kyc_held, before.kyc_reason));
+        self.players.set_kyc_hold(player, held, reason)
     }
 
     /// The state is now that after the record at `lsn`.

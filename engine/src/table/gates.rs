@@ -59,10 +59,10 @@ gates! {
     ReceiverMayPlay => [WagerBlocked, SelfExcluded, PlayerFrozen, PlayerClosed];
     /// The player may fund the account (what a chain brings is credited all the same, locked).
     MayFund => [SelfExcluded, PlayerFrozen, PlayerClosed];
-    /// The player may withdraw.
-    MayWithdraw => [PlayerFrozen];
-    /// The player may withdraw, or a transaction was signed before.
-    MayPayOut => [PlayerFrozen];
+    /// The player may withdraw, and nothing has to be checked before.
+    MayWithdraw => [PlayerFrozen, KycHold];
+    /// The same, or a transaction was signed before.
+    MayPayOut => [PlayerFrozen, KycHold];
     /// The session is the player's and open, for this game; none only if the brand requires none.
     SessionFits => [SessionRequired, SessionUnknown, SessionEnded, SessionDiffers, SessionExpired];
     /// The session has a meter in this asset.

@@ -204,6 +204,8 @@ pub enum Effect {
     Player,
     /// A player's status.
     Status,
+    /// A player's withdrawals are held up, or no longer.
+    KycHold,
     /// A session is opened.
     SessionOpened,
     /// A session ends.
@@ -414,6 +416,7 @@ impl OperationKind {
             Self::OpenAsset => const { &house::OPEN_ASSET },
             Self::OpenPlayer => const { &players::OPEN_PLAYER },
             Self::SetStatus => const { &players::SET_STATUS },
+            Self::SetKycHold => const { &players::SET_KYC_HOLD },
             Self::OpenSession => const { &players::OPEN_SESSION },
             Self::RevokeSession => const { &players::REVOKE_SESSION },
             Self::SetLimit => const { &players::SET_LIMIT },

@@ -24,6 +24,9 @@ pub(super) const SET_STATUS: Spec = Spec {
     ..BASE
 };
 
+pub(super) const SET_KYC_HOLD: Spec =
+    Spec { roles: roles(&[Role::Risk, Role::Operator]), groupable: true, effect: Effect::KycHold, ..BASE };
+
 pub(super) const OPEN_SESSION: Spec = Spec {
     roles: roles(&[Role::Frontend, Role::Games]),
     opens: true,
@@ -71,6 +74,7 @@ pub(super) const TRANSFER: Spec = Spec {
         Gate::TransfersAllowed,
         Gate::AmountBound,
         Gate::MayPlay,
+        Gate::MayWithdraw,
         Gate::ReceiverMayPlay,
         Gate::SessionFits,
         Gate::NothingOwed,

@@ -26,7 +26,7 @@ const ROLES: [(char, Role); 10] = [
 ];
 
 /// Who may; and of these who only up to a bound.
-const MATRIX: [(Kind, &str, &str); 62] = [
+const MATRIX: [(Kind, &str, &str); 63] = [
     (Kind::Configure, "y", ""),
     (Kind::StateDigest, "y", ""),
     (Kind::Continue, "y", ""),
@@ -36,6 +36,7 @@ const MATRIX: [(Kind, &str, &str); 62] = [
     (Kind::OpenAsset, "o", ""),
     (Kind::OpenPlayer, "fo", ""),
     (Kind::SetStatus, "fro", ""),
+    (Kind::SetKycHold, "ro", ""),
     (Kind::OpenSession, "fg", ""),
     (Kind::RevokeSession, "fgro", ""),
     (Kind::SetLimit, "fr", ""),
@@ -109,13 +110,14 @@ fn every_role_may_do_what_the_house_lets_it_and_nothing_else() {
 /// What a permit is asked for: `p` the game's provider, `h` that of the hold, `s` that of the
 /// session's game, `c` the chain; `1` an asset, `2` both;
 /// `a` the amount is bounded, `w` the payout as well. Written by hand, too.
-const PERMITS: [(Kind, &str); 54] = [
+const PERMITS: [(Kind, &str); 55] = [
     (Kind::SetRule, ""),
     (Kind::PublishRate, "1"),
     (Kind::Grant, ""),
     (Kind::OpenAsset, ""),
     (Kind::OpenPlayer, ""),
     (Kind::SetStatus, ""),
+    (Kind::SetKycHold, ""),
     (Kind::OpenSession, "p1"),
     (Kind::RevokeSession, "s"),
     (Kind::SetLimit, ""),

@@ -224,6 +224,11 @@ pub(crate) const fn set_status(player: PlayerId, status: Status) -> Operation {
     Operation::SetStatus { player, status, reason: 3 }
 }
 
+pub(crate) const fn kyc_hold(player: PlayerId, held: bool) -> Operation {
+    let (text, text_rest) = (Reference(0x7e87), 0x7e88);
+    Operation::SetKycHold { player, text, text_rest, reason: 6, held }
+}
+
 pub(crate) const fn set_limit(player: PlayerId, kind: LimitKind, period: Period, value: u128) -> Operation {
     Operation::SetLimit { player, kind, period, remove: false, value: Amount(value) }
 }

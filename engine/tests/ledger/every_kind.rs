@@ -7,9 +7,9 @@ use cage_engine::{
 
 use super::ask::{
     adjust, approve, bet, bet_win, changed, collect, consume, contribute, deposit, end_round, freerounds,
-    fund, give_up, in_session, jackpot_win, lock, metered, paid, refund, release, reserve_in, reserve_until,
-    rollback, session, set_limit, set_status, sign, take_back, transfer, unfund, unlock, void_round, win,
-    withdraw,
+    fund, give_up, in_session, jackpot_win, kyc_hold, lock, metered, paid, refund, release, reserve_in,
+    reserve_until, rollback, session, set_limit, set_status, sign, take_back, transfer, unfund, unlock,
+    void_round, win, withdraw,
 };
 use super::{ALICE, BOB, CHAIN_COIN, ETH, HOUR, Ledger, PLAY, POOL, START};
 
@@ -29,6 +29,7 @@ impl Ledger {
         scene.promotions();
         scene.imports();
         scene.groups();
+        scene.checks();
         scene.by_itself();
         let digest = Operation::StateDigest { digest: scene.state.digest() };
         assert_eq!(scene.ask_under(RequestId::NONE, &digest), Done);
@@ -304,6 +305,13 @@ impl Ledger {
         let lost = (RequestId(0xb013), win(ALICE, 15, 0xb0ff));
         let codes = self.ask_group(&[staked, lost]);
         assert_eq!(codes, [ResultCode::GroupRefused, ResultCode::HoldUnknown]);
+    }
+
+    fn checks(&mut self) {
+        self.does(&kyc_hold(ALICE, true), Done);
+        self.does(&withdraw(ALICE, 1), ResultCode::KycHold);
+        self.does(&kyc_hold(ALICE, false), Done);
+        self.does(&kyc_hold(BOB, true), Done);
     }
 
     /// All that the ledger does by itself, in the order of time.

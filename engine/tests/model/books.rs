@@ -112,6 +112,9 @@ pub(crate) struct PlayerRow {
     pub(crate) class: PlayerClass,
     pub(crate) status: Status,
     pub(crate) reason: u16,
+    /// Whether withdrawals wait for a check of the player, and the reason given last.
+    pub(crate) unchecked: bool,
+    pub(crate) check_reason: u16,
     pub(crate) latest: u64,
 }
 

@@ -113,6 +113,7 @@ impl Model {
         c.look("class", refuse_unless(same, ResultCode::TransferClass));
         c.look("amount bound", self.amount_bound(asset, amount.0));
         c.look("status", self.may_play(from));
+        c.look("check", self.is_checked(from));
         c.look("receiver's status", self.may_play(to));
         self.look_at_session(from, session, None, asked.now, c);
         self.look_at_freedom(from, asset, c);

@@ -43,6 +43,7 @@ impl Model {
                 let may = asked.caller.role != Role::Frontend || excludes;
                 c.look("role's status", refuse_unless(may, ResultCode::StatusNotAllowed));
             }
+            Operation::SetKycHold { .. } => {}
             Operation::SetLimit { value, .. } => c.look("limit", self.limit_fits(value)),
             Operation::DisableGame { .. } => {}
             _ => self.look_at_session_itself(asked, c),
@@ -56,6 +57,12 @@ impl Model {
             Operation::SetStatus { player, status, reason } => {
                 if let Ok(row) = self.player_mut(player) {
                     (row.status, row.reason) = (status, reason);
+                }
+                ResultCode::Done
+            }
+            Operation::SetKycHold { player, reason, held, .. } => {
+                if let Ok(row) = self.player_mut(player) {
+                    (row.unchecked, row.check_reason) = (held, reason);
                 }
                 ResultCode::Done
             }
@@ -93,8 +100,17 @@ impl Model {
             return ResultCode::Existing;
         }
         self.deed.named.player = Some(PlayerId::from_index(self.players.len() as u32));
-        let status = Status::Active;
-        self.players.push(PlayerRow { caller_id, brand, jurisdiction, class, status, reason: 0, latest: 0 });
+        self.players.push(PlayerRow {
+            caller_id,
+            brand,
+            jurisdiction,
+            class,
+            status: Status::Active,
+            reason: 0,
+            unchecked: false,
+            check_reason: 0,
+            latest: 0,
+        });
         ResultCode::Done
     }
 
@@ -110,6 +126,11 @@ impl Model {
 
     pub(super) fn may_withdraw(&self, player: PlayerId) -> Step {
         refuse_unless(self.player(player)?.status != Status::Frozen, ResultCode::PlayerFrozen)
+    }
+
+    /// Whoever has to be checked takes nothing out before; play and deposits go on.
+    pub(super) fn is_checked(&self, player: PlayerId) -> Step {
+        refuse_unless(!self.player(player)?.unchecked, ResultCode::KycHold)
     }
 
     pub(super) fn may_fund(&self, player: PlayerId) -> Step {

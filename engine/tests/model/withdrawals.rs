@@ -69,6 +69,7 @@ impl Model {
         };
         c.look("amount bound", self.amount_bound(asset, amount.0));
         c.look("status", self.may_withdraw(player));
+        c.look("check", self.is_checked(player));
         // Who may not play cannot open a session, and can withdraw all the same.
         let required = self.player(player).is_ok_and(|row| {
             asked.caller.role == Role::Frontend
@@ -98,6 +99,7 @@ impl Model {
         match asked.operation {
             Operation::WithdrawApprove { .. } => {
                 c.look("status", self.may_withdraw(row.player));
+                c.look("check", self.is_checked(row.player));
                 self.look_at_debt_of_payout(row, false, c);
                 let found = match row.stage {
                     Stage::Approved => Err(ResultCode::WithdrawalApproved),
@@ -110,6 +112,8 @@ impl Model {
             }
             Operation::WithdrawSigned { slot, .. } => {
                 self.look_at_freeze(row, c);
+                let stopped = row.stage != Stage::Signed;
+                c.look("check", if stopped { self.is_checked(row.player) } else { Ok(()) });
                 self.look_at_debt_of_payout(row, row.stage == Stage::Signed, c);
                 let approved = row.stage != Stage::Requested;
                 c.look("stage", refuse_unless(approved, ResultCode::WithdrawalNotApproved));

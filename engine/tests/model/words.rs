@@ -97,6 +97,7 @@ pub(crate) const fn is_groupable(kind: Kind) -> bool {
             | Kind::DepositReverse
             | Kind::Chargeback
             | Kind::SetStatus
+            | Kind::SetKycHold
             | Kind::Lock
             | Kind::Unlock
     )
@@ -117,7 +118,7 @@ pub(crate) const fn roles(kind: Kind) -> &'static [Role] {
         | Kind::Adjust
         | Kind::JackpotAdjust
         | Kind::VoidPeriod => &[Operator],
-        Kind::PublishRate | Kind::DisableGame => &[Operator, Risk],
+        Kind::PublishRate | Kind::DisableGame | Kind::SetKycHold => &[Operator, Risk],
         Kind::SetStatus => &[Risk, Operator, Frontend],
         Kind::Grant => &[Games, Chain],
         Kind::OpenPlayer => &[Frontend, Operator],
@@ -364,6 +365,7 @@ const fn has_no_reference(operation: &Operation) -> bool {
         | Operation::DepositReverse { deposit: key, .. }
         | Operation::Chargeback { deposit: key, .. }
         | Operation::WriteOff { text: key, .. }
+        | Operation::SetKycHold { text: key, .. }
         | Operation::ImportReference { bet: key, .. }
         | Operation::Adjust { text: key, .. }
         | Operation::JackpotAdjust { text: key, .. }

@@ -332,6 +332,7 @@ pub(crate) const fn effect(effect: Effect) -> &'static str {
         Effect::Asset => "the asset is opened",
         Effect::Player => "the player is opened",
         Effect::Status => "the status is in force",
+        Effect::KycHold => "withdrawals are held up, or go on; the reason is kept with the player",
         Effect::SessionOpened => "the session is opened, its meter empty",
         Effect::SessionEnded => "the session ends",
         Effect::Limit => {

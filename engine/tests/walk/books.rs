@@ -81,6 +81,8 @@ impl Run {
             let wanted = (expected.caller_id, expected.brand, expected.jurisdiction, expected.class);
             assert_eq!(facts, wanted);
             assert_eq!((player.status, player.reason), (expected.status, expected.reason));
+            let held = (player.kyc_held, player.kyc_reason);
+            assert_eq!(held, (expected.unchecked, expected.check_reason));
             assert_eq!(state.latest(number).0, model.latest(number));
             assert_eq!(state.player_of(player.caller_id), Some(number));
             for asset in state.asset_ids().take(8) {

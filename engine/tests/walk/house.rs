@@ -198,6 +198,13 @@ impl Someone {
                 let reason = self.dice.below(3) as u16;
                 Operation::SetStatus { player: self.player(), status, reason }
             }
+            Kind::SetKycHold => Operation::SetKycHold {
+                player: self.player(),
+                text: Reference(1),
+                text_rest: 2,
+                reason: self.dice.below(3) as u16,
+                held: self.dice.one_in(self.world.strict),
+            },
             Kind::SetLimit => {
                 let player = self.player();
                 self.set_limit(player)

@@ -230,7 +230,9 @@ pub(crate) fn never_meet(kind: Kind, first: &str, second: &str) -> bool {
         }
         ("its time", "new") => true,
         ("asset", "amount bound" | "transfers of it" | "rate" | "stage" | "owner") => true,
-        ("player", "status" | "reopening" | "session's time" | "turnover" | "due" | "meter") => true,
+        ("player", "status" | "check" | "reopening" | "session's time" | "turnover" | "due" | "meter") => {
+            true
+        }
         ("receiver", "same player" | "receiver's status") => true,
         ("order", "order's scope" | "order's bound") => true,
         // One status, stage or number at a time.

@@ -23,7 +23,7 @@ pub(crate) use write::Output;
 use super::store::Rows;
 
 /// The version of the parts that are not rows. Rows are told apart by the layout digest.
-pub const IMAGE_VERSION: u16 = 0;
+pub const IMAGE_VERSION: u16 = 1;
 
 /// The first bytes of an image.
 const MAGIC: [u8; 4] = *b"CGIM";

@@ -143,6 +143,8 @@ impl State {
                 class: input.get("a class")?,
                 status: input.get("a status")?,
                 reason: input.get("a reason")?,
+                kyc_held: input.get("yes or no")?,
+                kyc_reason: input.get("a reason")?,
             };
             let id = self.players.load(player);
             let latest: Lsn = input.get("a position")?;

@@ -120,13 +120,16 @@ impl State {
         out.part(Part::Players as u16, self.players.len() as u64)?;
         let mut holdings = vec![];
         for (id, player) in self.players.iter() {
-            let Player { caller_id, brand, jurisdiction, class, status, reason } = *player;
+            let Player { caller_id, brand, jurisdiction, class, status, reason, kyc_held, kyc_reason } =
+                *player;
             out.put(caller_id)?;
             out.put(brand)?;
             out.put(jurisdiction)?;
             out.put(class)?;
             out.put(status)?;
             out.put(reason)?;
+            out.put(kyc_held)?;
+            out.put(kyc_reason)?;
             out.put(self.players.latest(id))?;
             holdings.clear();
             let held = self.players.holdings(id);
