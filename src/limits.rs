@@ -45,6 +45,8 @@ pub const DOUBT_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// What one step of the sequencer does by itself (expiries and the like), so that a million deadlines at once do not
 /// stop the bets.
 pub const DUE_PER_STEP_MAX: usize = 256;
+/// How long, by the time of the log, what is due and was refused waits before it is tried again, in milliseconds.
+pub const SET_ASIDE_MILLIS: u64 = 60_000;
 /// Records that one item can become: itself, and a continuation with the movements that it has no room for.
 pub const RECORDS_PER_ITEM_MAX: usize = 2;
 /// How long the keys of session tokens are used before their folder is looked at again.

@@ -36,7 +36,7 @@ use crate::proof::signer::{Signer, SignerError};
 use crate::recovery::{self, RecoverFault, Recovery, ReplayFault};
 use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
-use crate::sequencer::{Closed, LogFull, Sequencer};
+use crate::sequencer::{Closed, DueOutcome, LogFull, Sequencer};
 use crate::session::{First, Greeting, Host, Session};
 use crate::snapshots::LoadFault;
 use crate::snapshots::keeper::{Keeper, Schedule};
@@ -507,7 +507,7 @@ async fn drive(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>) 
         let now = shared.clock.borrow_mut().now();
         let more = round(sequencer, shared, commit, now);
         // After a clock jump nothing expires, however long it is due.
-        let due = sequencer.state().next_due().filter(|_| !shared.clock.borrow().jumped());
+        let due = sequencer.next_due().filter(|_| !shared.clock.borrow().jumped());
         let until_due = due.map(|due| Duration::from_nanos(due.0.saturating_sub(now.0)));
         tokio::select! {
             () = shared.inbox.filled() => {}
@@ -529,14 +529,14 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
     sequencer.hold_back(reason);
     // After a jump nobody knows what is due: what depends on time waits like everything else.
     let on_time = reason != Some(ResultCode::ClockJumped);
-    let mut more = on_time && sequencer.do_due(now);
+    let mut more = on_time && sequencer.do_due(now) == DueOutcome::More;
     while let Some(batch) = shared.inbox.pop() {
         match sequencer.step(now, &batch.tickets) {
             Ok(replies) => {
                 sequencer.publish();
                 commit.hold(replies, batch.stream);
                 // What the batch made due comes before the next one: a debt is collected before it can be bet away.
-                more = on_time && sequencer.do_due(now);
+                more = on_time && sequencer.do_due(now) == DueOutcome::More;
             }
             Err(LogFull) => {
                 shared.inbox.put_back(batch);

@@ -21,6 +21,10 @@ use crate::limits::{DUE_PER_STEP_MAX, TOUCH_ITEMS};
 use crate::reply::Replies;
 
 mod read;
+mod set_aside;
+
+pub use set_aside::DueOutcome;
+use set_aside::{Refusals, SetAside};
 
 /// The log has no room for a batch: the disk is behind. Nothing of the batch was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Sequencer {
     writer: Writer,
     counts: Counts,
     held_back: Option<ResultCode>,
+    /// What was due and the ledger refused.
+    set_aside: SetAside,
     /// No further segment of the log can be prepared: what is appended has to be looked at more closely.
     space_is_short: bool,
     /// The bytes of the run that is being appended.
@@ -52,6 +58,8 @@ pub struct Counts {
     pub unrecorded: u64,
     /// Of these, because the log lived on its reserve.
     pub no_space: u64,
+    /// How often something was due and the ledger refused it. Anything but 0 is a fault.
+    pub set_aside: u64,
     /// Reads.
     pub reads: u64,
     /// Batches.
@@ -71,6 +79,7 @@ impl Sequencer {
             writer,
             counts: Counts::default(),
             held_back: None,
+            set_aside: SetAside::default(),
             space_is_short: false,
             run: Vec::new(),
         }
@@ -243,17 +252,54 @@ impl Sequencer {
         }
     }
 
-    /// Does what is due at `now` without anybody asking, the longest due first; says whether more is due.
-    pub fn do_due(&mut self, now: Timestamp) -> bool {
-        for _ in 0..DUE_PER_STEP_MAX {
-            let Some(operation) = self.state.due(now) else { return false };
-            if self.room() < records_max_of(operation.kind()) {
-                return true;
-            }
-            let code = self.internal(now, operation);
-            assert!(code.is_executed(), "{operation:?} is due and was refused: {}", code.name());
+    /// Does what is due at `now` without anybody asking, the longest due first. What the ledger refuses stands aside for
+    /// a while, and stops nothing: no record is written of it, because nobody asked and nothing moved.
+    pub fn do_due(&mut self, now: Timestamp) -> DueOutcome {
+        while let Some(due) = self.set_aside.back(now) {
+            self.state.take_up(due);
         }
-        self.state.due(now).is_some()
+        let mut refusals = Refusals::default();
+        let mut more = false;
+        for _ in 0..DUE_PER_STEP_MAX {
+            let Some(operation) = self.state.due(now) else { break };
+            more = self.room() < records_max_of(operation.kind());
+            if more {
+                break;
+            }
+            if let Err(code) = self.do_one_due(now, operation) {
+                refusals.add(operation, code);
+            }
+        }
+        more |= self.state.due(now).is_some();
+        match (refusals.tell(self.counts.set_aside), more) {
+            (_, true) => DueOutcome::More,
+            (true, false) => DueOutcome::Refused,
+            (false, false) => DueOutcome::Done,
+        }
+    }
+
+    fn do_one_due(&mut self, now: Timestamp, operation: Operation) -> Result<(), ResultCode> {
+        let decision = self.decide_own(now, operation);
+        let code = match (&decision, decision.records().first()) {
+            (_, Some(head)) => head.result,
+            (Decision::Answer(Answer::Not(code)), None) => *code,
+            (_, None) => unreachable!("what the ledger does itself has no id, and repeats nothing"),
+        };
+        if code.is_executed() {
+            self.append(slice::from_ref(&decision));
+            return Ok(());
+        }
+        self.counts.set_aside += 1;
+        if let Some(due) = self.state.set_aside() {
+            self.set_aside.put(now, due);
+        }
+        Err(code)
+    }
+
+    /// When there is next something to do that nobody asks for.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        [self.state.next_due(), self.set_aside.next()].into_iter().flatten().min()
     }
 
     /// Wakes the log's flusher. Called once after the batches of a round.
@@ -282,9 +328,7 @@ impl Sequencer {
 
     /// Does something of the ledger's own; nobody waits for a reply.
     fn internal(&mut self, now: Timestamp, operation: Operation) -> ResultCode {
-        let request = operation.request(RequestId::NONE);
-        let admitted = Admitted { request, role: Role::System, actor: 0, grant: 0, received: now };
-        let decision = decide(&self.state, now, &admitted);
+        let decision = self.decide_own(now, operation);
         let head = decision.records().first();
         let code = head.map_or_else(
             || unreachable!("what the ledger does itself has no id and needs no room"),
@@ -292,6 +336,11 @@ impl Sequencer {
         );
         self.append(slice::from_ref(&decision));
         code
+    }
+
+    fn decide_own(&self, now: Timestamp, operation: Operation) -> Decision {
+        let request = operation.request(RequestId::NONE);
+        decide(&self.state, now, &Admitted { request, role: Role::System, actor: 0, grant: 0, received: now })
     }
 
     /// Applies and appends the records of decisions that belong together, as one run; gives the last of them.

@@ -86,6 +86,14 @@ pub(crate) const RECONSIDER_MILLIS: u64 = 24 * 3_600 * 1_000;
 /// What a price counts: billionths of the reference asset's smallest unit.
 const PRICE_UNIT: u128 = 1_000_000_000;
 
+/// The place of something in the queue of what the ledger has to do by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    at: Timestamp,
+    sort: Sort,
+    key: u128,
+}
+
 /// The ledger.
 #[derive(Debug)]
 pub struct State {
@@ -506,6 +514,31 @@ impl State {
                 Operation::FreeroundLapse { player: freeround.player, grant: freeround.id }
             }
         })
+    }
+
+    /// Takes the first out of the queue of what is due, because it cannot be done now. The queue follows from the rows:
+    /// no decision looks at it, no digest and no image has it, and a row that changes comes back by itself.
+    pub fn set_aside(&mut self) -> Option<Due> {
+        let (at, sort, key) = self.rows.due.pop_first()?;
+        Some(Due { at, sort, key })
+    }
+
+    /// Puts it back, if it is still due.
+    pub fn take_up(&mut self, due: Due) {
+        let Due { at, sort, key } = due;
+        let from_row = match sort {
+            Sort::Hold => self.row::<Hold>(key).and_then(Row::due),
+            Sort::Round => self.row::<Round>(key).and_then(Row::due),
+            Sort::Session => self.row::<Session>(key).and_then(Row::due),
+            Sort::Freeround => self.row::<Freeround>(key).and_then(Row::due),
+            Sort::Collect => {
+                let (player, asset) = (PlayerId::trusted((key >> 16) as u64), AssetId(key as u16));
+                return self.set_collectable(player, asset);
+            }
+        };
+        if from_row == Some((at, sort)) {
+            self.rows.due.insert((at, sort, key));
+        }
     }
 
     /// When there is next something to do.

@@ -21,7 +21,7 @@ use crate::account::{AccountId, Purse};
 use crate::amount::Balance;
 use crate::apply::ApplyFault;
 use crate::field::Status;
-use crate::id::{Lsn, PlayerId, RequestId};
+use crate::id::{AssetId, Lsn, PlayerId, RequestId};
 use crate::time::Timestamp;
 
 /// A row that has a table.
@@ -305,18 +305,17 @@ impl State {
     fn set_owes(&mut self, receivable: AccountId, held: Balance) {
         let debtor = PlayerId::trusted(receivable.owner());
         self.players.set_owes(debtor, receivable.asset(), held < Balance::ZERO);
-        self.set_collectable(debtor, receivable);
+        self.set_collectable(debtor, receivable.asset());
     }
 
     fn collect_if(&mut self, owes: bool, player: PlayerId, account: AccountId) {
         if owes && account.is_of(Purse::Available) {
-            self.set_collectable(player, account);
+            self.set_collectable(player, account.asset());
         }
     }
 
     /// Who owes something and has something is collected from at once.
-    fn set_collectable(&mut self, player: PlayerId, account: AccountId) {
-        let asset = account.asset();
+    pub(super) fn set_collectable(&mut self, player: PlayerId, asset: AssetId) {
         let available = self.players.balance(player, asset, Purse::Available);
         let entry = (Timestamp(0), Sort::Collect, player_asset(player, asset));
         if self.players.owes(player, asset) && available > Balance::ZERO {
