@@ -351,6 +351,18 @@ const FAULTS: &[Fault] = &[
         "match if self.hold(request.target()).is_some() { Refers::OpenHold } else { request.kind.spec().refers } {",
     ),
     fault(
+        "a bet of a hold's number is taken for the hold",
+        "decide/refer.rs",
+        "Some(wager) if wager.is_win => return Err(ResultCode::NotABet),",
+        "Some(wager) if wager.is_win || state.hold(target).is_some() => return Err(ResultCode::NotABet),",
+    ),
+    fault(
+        "a round of a bet's number is taken for the bet",
+        "decide/gates.rs",
+        "match self.state.round_ending(key) {",
+        "match self.state.round_ending(key).or(self.state.wager_ending(key)) {",
+    ),
+    fault(
         "a refused transfer to oneself in a group comes before itself",
         "decide/group.rs",
         "    if let Some(previous) = before(latest, counterparty).filter(|_| transfers) {",

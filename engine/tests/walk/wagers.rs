@@ -53,11 +53,19 @@ impl Someone {
             return (row.player, row.asset, row.game, *key);
         }
         let known = self.dice.recent(&self.names.rounds, 8).filter(|_| self.dice.one_in(4));
-        let key = known.unwrap_or_else(|| {
-            self.names.made += 1;
-            Reference(0x40d << 100 | self.names.made)
-        });
+        let key = known.unwrap_or_else(|| self.new_round());
         (self.player(), self.asset(), self.game(), key)
+    }
+
+    /// A round's number: mostly a new one, sometimes that of a hold, a bet or a win. Nothing keeps them apart.
+    fn new_round(&mut self) -> Reference {
+        let shared = match self.dice.below(16) {
+            0 => self.dice.recent(&self.names.wagers, 12),
+            1 => self.dice.recent(&self.names.holds, 12).map(|hold| Reference(hold.0)),
+            _ => None,
+        };
+        self.names.made += 1;
+        shared.unwrap_or(Reference(0x40d << 100 | self.names.made))
     }
 
     /// Deposits, bets that win and bets that are rolled back, in one round.
@@ -162,8 +170,7 @@ impl Someone {
         let metered = metered.filter_map(|(number, row)| Some((*number, row.player, row.asset?, row.game)));
         let (session, player, asset, of) = self.dice.recent(&metered.collect::<Vec<_>>(), 6)?;
         let game = if of == GameId(0) { self.game() } else { of };
-        self.names.made += 1;
-        let round = Reference(0x40d << 100 | self.names.made);
+        let round = self.new_round();
         let (stake, payout_max, ends_round) = (Amount(1), Amount(5), false);
         Some(Operation::Bet { player, asset, stake, bet, game, session, payout_max, round, ends_round })
     }
