@@ -1017,6 +1017,10 @@ operations! {
         round: Reference = reference,
         /// On which game.
         game: GameId = game,
+        /// By which algorithm the outcome can be proved, as the house numbers them; 0 = there is no proof.
+        algorithm: u16 = [0],
+        /// The first 30 bytes of the digest of all that proves the outcome: seeds, nonce, result.
+        proof: [u8; 30] = [2],
     }
     /// Closes a round whose time has come.
     CloseRound = 137, "close_round" {

@@ -105,7 +105,17 @@ impl Casino {
 
     fn end(&mut self, round: u128) -> Got {
         let round = Reference(round);
-        self.ask(Role::Games, Operation::EndRound { player: ALICE, asset: ETH, round, game: SLOT })
+        self.ask(
+            Role::Games,
+            Operation::EndRound {
+                player: ALICE,
+                asset: ETH,
+                round,
+                game: SLOT,
+                algorithm: 0,
+                proof: [0; 30],
+            },
+        )
     }
 
     fn void(&mut self, round: u128) -> Got {

@@ -482,6 +482,13 @@ const fn check_transaction(request: &Request) -> Result<(), &'static str> {
     if request.detail.u128_at(16) == 0 { Err("transaction") } else { Ok(()) }
 }
 
+/// An algorithm proves nothing without a proof, and a proof is none without its algorithm.
+fn check_proof(request: &Request) -> Result<(), &'static str> {
+    let (algorithm, proof) = request.detail.0.split_at(2);
+    let is_there = |bytes: &[u8]| bytes.iter().any(|byte| *byte != 0);
+    if is_there(algorithm) == is_there(proof) { Ok(()) } else { Err("proof") }
+}
+
 fn check_session(request: &Request) -> Result<(), &'static str> {
     if request.session.0 == 0 { Err("session") } else { Ok(()) }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     AmountRule, BASE, CLEARING, Effect, Gate, IdRule, RELEASE, Refers, SYSTEM, Side, Source, Spec, TOP_UP,
-    Venue, given_or_taken, leg, leg_if_any, roles,
+    Venue, check_proof, given_or_taken, leg, leg_if_any, roles,
 };
 use crate::account::Purse;
 use crate::role::{Role, RoleSet};
@@ -133,6 +133,7 @@ pub(super) const END_ROUND: Spec = Spec {
     roles: roles(&[Role::Games]),
     groupable: true,
     venue: Venue::Game,
+    check: check_proof,
     refers: Refers::Round,
     gates: &[Gate::TargetRoundFits, Gate::RoundDecided],
     effect: Effect::RoundClosed,

@@ -7,8 +7,9 @@ use cage_engine::{
 };
 
 use crate::ledger::ask::{
-    approve, bet, bet_win, changed, deposit, end_round, last_win, paid, reserve_in, rollback, set_status,
-    sign, take_back, unlock, void_round, win, withdraw,
+    approve, bet, bet_win, changed, consume, deposit, end_round, freerounds, fund, in_session, kyc_hold,
+    last_win, metered, paid, reserve_in, rollback, set_status, sign, take_back, unlock, void_round, win,
+    withdraw,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, PLAY, SISTER, replayed};
 
@@ -17,10 +18,20 @@ fn gli_19_r1_one_clock_stamps_every_record_and_never_falls() {
     let ledger = Ledger::of_every_kind();
     let stamps = ledger.records.iter().map(|record| record.decided);
     assert!(stamps.clone().zip(stamps.skip(1)).all(|(before, after)| before <= after));
+    for executed in [true, false] {
+        let such = ledger.records.iter().any(|record| record.result.is_executed() == executed);
+        assert!(such, "refusals are stamped like the rest");
+    }
+    assert!(
+        ledger.records.iter().any(|record| record.role == Role::System),
+        "what the ledger does itself, too"
+    );
     let mut state = replayed(&ledger.records);
+    let before = state.digest();
     let mut early = *ledger.latest();
     early.decided = Timestamp(state.clock().0 - 1);
     assert_eq!(state.apply(state.next_lsn(), &early), Err(ApplyFault::TimeFell));
+    assert_eq!(state.digest(), before, "and leaves nothing behind");
 }
 
 #[test]
@@ -33,8 +44,22 @@ fn gli_19_r2_a_stake_leaves_the_balance_at_once_and_no_wager_makes_it_negative()
         assert_eq!(code, expected, "bet {number}");
     }
     assert_eq!(ledger.ask(&ledger.reserve(ALICE, 2, 5)), ResultCode::InsufficientFunds);
+    assert_eq!(
+        ledger.ask(&bet_win(ALICE, 2, 900, 9, 1)),
+        ResultCode::InsufficientFunds,
+        "what it wins is no stake"
+    );
     ledger.open_hold(ALICE, 1, 5);
     assert_eq!(ledger.purses(ALICE), (0, 1), "set aside, and visible");
+    assert_eq!(ledger.provider(PLAY), 9, "taken when each was made, and nothing of what was refused");
+    // A meter is a balance, too: its bound is what may be topped up.
+    ledger.deposit(BOB, 10);
+    let ends = ledger.now.plus_millis(HOUR);
+    let session = ledger.open_session(&metered(BOB, 0x70c, ends, 6));
+    assert_eq!(ledger.ask(&in_session(bet(BOB, 7, 21, 2), session)), ResultCode::InsufficientFunds);
+    assert_eq!(ledger.ask(&in_session(bet(BOB, 6, 22, 2), session)), ResultCode::Done);
+    assert_eq!(ledger.ask(&in_session(bet(BOB, 1, 23, 2), session)), ResultCode::InsufficientFunds);
+    assert_eq!((ledger.available(BOB), ledger.held(BOB, Purse::Allowance)), (4, 0));
 }
 
 #[test]
@@ -116,6 +141,44 @@ fn gli_19_r24_a_player_is_excluded_through_the_front_end_and_let_in_again_by_the
     assert_eq!(own(&mut ledger, Status::SelfExcluded), ResultCode::Done);
 }
 
+/// GLI-19 2.4.1: gaming is stopped for one player, at once and whatever the way of the stake; what runs is finished.
+#[test]
+fn gli_19_r8_a_player_is_stopped_on_demand_and_what_is_in_play_finishes() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    ledger.deposit(BOB, 100);
+    let ends = ledger.now.plus_millis(HOUR);
+    let session = ledger.open_session(&metered(ALICE, 0x70c, ends, 50));
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 1, 1)), ResultCode::Done);
+    let hold = ledger.open_hold(ALICE, 10, 40);
+    let grant = ledger.new_id();
+    assert_eq!(ledger.ask_under(grant, &freerounds(ALICE, 10, ends)), ResultCode::Done);
+    for (status, code) in [
+        (Status::WagerBlocked, ResultCode::WagerBlocked),
+        (Status::Frozen, ResultCode::PlayerFrozen),
+        (Status::Closed, ResultCode::PlayerClosed),
+    ] {
+        assert_eq!(ledger.ask_as(Role::Operator, &set_status(ALICE, status)), ResultCode::Done);
+        let stake = ledger.new_id().0;
+        for wager in [
+            bet(ALICE, 1, stake, 1),
+            bet_win(ALICE, 1, 5, stake + 1, 1),
+            in_session(bet(ALICE, 1, stake + 2, 1), session),
+            ledger.reserve(ALICE, 1, 4),
+            fund(ALICE, 1, session),
+            consume(ALICE, grant, 1),
+        ] {
+            assert_eq!(ledger.ask(&wager), code, "{}: {wager:?}", status.name());
+        }
+        assert_eq!(ledger.ask(&bet(BOB, 1, stake + 3, 9)), ResultCode::Done, "another player goes on");
+    }
+    assert_eq!(ledger.ask_key(2, &win(ALICE, 30, 1)), ResultCode::Done);
+    assert_eq!(ledger.settle(ALICE, hold, 10, 40), ResultCode::Done);
+    assert_eq!(ledger.available(ALICE), 100 - 20 + 70);
+    assert_eq!(ledger.ask_as(Role::Operator, &set_status(ALICE, Status::Active)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, 3, 1)), ResultCode::Done);
+}
+
 #[test]
 fn gli_19_r5_the_stake_of_an_interrupted_game_stays_held_and_is_shown() {
     let mut ledger = Ledger::casino();
@@ -161,6 +224,20 @@ fn gli_19_r9_every_deposit_and_withdrawal_is_confirmed_or_denied_with_value_and_
             ResultCode::InsufficientFunds,
         ]
     );
+    // Each thing that stands in the way has its own name.
+    let reasons = [
+        (set_status(BOB, Status::SelfExcluded), deposit(BOB, 5), ResultCode::SelfExcluded),
+        (set_status(BOB, Status::Frozen), withdraw(BOB, 6), ResultCode::PlayerFrozen),
+        (set_status(BOB, Status::Closed), deposit(BOB, 7), ResultCode::PlayerClosed),
+        (kyc_hold(BOB, true), withdraw(BOB, 8), ResultCode::KycHold),
+    ];
+    for (before, asked, code) in reasons {
+        assert_eq!(ledger.ask(&before), ResultCode::Done);
+        assert_eq!(ledger.ask_as(Role::Cashier, &asked), code);
+        let record = ledger.latest();
+        let value = asked.request(record.request.id).amount;
+        assert_eq!((record.result, record.request.amount, record.legs().len()), (code, value, 0));
+    }
 }
 
 #[test]
@@ -192,6 +269,19 @@ fn gli_19_r22_no_balance_is_overdrawn_and_what_is_taken_back_is_a_debt() {
     let back = take_back(ALICE, 100, cage_engine::RequestId(0xa07));
     assert_eq!(ledger.ask_key(2, &back), ResultCode::Shortfall);
     assert_eq!((ledger.available(ALICE), ledger.owed(ALICE)), (0, 100));
+    // A win that was spent and is taken back is owed as well.
+    ledger.deposit(BOB, 10);
+    assert_eq!(ledger.ask(&bet(BOB, 10, 3, 3)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(4, &win(BOB, 40, 3)), ResultCode::Done);
+    assert_eq!(ledger.ask(&withdraw(BOB, 40)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(5, &rollback(BOB, 4)), ResultCode::Shortfall);
+    assert_eq!((ledger.available(BOB), ledger.owed(BOB)), (0, 40));
+    for player in [ALICE, BOB] {
+        for purse in [Purse::Available, Purse::Locked, Purse::Reserved, Purse::Allowance, Purse::Withdrawing]
+        {
+            assert!(ledger.held(player, purse) >= 0, "{}", purse.name());
+        }
+    }
     // Only staff corrects, and only with a second identity.
     for kind in [OperationKind::Adjust, OperationKind::AdjustApprove, OperationKind::WriteOff] {
         for role in [Role::Frontend, Role::Cashier, Role::Games, Role::Chain, Role::Support] {
@@ -245,6 +335,25 @@ fn gli_19_r25_closing_an_account_pays_out_its_balance_and_nothing_of_it_lapses()
     assert_eq!(ledger.ask_as(Role::Operator, &set_status(ALICE, Status::Active)), ResultCode::Done);
 }
 
+/// GLI-19 A.3.9: an account that nobody uses keeps all that it holds, wherever that lies.
+#[test]
+fn gli_19_r25_a_dormant_account_keeps_its_funds_and_gets_those_of_its_meter_back() {
+    let mut ledger = Ledger::casino();
+    ledger.deposit(ALICE, 100);
+    let ends = ledger.now.plus_millis(HOUR);
+    let session = ledger.open_session(&metered(ALICE, 0x70c, ends, 50));
+    assert_eq!(ledger.ask(&fund(ALICE, 30, session)), ResultCode::Done);
+    let locked = changed(deposit(ALICE, 20), |deposit| deposit.detail.0[0] = LockReason::Review as u8);
+    assert_eq!(ledger.ask_key(0xa07, &locked), ResultCode::Done);
+    let records = ledger.records.len();
+    ledger.pass_millis(20 * 365 * 24 * HOUR);
+    assert_eq!(ledger.do_due(), [OperationKind::ExpireSession]);
+    assert_eq!(ledger.records.len(), records + 1, "nothing else is done to it");
+    assert_eq!((ledger.available(ALICE), ledger.held(ALICE, Purse::Locked)), (100, 20));
+    let id = ledger.new_id();
+    assert_eq!(ledger.ask_under(id, &withdraw(ALICE, 100)), ResultCode::Done, "after twenty years");
+}
+
 /// A crash after each record of a scene with everything in it: the books of the replay go on as the others would
 /// have, and what is asked again is answered and not done again.
 #[test]
@@ -291,7 +400,22 @@ fn gli_19_r29_a_testers_account_is_told_apart_from_a_customers() {
     assert_eq!(ledger.ask(&open(PlayerClass::Real)), ResultCode::PlayerDiffers, "and stays what it is");
     ledger.deposit(tester, 5);
     ledger.deposit(ALICE, 100);
+    assert_eq!(ledger.ask(&bet(tester, 4, 1, 1)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 30, 2, 2)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(3, &win(tester, 4, 1)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(4, &win(ALICE, 30, 2)), ResultCode::Done);
     let state = ledger.replayed();
+    // From the log alone: what was staked and won, by the class of the account.
+    let of_class = |kind, class| -> u128 {
+        let of_kind = ledger.records.iter().filter(|record| record.request.kind == kind);
+        let own = of_kind
+            .filter(|record| state.player(record.request.player).is_some_and(|player| player.class == class));
+        own.map(|record| record.request.amount.0).sum()
+    };
+    for kind in [OperationKind::Bet, OperationKind::Win] {
+        let split = (of_class(kind, PlayerClass::Real), of_class(kind, PlayerClass::Test));
+        assert_eq!(split, (30, 4), "{}", kind.name());
+    }
     let real = state.players().filter(|(_, player)| player.class == PlayerClass::Real);
     let held: i128 = real.map(|(id, _)| state.balances(id, ETH).available.0).sum();
     assert_eq!(held, 100, "what a report of customers' money adds up to");

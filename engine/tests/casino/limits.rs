@@ -327,6 +327,27 @@ fn gli_19_r23_a_player_tightens_a_limit_at_once_and_loosens_it_a_day_later() {
     assert_eq!(stake(&mut ledger, 5_000), ResultCode::Done);
 }
 
+/// GLI-19 A.3.7, for each kind of limit and each period: that 55 is stricter again shows that 60 has come into force.
+#[test]
+fn gli_19_r23_every_limit_is_tightened_at_once_and_loosened_a_day_later() {
+    let bet = [(LimitKind::Bet, Period::Once)];
+    let others = [LimitKind::Loss, LimitKind::Wager, LimitKind::Deposit, LimitKind::DepositNet];
+    let periods = [Period::Day, Period::Week, Period::Month];
+    let all = others.iter().flat_map(|kind| periods.map(|period| (*kind, period)));
+    for (kind, period) in bet.into_iter().chain(all) {
+        let mut ledger = counting();
+        let limit = |value| set_limit(ALICE, kind, period, value);
+        let named = format!("{} by {}", kind.name(), period.name());
+        assert_eq!(ledger.ask(&limit(100)), ResultCode::Done, "{named}");
+        assert_eq!(ledger.ask(&limit(50)), ResultCode::Done, "{named}");
+        assert_eq!(ledger.ask(&limit(60)), ResultCode::Later, "{named}");
+        ledger.pass_millis(24 * HOUR - 1);
+        assert_eq!(ledger.ask(&limit(60)), ResultCode::Later, "{named}: not before a day");
+        ledger.pass_millis(24 * HOUR);
+        assert_eq!(ledger.ask(&limit(55)), ResultCode::Done, "{named}");
+    }
+}
+
 #[test]
 fn a_limit_in_another_asset_counts_what_it_is_worth_rounded_up() {
     let mut ledger = counting();

@@ -6,7 +6,7 @@ use cage_engine::{
     PlayerClass, Purse, Reference, RequestId, ResultCode, Role, Rule, SessionId,
 };
 
-use crate::ledger::ask::{adjust, bet, bet_win, changed, rollback, transfer, win};
+use crate::ledger::ask::{adjust, bet, bet_win, changed, deposit, rollback, transfer, win};
 use crate::ledger::{ACTOR, ALICE, BOB, ETH, Ledger, OTHER, PLAY, SISTER};
 
 const CHECKER: u32 = 0xc4ec;
@@ -36,10 +36,15 @@ fn gli_19_r20_a_correction_is_proposed_by_one_and_carried_out_by_another() {
     assert_eq!(approve(&mut ledger, CHECKER, 1), ResultCode::Done);
     let record = *ledger.latest();
     assert_eq!((record.actor, record.role, record.legs()[0].credit_after.0), (CHECKER, Role::Approver, 150));
+    let leg = record.legs()[0];
+    assert_eq!((leg.amount.0, leg.credit_after.0 - leg.amount.0 as i128), (50, 100), "before and after");
+    assert_eq!(record.request.reference, 1, "names what it approves");
     assert_eq!(record.decided, ledger.now);
     let proposal = ledger.records.iter().find(|record| record.request.id == RequestId(1)).expect("a record");
     let named = proposal.request.reference;
     assert_eq!((proposal.actor, named, proposal.request.detail.0[16]), (ACTOR, 0x7e87, 4), "who and why");
+    assert_eq!(proposal.request.detail.0[..2], [0x88, 0x7e], "the other half of the text's digest");
+    assert!(proposal.legs().is_empty() && proposal.decided <= record.decided);
     assert_eq!(approve(&mut ledger, CHECKER, 1), ResultCode::AdjustmentDone);
     assert_eq!(ledger.ask_key(2, &adjust(ALICE, 400, true)), ResultCode::Done);
     let reject = Operation::AdjustReject { player: ALICE, asset: ETH, adjustment: RequestId(2) };
@@ -204,7 +209,7 @@ fn an_exchange_gives_what_the_rates_say_and_not_less_than_was_asked_for() {
     let usd = ledger.open_asset_of("USD", 2, Amount(1_000_000));
     let btc = ledger.open_asset_of("BTC", 8, Amount(1 << 60));
     ledger.set_rule(Rule::ReferenceAsset, 0, u128::from(usd.0));
-    let deposit = changed(crate::ledger::ask::deposit(ALICE, 10_000), |deposit| deposit.asset = usd);
+    let deposit = changed(deposit(ALICE, 10_000), |deposit| deposit.asset = usd);
     assert_eq!(ledger.ask(&deposit), ResultCode::Done);
     let exchange = |amount, at_least, to| Operation::Exchange {
         player: ALICE,
@@ -259,6 +264,23 @@ fn gli_19_r11_players_send_nothing_to_each_other_unless_everything_allows_it() {
     ledger.set_rule(Rule::TransfersInJurisdiction, 0, 0);
     assert_eq!(ledger.ask(&transfer(ALICE, BOB, 5)), ResultCode::TransferJurisdiction);
     assert_eq!(ledger.available(ALICE), 95);
+    ledger.set_rule(Rule::TransfersInJurisdiction, 0, 1);
+    ledger.set_rule(Rule::TransfersInBrand, 0, 0);
+    assert_eq!(ledger.ask(&transfer(ALICE, BOB, 5)), ResultCode::TransferBrand);
+    ledger.set_rule(Rule::TransfersInBrand, 0, 1);
+    assert_eq!(ledger.ask(&transfer(ALICE, BOB, 5)), ResultCode::Done, "all of it allows it");
+    // An asset whose transfers are off: no rule switches them on.
+    let code = cage_engine::AssetCode::new("KEPT").expect("a code");
+    let kept = Operation::OpenAsset { code, scale: 2, transfers: false, amount_max: Amount(1_000) };
+    assert_eq!(ledger.ask(&kept), ResultCode::Done);
+    let asset = ledger.latest().request.asset;
+    let of_kept = |operation| changed(operation, |request| request.asset = asset);
+    assert_eq!(ledger.ask_key(7, &of_kept(deposit(ALICE, 50))), ResultCode::Done);
+    assert_eq!(ledger.ask(&of_kept(transfer(ALICE, BOB, 5))), ResultCode::TransferNotAllowed);
+    // No other operation that a front-end may ask for has another player's purse in a leg.
+    for kind in cage_engine::OperationKind::ALL.iter().filter(|kind| kind.spec().counterparty) {
+        assert_eq!(kind.name(), "transfer");
+    }
 }
 
 #[test]

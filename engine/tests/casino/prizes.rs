@@ -34,6 +34,17 @@ fn gli_19_r16_a_jackpot_pays_what_it_holds_and_the_house_the_rest() {
     assert_eq!((ledger.available(ALICE), ledger.available(BOB)), (450, 450));
     assert_eq!((pool(&ledger), ledger.of_house(Purse::JackpotShortfall, POOL)), (0, -300));
     assert_eq!(ledger.ask_key(4, &jackpot_win(BOB, 5, POOL)), ResultCode::Shortfall, "from an empty pool");
+    // GLI-19 2.8.7: what came in and what the house added is what was paid and what is held.
+    let (put_in, added) = (500 + 100, -ledger.of_house(Purse::JackpotShortfall, POOL));
+    assert_eq!(put_in + added, ledger.available(ALICE) + ledger.available(BOB) + pool(&ledger));
+    let triggers: Vec<_> =
+        ledger.records.iter().filter(|record| record.request.kind == OperationKind::JackpotWin).collect();
+    let paid = triggers.iter().map(|record| (record.request.player, record.request.amount.0));
+    assert_eq!(
+        paid.collect::<Vec<_>>(),
+        [(ALICE, 450), (BOB, 450), (BOB, 5)],
+        "in the order of the triggers"
+    );
     assert_eq!(ledger.ask_key(5, &seed(50, false)), ResultCode::Done);
     assert_eq!(ledger.ask_key(6, &seed(51, true)), ResultCode::InsufficientFunds);
     assert_eq!(ledger.ask_key(6, &seed(50, true)), ResultCode::Done, "a refusal uses no key up");

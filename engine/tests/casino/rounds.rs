@@ -2,12 +2,12 @@
 
 use cage_engine::state::Ending;
 use cage_engine::{
-    Amount, LimitKind, Lsn, Operation, OperationKind, Period, Reference, RequestId, ResultCode, Rule,
-    Settings,
+    Amount, LimitKind, Lsn, Operation, OperationKind, Period, Reference, Request, RequestId, ResultCode,
+    Rule, Settings,
 };
 
 use crate::ledger::ask::{
-    bet, bet_win, changed, end_round, last_win, reserve_in, rollback, set_limit, void_round, win,
+    bet, bet_win, changed, end_round, last_win, proved, reserve_in, rollback, set_limit, void_round, win,
 };
 use crate::ledger::{ALICE, BOB, ETH, HOUR, Ledger, OTHER, PLAY, SETTINGS};
 
@@ -214,4 +214,51 @@ fn gli_19_r6_a_time_of_a_game_is_undone_within_its_order_and_resumed_after_a_cra
     );
     assert_eq!(ledger.available(ALICE), 80, "four rounds are undone");
     ledger.replayed();
+}
+
+/// Of a provably fair game the log keeps what an auditor needs once the seed is shown: that the seed was fixed before the
+/// bet (its hash and the nonce make the bet's transaction), and which proof belongs to the outcome.
+#[test]
+fn a_round_of_a_provably_fair_game_names_its_algorithm_and_the_digest_of_its_proof() {
+    let mut ledger = with_money();
+    let digest = |parts: &[&str]| *blake3::hash(parts.concat().as_bytes()).as_bytes();
+    let nonce = digest(&["hash of the server's seed", ":", "41"]);
+    let nonce = u128::from_le_bytes(nonce[..16].try_into().expect("16 of 32"));
+    let proof = digest(&["server's seed", "player's seed", "41", "7.42"]);
+    let proof: [u8; 30] = proof[..30].try_into().expect("30 of 32");
+    assert_eq!(ledger.ask(&bet(ALICE, 10, nonce, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(WIN, &win(ALICE, 20, nonce)), ResultCode::Done);
+    let id = ledger.new_id();
+    let end = proved(ALICE, ROUND, 2, proof);
+    for _ in 0..2 {
+        assert_eq!(ledger.ask_under(id, &end), ResultCode::Done);
+    }
+    assert_eq!(Operation::try_from(&ledger.latest().request), Ok(end), "the record has it");
+    let mut other = proof;
+    other[29] ^= 1;
+    assert_eq!(ledger.ask_under(id, &proved(ALICE, ROUND, 2, other)), ResultCode::IdConflict);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, nonce, ROUND + 1)), ResultCode::IdConflict, "each nonce once");
+    // A round that ended with its only bet is proved afterwards.
+    let brief = changed(bet_win(ALICE, 10, 5, BET, ROUND + 2), |bet| bet.ends_round = true);
+    assert_eq!(ledger.ask(&brief), ResultCode::Done);
+    let end = proved(ALICE, ROUND + 2, 2, proof);
+    assert_eq!(ledger.ask(&end), ResultCode::AlreadyClosed);
+    assert_eq!(Operation::try_from(&ledger.latest().request), Ok(end));
+    for half in [proved(ALICE, ROUND, 2, [0; 30]), proved(ALICE, ROUND, 0, proof)] {
+        let fault = Request::parse(&half.request(id).to_bytes()).expect_err("half a proof");
+        assert_eq!((fault.code, fault.field), (ResultCode::Malformed, "proof"));
+    }
+    ledger.replayed();
+}
+
+/// A nonce is used up by its bet whatever becomes of it.
+#[test]
+fn the_nonce_of_a_bet_that_was_undone_is_not_used_again() {
+    let mut ledger = with_money();
+    assert_eq!(ledger.ask(&bet(ALICE, 10, BET, ROUND)), ResultCode::Done);
+    assert_eq!(ledger.ask_key(WIN, &rollback(ALICE, BET)), ResultCode::Done);
+    assert_eq!(ledger.ask(&bet(ALICE, 11, BET, ROUND)), ResultCode::IdConflict);
+    assert_eq!(ledger.ask(&bet(BOB, 10, BET, ROUND + 1)), ResultCode::IdConflict);
+    assert_eq!(ledger.ask(&bet(ALICE, 10, BET, ROUND)), ResultCode::Done, "the first bet's answer");
+    assert_eq!((ledger.available(ALICE), ledger.available(BOB)), (100, 100), "and nothing moves");
 }

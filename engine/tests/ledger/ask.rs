@@ -144,7 +144,13 @@ pub(crate) fn reverse(player: PlayerId, target: u128) -> Operation {
 }
 
 pub(crate) const fn end_round(player: PlayerId, round: u128) -> Operation {
-    Operation::EndRound { player, asset: ETH, round: Reference(round), game: PLAY }
+    let (algorithm, proof) = (0, [0; 30]);
+    Operation::EndRound { player, asset: ETH, round: Reference(round), game: PLAY, algorithm, proof }
+}
+
+/// The end of a round whose outcome can be proved.
+pub(crate) const fn proved(player: PlayerId, round: u128, algorithm: u16, proof: [u8; 30]) -> Operation {
+    Operation::EndRound { player, asset: ETH, round: Reference(round), game: PLAY, algorithm, proof }
 }
 
 pub(crate) const fn void_round(player: PlayerId, round: u128, order: Option<RequestId>) -> Operation {

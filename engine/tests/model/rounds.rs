@@ -95,7 +95,7 @@ impl Model {
 
     pub(super) fn look_at_round(&self, asked: &Asked, c: &mut Checks) {
         match asked.operation {
-            Operation::EndRound { player, asset, round: key, game } => {
+            Operation::EndRound { player, asset, round: key, game, .. } => {
                 let Some(round) = self.look_for_round(key, c) else { return };
                 look_at_owner(&round, player, asset, game, c);
                 c.look("undecided", self.round_decided(true, key));

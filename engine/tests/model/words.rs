@@ -400,6 +400,8 @@ fn is_senseless(operation: &Operation) -> bool {
         Operation::OpenAsset { scale, .. } => scale > 30,
         Operation::Exchange { to, .. } => to.0 == 0,
         Operation::WithdrawSigned { transaction, .. } => transaction == 0,
+        // A proof has an algorithm, and an algorithm a proof.
+        Operation::EndRound { algorithm, proof, .. } => (algorithm != 0) != (proof != [0; 30]),
         Operation::RevokeSession { session, .. } | Operation::AllowanceReturn { session, .. } => {
             session.0 == 0
         }

@@ -108,7 +108,7 @@ impl Someone {
                 Operation::Win { player, asset, amount: one, bet, game, target, round, ends_round }
             });
         }
-        play.push(Operation::EndRound { player, asset, round, game });
+        play.push(Operation::EndRound { player, asset, round, game, algorithm: 0, proof: [0; 30] });
         play
     }
 
@@ -286,7 +286,13 @@ impl Someone {
             None => (self.player(), self.asset(), self.game()),
         };
         match kind {
-            Kind::EndRound => Operation::EndRound { player, asset, round, game },
+            Kind::EndRound => {
+                // Mostly both or neither; seldom one without the other.
+                let (proved, slip) = (self.dice.one_in(2), self.dice.one_in(20));
+                let algorithm = u16::from(proved != slip);
+                let proof = [u8::from(proved); 30];
+                Operation::EndRound { player, asset, round, game, algorithm, proof }
+            }
             Kind::CloseRound => Operation::CloseRound { player, asset, round },
             _ => {
                 let order = self.order(model, asset, game);
