@@ -8,11 +8,13 @@ use std::collections::HashMap;
 
 use cage_engine::{Lsn, Operation, Record, RequestId, State};
 use cage_wal::snapshot::{SnapshotFacts, list};
-use cage_wal::{FrameView, Limits, RecoveryError, Repair, ScanReport, StorageError};
+use cage_wal::{Limits, RecoveryError, Repair, ScanReport, StorageError};
 
 use crate::cli::hex;
 use crate::data::DataDir;
-use crate::recovery::{self, ReplayFault};
+use crate::limits::TOUCH_ITEMS;
+use crate::read_ahead::{FrameFacts, Visitor, read_ahead};
+use crate::recovery::ReplayFault;
 use crate::snapshots::{self, Base, LoadFault};
 
 mod acks;
@@ -133,10 +135,13 @@ pub fn audit(
             "segment {missing:#x} is missing, in the log and in the archive, and one before it is archived"
         ));
     }
-    let scanned = cage_wal::scan_from(&log, limits, |frame| {
-        progress(frame.bytes().len() as u64);
-        auditor.frame(&frame)
-    });
+    let scan = |visit: Visitor<'_>| {
+        cage_wal::scan_from(&log, limits, |frame| {
+            progress(frame.bytes().len() as u64);
+            visit(&frame)
+        })
+    };
+    let scanned = read_ahead(scan, |frame, records| auditor.frame(frame, records));
     match scanned {
         Ok(report) if report.segments == 0 => Err(AuditError::NoLog(data.log().display().to_string())),
         Ok(report) => Ok(auditor.finish(Some(&report))),
@@ -176,8 +181,6 @@ struct Auditor {
     witness: Option<Vouched>,
     repaired: Vec<String>,
     seen: HashMap<RequestId, u32>,
-    /// Records that belong together, as far as they were read.
-    run: Vec<(Lsn, Record)>,
     notices: Vec<String>,
     frames: u64,
     records: u64,
@@ -198,7 +201,6 @@ impl Auditor {
             witness,
             repaired,
             seen,
-            run: Vec::new(),
             notices: Vec::new(),
             frames: 0,
             records: 0,
@@ -245,24 +247,28 @@ impl Auditor {
         }
     }
 
-    fn frame(&mut self, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
+    fn frame(&mut self, frame: &FrameFacts, records: &[(Lsn, Record)]) -> Result<(), ReplayFault> {
         self.frames += 1;
-        let until = self.until;
-        recovery::for_each(frame, |some| {
-            self.state.touch(some.iter().map(|(_, record)| &record.request));
-            some.iter()
-                .filter(|(lsn, _)| until.is_none_or(|until| *lsn <= until))
-                .try_for_each(|(lsn, record)| self.record(*lsn, record))
-        })?;
+        let wanted = records.partition_point(|(lsn, _)| self.until.is_none_or(|until| *lsn <= until));
+        let (mut done, mut touched) = (0, 0);
+        for run in records[..wanted].chunk_by(|(_, record), _| record.linked) {
+            if done >= touched {
+                touched = done + TOUCH_ITEMS;
+                let soon = &records[done..touched.min(records.len())];
+                self.state.touch(soon.iter().map(|(_, record)| &record.request));
+            }
+            self.run(run)?;
+            done += run.len();
+        }
         if let Some(witness) = &mut self.witness {
             // A snapshot's state ends with a frame. It is worked out again here: the log itself does not hold its digest.
-            let end = Lsn(frame.last_lsn.0);
+            let end = frame.last_lsn;
             if witness.wants_digest(end) && self.state.next_lsn() == end.next() {
                 witness.digest(end, self.state.digest());
             }
             witness.frame(frame);
         }
-        if let Some((_, head)) = self.head.take_if(|(lsn, _)| lsn.0 == frame.last_lsn.0)
+        if let Some((_, head)) = self.head.take_if(|(lsn, _)| *lsn == frame.last_lsn)
             && head != *frame.chain.as_bytes()
         {
             self.differs(format!(
@@ -273,7 +279,23 @@ impl Auditor {
         Ok(())
     }
 
-    fn record(&mut self, lsn: Lsn, record: &Record) -> Result<(), ReplayFault> {
+    /// Takes records that belong together.
+    fn run(&mut self, run: &[(Lsn, Record)]) -> Result<(), ReplayFault> {
+        run.iter().for_each(|(lsn, record)| self.compare_with_others(*lsn, record));
+        if run.last().is_some_and(|(_, record)| record.linked) {
+            self.unfinished(run);
+        } else {
+            for difference in again::differences(&mut self.state, run) {
+                self.differs(difference);
+            }
+        }
+        run.iter().try_for_each(|(lsn, record)| {
+            self.state.apply(*lsn, record).map_err(|fault| ReplayFault::Unfit { lsn: *lsn, fault })
+        })
+    }
+
+    /// What others hold of a record: an acknowledgement, a signed digest.
+    fn compare_with_others(&mut self, lsn: Lsn, record: &Record) {
         self.records += 1;
         if let Some(difference) = self.acks.as_mut().and_then(|acks| acks.check(lsn, record)) {
             self.differs(difference);
@@ -288,39 +310,17 @@ impl Auditor {
         {
             witness.digest(Lsn(lsn.0 - 1), digest);
         }
-        self.run.push((lsn, *record));
-        if record.linked {
-            return Ok(());
-        }
-        let run = std::mem::take(&mut self.run);
-        for difference in again::differences(&mut self.state, &run) {
-            self.differs(difference);
-        }
-        self.apply(&run)?;
-        // The next run takes over the room of this one.
-        self.run = run;
-        self.run.clear();
-        Ok(())
     }
 
-    fn apply(&mut self, run: &[(Lsn, Record)]) -> Result<(), ReplayFault> {
-        run.iter().try_for_each(|(lsn, record)| {
-            self.state.apply(*lsn, record).map_err(|fault| ReplayFault::Unfit { lsn: *lsn, fault })
-        })
-    }
-
-    /// Where reading was stopped inside a run, its beginning is applied like the rest and was not decided again.
-    fn finish_run(&mut self) {
-        let run = std::mem::take(&mut self.run);
-        let Some((first, _)) = run.first() else { return };
+    /// A run never leaves its frame. One without its end was cut off where reading stops, or was not written by a ledger;
+    /// it is applied like the rest and cannot be decided again.
+    fn unfinished(&mut self, run: &[(Lsn, Record)]) {
+        let Some(((first, _), (last, _))) = run.first().zip(run.last()) else { return };
         let what = format!("the last {} records, from {first} on, are part of a longer run", run.len());
-        if self.until.is_some() {
+        if self.until == Some(*last) {
             self.notices.push(format!("{what}: they were not decided again"));
         } else {
             self.differs(format!("{what}, whose end is missing"));
-        }
-        if let Err(fault) = self.apply(&run) {
-            self.differs(fault.to_string());
         }
     }
 
@@ -345,9 +345,6 @@ impl Auditor {
     }
 
     fn finish(mut self, scanned: Option<&ScanReport>) -> AuditReport {
-        if scanned.is_some() {
-            self.finish_run();
-        }
         if let Some((lsn, _)) = self.head {
             self.differs(format!("no frame of the log ends at {lsn}, where a chain head was kept"));
         }

@@ -32,6 +32,7 @@ pub mod commit;
 pub mod reply;
 
 pub mod guards;
+pub mod read_ahead;
 pub mod recovery;
 pub mod restore;
 pub mod server;

@@ -57,6 +57,11 @@ pub const SESSION_KEYS_MAX: usize = 64;
 pub const VERIFIED_TOKENS_MAX: usize = 1 << 16;
 /// Requests for which memory is read at once before they are decided: what a core's outstanding misses can hold.
 pub const TOUCH_ITEMS: usize = 16;
+/// Records that a reader of the log hands over at a time to whoever applies them: enough that waking a thread costs
+/// nothing beside them. A frame is never divided.
+pub const READ_AHEAD_RECORDS: usize = 1_024;
+/// How many such batches may wait, a megabyte at most each: the faster side runs ahead so far.
+pub const READ_AHEAD_BATCHES: usize = 4;
 /// How far the wall clock may leave the monotonic one between two looks.
 pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(3);
 

@@ -13,6 +13,7 @@ use cage_wal::{
 
 use crate::data::DataDir;
 use crate::limits::{BATCH_ITEMS_MAX, RECORDS_PER_ITEM_MAX, TOUCH_ITEMS};
+use crate::read_ahead::{Visitor, read_ahead};
 use crate::snapshots::{self, Base, LoadFault};
 
 /// What the log has to know of a record.
@@ -49,6 +50,16 @@ pub enum ReplayFault {
     },
 }
 
+impl ReplayFault {
+    /// The record that it is about.
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        match self {
+            Self::Unreadable { lsn, .. } | Self::Unfit { lsn, .. } | Self::NewerRules { lsn, .. } => *lsn,
+        }
+    }
+}
+
 /// The records of a frame, each with its position.
 ///
 /// # Errors
@@ -69,14 +80,11 @@ pub fn records<'a>(
     }))
 }
 
-/// Hands over the records of a frame, some at a time: so many as are worth reading memory for at once.
+/// Applies all records of a frame.
 ///
 /// # Errors
-/// [`ReplayFault`] for the first that cannot be read, or what `take` says.
-pub fn for_each(
-    frame: &FrameView<'_>,
-    mut take: impl FnMut(&[(Lsn, Record)]) -> Result<(), ReplayFault>,
-) -> Result<(), ReplayFault> {
+/// [`ReplayFault`] for the first that cannot be read or applied.
+pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
     let mut records = records(frame)?;
     let mut some = Vec::with_capacity(TOUCH_ITEMS);
     loop {
@@ -87,16 +95,16 @@ pub fn for_each(
         if some.is_empty() {
             return Ok(());
         }
-        take(&some)?;
+        apply_all(state, &some)?;
     }
 }
 
-/// Applies all records of a frame.
+/// Applies records one after the other; memory is read for some of them at once.
 ///
 /// # Errors
-/// [`ReplayFault`] for the first that cannot be read or applied.
-pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
-    for_each(frame, |some| {
+/// [`ReplayFault`] for the first that does not fit.
+pub fn apply_all(state: &mut State, records: &[(Lsn, Record)]) -> Result<(), ReplayFault> {
+    records.chunks(TOUCH_ITEMS).try_for_each(|some| {
         state.touch(some.iter().map(|(_, record)| &record.request));
         some.iter().try_for_each(|(lsn, record)| {
             state.apply(*lsn, record).map_err(|fault| ReplayFault::Unfit { lsn: *lsn, fault })
@@ -145,14 +153,14 @@ pub fn recover(data: &DataDir, faults: Option<FaultPlan>) -> Result<Recovery, Re
     Directory::create(&data.log())?;
     let storage = data.whole_log(base.first_segment());
     let Base { mut state, facts: snapshot, passed_over } = base;
-    let visit = |frame: FrameView<'_>| replay(&mut state, &frame);
-    let log = match faults {
-        None => recover_from(storage, limits, visit)?,
+    let scan = |visit: Visitor<'_>| match faults {
+        None => recover_from(storage, limits, |frame| visit(&frame)),
         Some(plan) => {
             let tell = |strike: &Strike| tracing::warn!(%strike, "a fault, as the plan says");
-            recover_from(Faulty::new(storage, plan, tell), limits, visit)?
+            recover_from(Faulty::new(storage, plan, tell), limits, |frame| visit(&frame))
         }
     };
+    let log = read_ahead(scan, |_, records| apply_all(&mut state, records))?;
     Ok(Recovery { state, log, snapshot, passed_over })
 }
 

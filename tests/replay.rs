@@ -7,7 +7,8 @@
 
 use std::path::Path;
 
-use cage::recovery::log_options;
+use cage::read_ahead::{Visitor, read_ahead};
+use cage::recovery::{ReplayFault, log_options};
 use cage_engine::{
     Amount, CallerId, Lsn, Operation, OperationKind, PlayerClass, Record, RequestId, ResultCode, Role,
 };
@@ -261,6 +262,78 @@ fn a_forged_record_is_a_difference() {
         forged(copy.path(), &records);
         assert_eq!(audit(copy.path(), &[]).code, 1, "{what}");
     }
+}
+
+/// Records of one kind, again and again: enough for many batches of a reader that runs ahead.
+fn long_log(dir: &Path, count: usize, spoil: impl Fn(usize, &mut cage_wal::Record)) {
+    let ledger = folder();
+    run(async { Ledger::small(ledger.path()).close().await });
+    let (first, _) = log::records(ledger.path());
+    let recovered =
+        recover(&dir.join("log"), |_| Ok::<_, std::convert::Infallible>(())).expect("an empty folder");
+    let identity = Identity::from_os().expect("randomness");
+    let (mut writer, _) = recovered.open(log_options(), identity, Callbacks::none()).expect("a log");
+    for at in 0..count {
+        let mut bytes = first[0].1.to_bytes();
+        spoil(at, &mut bytes);
+        // The last one has a frame of its own: a batch that is not full.
+        while at + 1 == count && writer.handle().durable().get().0 < at as u64 {
+            std::thread::yield_now();
+        }
+        writer.append(&bytes).expect("room");
+        if at % 100 == 99 || at + 2 == count {
+            writer.publish();
+        }
+    }
+    writer.publish();
+    writer.close().expect("a closed log");
+}
+
+/// What was taken of a log that is read ahead, and how it ended.
+fn taken_ahead(dir: &Path, stop_at: Option<Lsn>) -> (Vec<Lsn>, Result<u64, String>) {
+    let mut taken = Vec::new();
+    let scan = |visit: Visitor<'_>| scan(&dir.join("log"), Limits::default(), |frame| visit(&frame));
+    let report = read_ahead(scan, |frame, records| {
+        assert_eq!(frame.first_lsn, records[0].0, "a frame begins with its first record");
+        assert_eq!(Some(frame.last_lsn), records.last().map(|(lsn, _)| *lsn), "and ends with its last");
+        if let Some(lsn) = stop_at.filter(|lsn| *lsn <= frame.last_lsn) {
+            return Err(ReplayFault::Unreadable { lsn, field: "anything" });
+        }
+        taken.extend(records.iter().map(|(lsn, _)| *lsn));
+        Ok(())
+    });
+    (taken, report.map(|report| report.records).map_err(|error| error.to_string()))
+}
+
+/// What breaks: a frame that is handed over twice, late or not at all, a fault of either side that is not told.
+#[test]
+fn a_log_that_is_read_ahead_is_taken_whole_in_order_and_up_to_the_first_fault() {
+    const COUNT: u64 = 20_000;
+    let dir = folder();
+    long_log(dir.path(), COUNT as usize, |_, _| ());
+    let (taken, read) = taken_ahead(dir.path(), None);
+    assert_eq!(read, Ok(COUNT));
+    assert!(taken.iter().map(|lsn| lsn.0).eq(1..=COUNT), "every record once and in order");
+
+    let (taken, read) = taken_ahead(dir.path(), Some(Lsn(9_000)));
+    assert!(read.expect_err("it was stopped").contains("record 9000 has no valid anything"));
+    assert!(taken.len() < 9_000 && taken.iter().map(|lsn| lsn.0).eq(1..=taken.len() as u64));
+    let (_, read) = taken_ahead(dir.path(), Some(Lsn(COUNT)));
+    assert!(read.expect_err("stopped in the last batch").contains("record 20000"));
+
+    let spoiled = folder();
+    long_log(spoiled.path(), COUNT as usize, |at, bytes| {
+        if at == 14_999 {
+            let linked = cage_engine::record::is_linked(bytes);
+            bytes[64..].fill(0xff);
+            assert_eq!(cage_engine::record::is_linked(bytes), linked, "still a record of its own");
+        }
+    });
+    let (taken, read) = taken_ahead(spoiled.path(), None);
+    let told = read.expect_err("a record that is none");
+    assert!(told.contains("record 15000 has no valid"), "{told}");
+    assert!((9_000..15_000).contains(&taken.len()), "{} were taken before it", taken.len());
+    assert!(taken.iter().map(|lsn| lsn.0).eq(1..=taken.len() as u64));
 }
 
 /// The settings are part of the log: a server that is started with others writes that down, and audits know.

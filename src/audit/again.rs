@@ -4,6 +4,8 @@
 //! is one record, a record with its continuations, or all records of a group. Never here: trust in what a record says
 //! of itself.
 
+use std::slice;
+
 use cage_engine::table::IdRule;
 use cage_engine::{
     Admitted, Decision, Lsn, Operation, OperationKind, Record, State, Timestamp, decide, decide_group,
@@ -13,17 +15,18 @@ use cage_engine::{
 pub(super) fn differences(state: &mut State, run: &[(Lsn, Record)]) -> Vec<String> {
     let heads = || run.iter().filter(|(_, record)| record.request.kind != OperationKind::Continue);
     let mut differences: Vec<_> = heads().filter_map(|(lsn, record)| admit_again(*lsn, record)).collect();
-    let members: Vec<_> = heads().map(|(_, record)| admitted(record)).collect();
-    let (Some((first, begin)), Some(head)) = (run.first(), members.first()) else {
-        differences.extend(run.first().map(|(lsn, _)| format!("record {lsn} continues none")));
+    let Some((first, begin)) = run.first() else { return differences };
+    let Some((_, head)) = heads().next() else {
+        differences.push(format!("record {first} continues none"));
         return differences;
     };
-    let decisions = if members.len() > 1 || head.request.linked {
-        decide_group(state, begin.decided, &members)
+    if heads().nth(1).is_none() && !head.asked().linked {
+        let decision = decide(state, begin.decided, &admitted(head));
+        differences.extend(compare(*first, run, slice::from_ref(&decision)));
     } else {
-        vec![decide(state, begin.decided, head)]
-    };
-    differences.extend(compare(*first, run, &decisions));
+        let members: Vec<_> = heads().map(|(_, record)| admitted(record)).collect();
+        differences.extend(compare(*first, run, &decide_group(state, begin.decided, &members)));
+    }
     if let Ok(Operation::StateDigest { digest }) = Operation::try_from(&begin.request)
         && digest != state.digest()
     {

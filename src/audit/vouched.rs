@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use cage_client::CheckpointKey;
 use cage_engine::Lsn;
 use cage_protocol::{Checkpoint, SignedCheckpoint};
-use cage_wal::FrameView;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::proof::merkle::Builder;
 use crate::proof::witness::Kept;
+use crate::read_ahead::FrameFacts;
 
 /// The checkpoints of a witness, on the way through a log.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Vouched {
     }
 
     /// Takes the next frame of the log.
-    pub(super) fn frame(&mut self, frame: &FrameView<'_>) {
+    pub(super) fn frame(&mut self, frame: &FrameFacts) {
         let (first, last) = (frame.first_lsn.0, frame.last_lsn.0);
         while let Some(next) = self.waiting.pop_if(|next| next.lsn < last) {
             self.tree = Builder::default();
@@ -100,7 +100,7 @@ impl Vouched {
         }
     }
 
-    fn compare(&mut self, frame: &FrameView<'_>, signed: &Checkpoint, tree: &Builder) {
+    fn compare(&mut self, frame: &FrameFacts, signed: &Checkpoint, tree: &Builder) {
         let differences = &mut self.differences;
         let at = format!("at LSN {}, signed at {}", signed.lsn, time_of(signed));
         if frame.log.0 != signed.log_id {

@@ -16,23 +16,51 @@ use crate::operation::Settings;
 use crate::role::Role;
 use crate::time::Timestamp;
 
+/// So many bytes are collected before they are hashed. BLAKE3 hashes what it gets in one piece many times as fast as
+/// the same bytes word by word: it takes up to sixteen of its 1 KiB chunks side by side.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// The digest in the making.
 #[derive(Debug)]
-pub(crate) struct Hasher(blake3::Hasher);
+pub(crate) struct Hasher {
+    hashed: blake3::Hasher,
+    waiting: Vec<u8>,
+}
 
 impl Hasher {
+    fn new() -> Self {
+        Self { hashed: blake3::Hasher::new(), waiting: Vec::with_capacity(PIECE_BYTES) }
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        if self.waiting.len() + bytes.len() > PIECE_BYTES {
+            self.hash_waiting();
+        }
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    fn hash_waiting(&mut self) {
+        self.hashed.update(&self.waiting);
+        self.waiting.clear();
+    }
+
     pub(crate) fn u64(&mut self, value: u64) {
-        self.0.update(&value.to_le_bytes());
+        self.bytes(&value.to_le_bytes());
     }
 
     pub(crate) fn u128(&mut self, value: u128) {
-        self.0.update(&value.to_le_bytes());
+        self.bytes(&value.to_le_bytes());
     }
 
     /// Tables are told apart by name and length, so that no two states share their bytes.
     pub(crate) fn table(&mut self, name: &str, len: u64) {
-        self.0.update(name.as_bytes());
+        self.bytes(name.as_bytes());
         self.u64(len);
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.hash_waiting();
+        *self.hashed.finalize().as_bytes()
     }
 }
 
@@ -101,7 +129,7 @@ impl Fed for Option<LockReason> {
 
 impl Fed for [u8; 32] {
     fn feed(&self, hasher: &mut Hasher) {
-        hasher.0.update(self);
+        hasher.bytes(self);
     }
 }
 
@@ -115,7 +143,7 @@ impl State {
     /// The digest of all that decisions depend on. BLAKE3 over the canonical order of each table.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = Hasher(blake3::Hasher::new());
+        let mut hasher = Hasher::new();
         hasher.table("cage state 0", self.next_lsn.0);
         hasher.u64(self.clock.0);
         self.digest_settings(&mut hasher);
@@ -126,7 +154,7 @@ impl State {
         hasher.u64(u64::from(self.last_session.0));
         hasher.u64(self.last_grant);
         self.digest_ids(&mut hasher);
-        *hasher.0.finalize().as_bytes()
+        hasher.finish()
     }
 
     fn digest_settings(&self, hasher: &mut Hasher) {
@@ -142,7 +170,7 @@ impl State {
     fn digest_assets(&self, hasher: &mut Hasher) {
         hasher.table("assets", self.assets.len() as u64);
         for asset in &self.assets {
-            hasher.0.update(asset.code.bytes());
+            hasher.bytes(asset.code.bytes());
             hasher.u64(u64::from(asset.scale) << 1 | u64::from(asset.transfers));
             hasher.u128(asset.amount_max.0);
         }
@@ -177,7 +205,7 @@ impl State {
         hasher.table("house", accounts.len() as u64);
         for (account, held) in accounts {
             hasher.u64(account.0);
-            hasher.0.update(&held.0.to_le_bytes());
+            hasher.bytes(&held.0.to_le_bytes());
         }
     }
 
@@ -191,7 +219,7 @@ impl State {
             for (place, word) in bytes.chunks_exact_mut(8).zip(entry) {
                 place.copy_from_slice(&word.to_le_bytes());
             }
-            hasher.0.update(&bytes);
+            hasher.bytes(&bytes);
         }
         hasher.table("keys", self.keys.len() as u64);
         for (key, remembered) in self.keys.iter() {

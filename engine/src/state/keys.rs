@@ -36,6 +36,11 @@ impl Keys {
         self.rows.get(row as usize).map(|(_, remembered)| *remembered)
     }
 
+    /// Reads where a look-up of this key will read first.
+    pub(crate) fn touch(&self, key: RequestId) -> u32 {
+        self.index.touch(hash(key.0, self.seed))
+    }
+
     pub(crate) fn remember(&mut self, key: RequestId, digest: u64, lsn: Lsn) {
         let row = self.rows.push((key, Remembered { digest, lsn }));
         self.index.insert(hash(key.0, self.seed), row as u32);

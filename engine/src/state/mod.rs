@@ -43,9 +43,10 @@ use crate::amount::{Amount, Balance};
 use crate::field::{LockReason, Rule};
 use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
 use crate::limits::{Day, LIMIT_MAX};
-use crate::operation::{AssetCode, Operation, Settings};
+use crate::operation::{AssetCode, Operation, OperationKind, Settings};
 use crate::request::Request;
 use crate::role::Role;
+use crate::table::{IdRule, Refers};
 use crate::time::Timestamp;
 
 /// The greatest number of assets in one ledger.
@@ -612,10 +613,20 @@ impl State {
         let mut seen = 0;
         for (ahead, request) in (0..).zip(requests) {
             seen ^= ids.touch(request.id) ^ ids.touch_oldest(ahead) ^ self.players.touch(request.player);
-            if request.kind.spec().counterparty {
+            let spec = request.kind.spec();
+            if spec.counterparty {
                 seen ^= self.players.touch(request.counterparty());
             }
-            if request.reference != 0 {
+            seen ^= match (spec.id, spec.refers) {
+                (IdRule::Permanent, _) => {
+                    self.keys.touch(request.id) ^ self.rows.deposits.touch(request.id.0)
+                }
+                (IdRule::Reference, _) | (_, Refers::NewBet) => self.rows.wagers.touch(request.reference),
+                _ => 0,
+            };
+            if request.kind == OperationKind::OpenPlayer {
+                seen ^= self.players.touch_caller(CallerId(request.reference));
+            } else if request.reference != 0 {
                 let target = request.target();
                 seen ^= ids.touch(target) ^ self.rows.holds.touch(target.0);
             }

@@ -172,6 +172,11 @@ impl Players {
         self.first.get(player.index()).map_or(0, |cell| cell.next)
     }
 
+    /// Reads where a look-up of a caller's id will read first.
+    pub(crate) fn touch_caller(&self, caller_id: CallerId) -> u32 {
+        self.by_caller_id.touch(hash(caller_id.0, self.seed))
+    }
+
     pub(crate) fn open(&mut self, player: Player) -> PlayerId {
         let id = self.load(player);
         self.by_caller_id.insert(hash(player.caller_id.0, self.seed), id.index() as u32);
