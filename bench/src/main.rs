@@ -245,7 +245,7 @@ fn count_instructions(arguments: &InstructionsArgs) -> Result<(), LimitError> {
     // Before minutes are spent on counting.
     let before = if *check { Some(Costs::read(file)?) } else { None };
     println!("| operation | instructions |\n|---|---:|");
-    let costs = instructions::count(|story, count| println!("| {} | {count} |", story.name()))?;
+    let costs = instructions::count(|name, count| println!("| {name} | {count} |"))?;
     if *write {
         costs.write(file)?;
     }
@@ -278,9 +278,8 @@ fn renew_page() -> Result<(), LimitError> {
 }
 
 fn once(name: &str, count: u64) -> Result<(), LimitError> {
-    let story = Story::ALL.iter().find(|story| story.name() == name);
-    let story = story.ok_or_else(|| format!("there is no {name:?} to count"))?;
-    instructions::once(*story, count);
+    let story = Story::named(name).ok_or_else(|| format!("there is no {name:?} to count"))?;
+    story.once(count);
     Ok(())
 }
 

@@ -3,37 +3,62 @@
 use std::hint::black_box;
 
 use cage_engine::{
-    Admitted, Amount, AssetId, Decision, Expiry, GameId, Lsn, Operation, PlayerId, Record, RequestId, Role,
-    SessionId, State, Timestamp, decide,
+    Admitted, Amount, AssetId, Decision, Expiry, GameId, Lsn, Operation, PlayerId, RECORD_BYTES, Record,
+    RequestId, Role, SessionId, State, Timestamp, decide,
 };
 use cage_protocol::frame::header;
-use cage_protocol::{Ask, Asked, Frame, FrameKind, Reply, WIRE_REQUEST_BYTES};
-
-use super::Story;
+use cage_protocol::{Ask, Asked, Frame, FrameKind, REPLY_BYTES, Reply, WIRE_REQUEST_BYTES};
 
 /// Requests in a frame.
 const ITEMS: usize = 64;
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
-/// Does `count` operations of a story.
-pub(super) fn once(story: Story, count: u64) {
-    let request = reserve().request(RequestId::from_time(NOW, 7));
-    let ask = Ask::operation(request);
-    let record = refused_record(Admitted { request, role: Role::Games, actor: 1, grant: 0, received: NOW });
-    let (request_bytes, record_bytes) = (ask.to_bytes(1), record.to_bytes());
-    let reply = Reply::of_record(1, Lsn(1), &record, false);
-    let reply_bytes = reply.to_bytes();
-    let frame = frame(&request_bytes);
-    for number in 0..count {
-        match story {
-            Story::RequestEncode => drop(black_box(black_box(&ask).to_bytes(number))),
-            Story::RequestParse => drop(black_box(Asked::from_bytes(black_box(&request_bytes)))),
-            Story::ReplyEncode => drop(black_box(black_box(&reply).to_bytes())),
-            Story::ReplyParse => drop(black_box(Reply::from_bytes(black_box(&reply_bytes)))),
-            Story::FrameSplit => split(black_box(&frame)),
-            Story::RecordParse => drop(black_box(Record::from_bytes(black_box(&record_bytes)))),
-            _ => unreachable!("the others have a ledger"),
-        }
+/// Writes or reads some bytes.
+pub(super) type Told = fn(&Samples, u64);
+
+/// What is counted of the bytes, under its name.
+pub(super) const BYTES: &[(&str, Told)] = &[
+    // Written by a client, read and checked by the server.
+    ("wire, request written", |it, number| {
+        black_box(black_box(&it.ask).to_bytes(number));
+    }),
+    ("wire, request read", |it, _| {
+        black_box(Asked::from_bytes(black_box(&it.request)));
+    }),
+    // Written by the server, read by a client.
+    ("wire, reply written", |it, _| {
+        black_box(black_box(&it.reply).to_bytes());
+    }),
+    ("wire, reply read", |it, _| {
+        black_box(Reply::from_bytes(black_box(&it.reply_bytes)));
+    }),
+    // Cut out of a stream, its items told apart.
+    ("wire, frame of 64 told apart", |it, _| split(black_box(&it.frame))),
+    // Read back from the log.
+    ("record read", |it, _| {
+        let _ = black_box(Record::from_bytes(black_box(&it.record)));
+    }),
+];
+
+/// One of each.
+pub(super) struct Samples {
+    ask: Ask,
+    request: [u8; WIRE_REQUEST_BYTES],
+    reply: Reply,
+    reply_bytes: [u8; REPLY_BYTES],
+    record: [u8; RECORD_BYTES],
+    frame: Vec<u8>,
+}
+
+impl Samples {
+    pub(super) fn new() -> Self {
+        let request = reserve().request(RequestId::from_time(NOW, 7));
+        let ask = Ask::operation(request);
+        let record =
+            refused_record(Admitted { request, role: Role::Games, actor: 1, grant: 0, received: NOW });
+        let reply = Reply::of_record(1, Lsn(1), &record, false);
+        let (request, reply_bytes) = (ask.to_bytes(1), reply.to_bytes());
+        Self { ask, request, reply, reply_bytes, record: record.to_bytes(), frame: frame(&request) }
     }
 }
 

@@ -9,92 +9,67 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
 use crate::limits::LimitError;
 
 mod codec;
-mod engine;
+mod scenes;
+mod stage;
 
-/// The counts whose difference is taken.
-const FEW: u64 = 2_000;
-const MANY: u64 = 6_000;
+use codec::{BYTES, Samples};
 
-macro_rules! stories {
-    ($($(#[doc = $doc:literal])+ $story:ident = $name:literal;)+) => {
-        /// What is counted.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Story { $($(#[doc = $doc])+ $story,)+ }
+/// How often bytes are written or read.
+const BYTES_MANY: u64 = 3_000;
 
-        impl Story {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$story,)+];
+/// What is counted: a scene of the ledger, or bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Story {
+    /// Its name on the command line and in files.
+    pub name: &'static str,
+    told: Told,
+}
 
-            /// Its name on the command line and in files.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$story => $name,)+ }
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Ledger(&'static scenes::Scene),
+    Bytes(codec::Told),
+}
+
+/// All of them: one for each kind of operation, what an operation can cost besides, and the bytes.
+pub fn stories() -> impl Iterator<Item = Story> {
+    let ledger = scenes::all().map(|scene| Story { name: scene.name, told: Told::Ledger(scene) });
+    ledger.chain(BYTES.iter().map(|(name, told)| Story { name, told: Told::Bytes(*told) }))
+}
+
+impl Story {
+    /// The story of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        stories().find(|story| story.name == name)
+    }
+
+    /// Tells it `count` times, on a stage that is always set for the greatest count.
+    pub fn once(&self, count: u64) {
+        match self.told {
+            Told::Ledger(scene) => drop(scene.once(count)),
+            Told::Bytes(told) => {
+                let samples = Samples::new();
+                (0..count).for_each(|number| told(&samples, number));
             }
         }
-    };
-}
+    }
 
-stories! {
-    /// Between two players.
-    Transfer = "transfer";
-    /// Over a chain.
-    Deposit = "deposit_credit";
-    /// A stake set aside.
-    Reserve = "reserve";
-    /// A hold that loses or wins.
-    Settle = "settle";
-    /// A hold that is given back.
-    Cancel = "cancel";
-    /// A provider's bet, each in a round of its own.
-    Bet = "bet";
-    /// What such a bet wins, and the end of its round.
-    Win = "win";
-    /// Both at once.
-    BetWin = "bet_win";
-    /// A bet undone.
-    Rollback = "rollback";
-    /// A stake of a player with limits.
-    LimitedReserve = "reserve, limits";
-    /// A bet from a session's credit meter, topped up.
-    MeteredBet = "bet, credit meter";
-    /// A bet and its win as a group of two.
-    Group = "bet + win, group";
-    /// A withdrawal.
-    Withdraw = "withdraw_request";
-    /// A refusal for want of funds.
-    Refusal = "reserve, refused";
-    /// A request that was answered before.
-    Repeat = "reserve, repeated";
-    /// The bytes of a request, written by a client.
-    RequestEncode = "wire, request written";
-    /// The bytes of a request, read and checked by the server.
-    RequestParse = "wire, request read";
-    /// The bytes of a reply, written by the server.
-    ReplyEncode = "wire, reply written";
-    /// The bytes of a reply, read by a client.
-    ReplyParse = "wire, reply read";
-    /// A frame of 64 requests, cut out of a stream, its items told apart.
-    FrameSplit = "wire, frame of 64 told apart";
-    /// The bytes of a record, read back from the log.
-    RecordParse = "record read";
-}
-
-/// Does `count` operations of a story, after a stage that is always set for the greatest count.
-pub fn once(story: Story, count: u64) {
-    match story {
-        Story::RequestEncode
-        | Story::RequestParse
-        | Story::ReplyEncode
-        | Story::ReplyParse
-        | Story::FrameSplit
-        | Story::RecordParse => codec::once(story, count),
-        _ => engine::once(story, count),
+    /// The counts whose difference is taken.
+    const fn counts(&self) -> (u64, u64) {
+        let many = match self.told {
+            Told::Ledger(scene) => scene.many,
+            Told::Bytes(_) => BYTES_MANY,
+        };
+        (many / 3, many)
     }
 }
 
@@ -106,31 +81,50 @@ pub struct Costs {
     pub instructions: BTreeMap<String, u64>,
 }
 
-/// Counts the instructions of every story, told one by one.
+/// Counts the instructions of every story, as many at a time as there are processors: they do not disturb each other.
 ///
 /// # Errors
 /// If valgrind is not there or does not say what it counted.
-pub fn count(mut row: impl FnMut(Story, u64)) -> Result<Costs, LimitError> {
-    let mut costs = Costs::default();
-    for story in Story::ALL {
-        let cost = counted(*story, MANY)?.saturating_sub(counted(*story, FEW)?) / (MANY - FEW);
-        row(*story, cost);
-        costs.instructions.insert(story.name().to_owned(), cost);
-    }
-    Ok(costs)
+pub fn count(row: impl FnMut(&str, u64) + Send) -> Result<Costs, LimitError> {
+    let (left, told) = (Mutex::new(stories()), Mutex::new((Costs::default(), row)));
+    let counter = || -> Result<(), String> {
+        loop {
+            let next = lock(&left).next();
+            let Some(story) = next else { return Ok(()) };
+            let (few, many) = story.counts();
+            let difference = counted(story, many)?.saturating_sub(counted(story, few)?);
+            let (costs, row) = &mut *lock(&told);
+            row(story.name, difference / (many - few));
+            costs.instructions.insert(story.name.to_owned(), difference / (many - few));
+        }
+    };
+    thread::scope(|scope| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let counters: Vec<_> = (0..processors).map(|_| scope.spawn(counter)).collect();
+        counters.into_iter().try_for_each(|counter| match counter.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    Ok(told.into_inner().unwrap_or_else(PoisonError::into_inner).0)
 }
 
-fn counted(story: Story, count: u64) -> Result<u64, LimitError> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn counted(story: Story, count: u64) -> Result<u64, String> {
+    let own = std::env::current_exe().map_err(|fault| format!("this program is not found: {fault}"))?;
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe()?)
-        .args(["once", story.name(), &count.to_string()])
+        .arg(own)
+        .args(["once", story.name, &count.to_string()])
         .output()
         .map_err(|fault| format!("valgrind cannot be run ({fault}): install it to count instructions"))?;
     let text = String::from_utf8_lossy(&output.stderr);
     let collected = text.lines().find_map(|line| line.split("Collected :").nth(1));
     let number = collected.and_then(|number| number.trim().parse().ok());
-    number.ok_or_else(|| format!("valgrind did not count {}: {text}", story.name()).into())
+    number.ok_or_else(|| format!("valgrind did not count {}: {text}", story.name))
 }
 
 /// By how much costs differ from those written down.
@@ -247,7 +241,7 @@ mod tests {
     fn the_file_in_the_tree_has_every_story() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.toml");
         let mut written: Vec<_> = Costs::read(&path).unwrap().instructions.into_keys().collect();
-        let mut stories: Vec<_> = Story::ALL.iter().map(|story| story.name().to_owned()).collect();
+        let mut stories: Vec<_> = stories().map(|story| story.name.to_owned()).collect();
         written.sort();
         stories.sort();
         assert_eq!(written, stories);
@@ -255,6 +249,6 @@ mod tests {
 
     #[test]
     fn every_story_can_be_told() {
-        Story::ALL.iter().for_each(|story| once(*story, 3));
+        stories().for_each(|story| story.once(3));
     }
 }
