@@ -48,7 +48,7 @@ pub fn fork(close: bool) -> (Truth, Truth) {
 }
 
 /// Three sessions and more: one that ended with a torn frame, one that was closed, one with several segments, and in
-/// the end the last one, of a few frames that went to the disk together.
+/// the end the last one, of a few frames that went to the disk together, and perhaps of some more, one by one.
 #[must_use]
 pub fn eventful(seed: u64, close: bool) -> Truth {
     let mut random = Random::new(seed);
@@ -67,6 +67,12 @@ pub fn eventful(seed: u64, close: bool) -> Truth {
     life.append_and_wait(&mut writer, 1 + random.below(20));
     life.append_and_wait(&mut writer, 1 + random.below(20));
     life.pile_up(&mut writer, &mut random, 70);
+    if random.below(2) == 0 {
+        // In half of the logs the last segment has frames that only a later frame of the same segment vouches for.
+        for _ in 0..4 + random.below(4) {
+            life.append_and_wait(&mut writer, 1 + random.below(12));
+        }
+    }
     if close {
         writer.close().unwrap_or_else(|fault| panic!("{fault}"));
     } else {

@@ -170,9 +170,9 @@ fn in_a_log_that_was_not_closed_only_the_last_frame_has_no_witness() {
     assert!(torn > 0 && slots > 0);
 }
 
-/// B4.8. The process died right after the next one had opened the log: the control file vouches for the last frame.
-#[test]
-fn the_control_file_is_a_witness_for_the_last_frame() {
+/// Two frames of five records, and a process that died right after it had opened the log: the control file vouches for
+/// them, and does not say that the log was closed.
+fn vouched_log() -> SimDisk {
     let disk = SimDisk::new();
     let (mut log, _) = Log::on(disk.clone(), options(), 1);
     write_frames(&mut log, &[5, 5]);
@@ -185,7 +185,13 @@ fn the_control_file_is_a_witness_for_the_last_frame() {
         let image = disk.crash_image(moment, || false);
         audit(&image).is_ok_and(|report| report.control.unwrap().durable_lsn == Lsn(10)).then_some(image)
     };
-    let image = (before..=disk.events()).find_map(vouched).expect("the control slot is written");
+    (before..=disk.events()).find_map(vouched).expect("the control slot is written")
+}
+
+/// B4.8. The process died right after the next one had opened the log: the control file vouches for the last frame.
+#[test]
+fn the_control_file_is_a_witness_for_the_last_frame() {
+    let image = vouched_log();
     let report = audit(&image).unwrap();
     assert_eq!((report.segments, report.control.unwrap().durable_lsn), (1, Lsn(10)));
     for at in (2 * PAGE_BYTES..2 * PAGE_BYTES + 1536).step_by(5) {
@@ -291,6 +297,13 @@ fn all_segments_gone_is_not_an_empty_log() {
         disk.edit(&name, |bytes| bytes.fill(0));
     }
     assert!(audit(&disk).is_err());
+    // The same where the log was not closed in order: what was durable is all that the control file says.
+    let disk = vouched_log();
+    for name in segments(&disk) {
+        disk.take(&name);
+    }
+    let found = corruption(audit(&disk));
+    assert_eq!((found.damage, found.file.as_str()), (Damage::MissingSegment, "0000000000000001.wal"));
 }
 
 /// B4.7. Two histories grow from one crash: a segment of the one does not fit into the other.
