@@ -260,6 +260,8 @@ codes! {
     KeyDiffers = 304, "key_differs";
     /// The transaction was carried out under its own name: there is nothing left to correct.
     CarriedOut = 306, "carried_out";
+    /// The transaction is known in full: it is undone by its own name, not by a correction.
+    UseItsName = 307, "use_its_name";
     /// Another request of the group was refused, and so none of it happened.
     GroupRefused = 320, "group_refused";
     /// The request's bytes break the protocol: a field that must be zero is not, or the reverse.

@@ -197,8 +197,15 @@ impl Field for Settings {
     const BYTES: usize = 32;
 
     fn put(self, out: &mut [u8]) {
-        let Self { ids_capacity, ids_retention_millis, holds_max, players_max } = self;
-        let values = [ids_capacity, ids_retention_millis, holds_max, players_max];
+        let Self { ids_capacity, ids_retention_millis, holds_max, players_max, closed_wagers_max } = self;
+        // The last two share a place. What is more than it can tell is over the bound, and stays so.
+        let half = |value: u64| value.min(u32::MAX.into());
+        let values = [
+            ids_capacity,
+            ids_retention_millis,
+            holds_max,
+            half(players_max) | half(closed_wagers_max) << 32,
+        ];
         for (place, value) in out.chunks_exact_mut(8).zip(values) {
             value.put(place);
         }
@@ -210,7 +217,8 @@ impl Field for Settings {
             ids_capacity: value(0)?,
             ids_retention_millis: value(8)?,
             holds_max: value(16)?,
-            players_max: value(24)?,
+            players_max: u32::get(&bytes[24..28])?.into(),
+            closed_wagers_max: u32::get(&bytes[28..32])?.into(),
         })
     }
 }

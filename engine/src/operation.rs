@@ -83,6 +83,8 @@ pub struct Settings {
     pub holds_max: u64,
     /// How many players can be opened.
     pub players_max: u64,
+    /// How many bets and wins of closed rounds are kept in full, so that they can be undone by their own names.
+    pub closed_wagers_max: u64,
 }
 
 /// The least number of ids that can be remembered.
@@ -91,6 +93,8 @@ pub const IDS_CAPACITY_MIN: u64 = 16;
 pub const IDS_CAPACITY_MAX: u64 = 1 << 30;
 /// The greatest number of open holds.
 pub const HOLDS_MAX: u64 = 1 << 27;
+/// The greatest number of bets and wins of closed rounds that are kept in full.
+pub const CLOSED_WAGERS_MAX: u64 = 1 << 26;
 
 impl Settings {
     /// For a server: 64 Mi ids, ten minutes at 100,000 a second.
@@ -99,6 +103,7 @@ impl Settings {
         ids_retention_millis: 10 * 60 * 1000,
         holds_max: 16 << 20,
         players_max: 100_000_000,
+        closed_wagers_max: 1 << 20,
     };
 }
 

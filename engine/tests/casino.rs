@@ -2,6 +2,8 @@
 
 #[path = "casino/cashier.rs"]
 mod cashier;
+#[path = "casino/closed.rs"]
+mod closed;
 #[path = "casino/escapes.rs"]
 mod escapes;
 #[path = "casino/full.rs"]

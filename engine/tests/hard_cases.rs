@@ -34,10 +34,19 @@ struct Casino {
 
 impl Casino {
     fn new() -> Self {
+        Self::keeping(0)
+    }
+
+    fn keeping(closed_wagers_max: u64) -> Self {
         let now = Timestamp::from_millis(1_750_000_000_000);
         let mut casino = Self { state: State::new(3), now, ids: 0 };
-        let settings =
-            Settings { ids_capacity: 4_096, ids_retention_millis: 600_000, holds_max: 100, players_max: 10 };
+        let settings = Settings {
+            ids_capacity: 4_096,
+            ids_retention_millis: 600_000,
+            holds_max: 100,
+            players_max: 10,
+            closed_wagers_max,
+        };
         casino.under(RequestId::NONE, Role::System, Operation::Configure { settings });
         let code = AssetCode::new("ETH").expect("a code");
         let asset = Operation::OpenAsset { code, scale: 2, transfers: false, amount_max: Amount(1 << 40) };
@@ -247,6 +256,37 @@ fn bets_and_their_repeats() {
 }
 
 #[test]
+fn rollbacks_in_a_closed_round_that_is_kept() {
+    const KEPT: &str = "rollback of a bet or win whose round is closed, kept in full";
+    const BY_HAND: &str = "late correction of a bet or win that is open or kept in full";
+    let mut casino = Casino::keeping(10);
+    assert_eq!(casino.bet(101, 9), Code(ResultCode::Done));
+    let original = Lsn(casino.state.next_lsn().0 - 1);
+    let by_hand = Operation::LateCorrection {
+        player: ALICE,
+        asset: ETH,
+        amount: Amount(100),
+        transaction: Reference(101),
+        game: SLOT,
+        original,
+        debit: false,
+        reason: 1,
+        order: None,
+    };
+    told(BY_HAND, casino.under(RequestId(101), Role::Games, by_hand));
+    assert_eq!(casino.win(30, 101), Code(ResultCode::Done));
+    assert_eq!(casino.end(9), Code(ResultCode::Done));
+    told(BY_HAND, casino.under(RequestId(101), Role::Games, by_hand));
+    told(KEPT, casino.rollback(10, 101));
+    told(KEPT, casino.rollback(11, 30));
+    told("rollback again, same transaction", casino.rollback(11, 30));
+    told("a win again that was rolled back, same transaction", casino.win(30, 101));
+    told(KEPT, casino.rollback(12, 101));
+    told("second rollback of the same bet or win, new transaction", casino.rollback(13, 101));
+    told("the same bet under a new request id, same facts", casino.bet(101, 9));
+}
+
+#[test]
 fn rollbacks() {
     let mut casino = Casino::new();
     told("rollback of an unknown transaction", casino.rollback(10, 1));
@@ -271,9 +311,9 @@ fn rollbacks() {
     told("win for a bet that was rolled back, or has a tombstone", casino.win(34, 2));
     assert_eq!(casino.bet(3, 10), Code(ResultCode::Done));
     assert_eq!(casino.under(RequestId(35), Role::Games, a_win(3, 30, true)), Code(ResultCode::Done));
-    told("rollback of a bet whose round is closed", casino.rollback(19, 3));
-    told("rollback of a bet whose round is closed", casino.reverse(19, 3));
-    told("rollback of a win, round closed", casino.rollback(20, 35));
+    told("rollback of a bet whose round is closed, not kept in full any more", casino.rollback(19, 3));
+    told("rollback of a bet whose round is closed, not kept in full any more", casino.reverse(19, 3));
+    told("rollback of a win, round closed, not kept in full any more", casino.rollback(20, 35));
     let hold = casino.next_id();
     assert_eq!(casino.reserve(hold, 0), Code(ResultCode::Done));
     told("rollback of a hold of ours by a provider", casino.rollback(21, hold.0));

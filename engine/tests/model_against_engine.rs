@@ -159,7 +159,13 @@ impl Drop for Repeat {
 fn more_assets_than_fit(coverage: &mut Coverage) {
     let mut run = Run::new(1);
     let now = Timestamp::from_millis(1_000_000);
-    let settings = Settings { ids_capacity: 4_096, ids_retention_millis: 0, holds_max: 1, players_max: 1 };
+    let settings = Settings {
+        ids_capacity: 4_096,
+        ids_retention_millis: 0,
+        holds_max: 1,
+        players_max: 1,
+        closed_wagers_max: 0,
+    };
     let asked = |role, id, operation| {
         let caller = Caller { role, actor: 7, grant: 0 };
         Asked { now, caller, id, operation, linked: false }

@@ -96,6 +96,9 @@ struct SettingsArgs {
     /// How many holds can be open at a time
     #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.holds_max)]
     holds_max: u64,
+    /// How many bets and wins of closed rounds are kept in full, to be undone by their own names (some 370 bytes each)
+    #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.closed_wagers_max)]
+    closed_wagers_max: u64,
     /// How many players can be opened
     #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.players_max)]
     players_max: u64,
@@ -205,6 +208,7 @@ impl Serve {
                 ids_retention_millis: self.settings.ids_retention.saturating_mul(1_000),
                 holds_max: self.settings.holds_max,
                 players_max: self.settings.players_max,
+                closed_wagers_max: self.settings.closed_wagers_max,
             },
             flush: self.log.flush.into(),
             segment_bytes: self.log.segment_mib << 20,

@@ -54,7 +54,7 @@ impl State {
 
     fn is_unknown(&self, transaction: Reference) -> bool {
         let id = RequestId(transaction.0);
-        self.wager(transaction).is_none()
+        self.any_wager(transaction).is_none()
             && self.remembered(id, Space::Reference).is_none()
             && self.ended(id, Space::Wager).is_none()
     }

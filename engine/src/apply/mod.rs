@@ -4,6 +4,7 @@
 //! state's. Never here: a decision, a look at the clock, a rule.
 
 mod cashier;
+mod closed;
 mod corrections;
 mod effect;
 mod players;
@@ -154,7 +155,7 @@ impl State {
                 self.hold(request.target()).map(|hold| hold.session)
             }
             Refers::Bet | Refers::BetOrWin => {
-                self.wager(crate::Reference(request.reference)).map(|wager| wager.session)
+                self.any_wager(crate::Reference(request.reference)).map(|wager| wager.session)
             }
             // Whatever else moves an allowance names its session.
             _ => None,

@@ -31,6 +31,7 @@ impl State {
             None => Ids::new(ids_capacity, ids_retention_millis, self.seed),
         });
         self.settings = Some(settings);
+        self.forget_closed(settings.closed_wagers_max);
         Ok(())
     }
 

@@ -297,8 +297,10 @@ impl State {
     pub(super) fn apply_win(&mut self, lsn: Lsn, record: &Record) -> Result<bool, ApplyFault> {
         let Request { id, player, asset, amount, .. } = record.request;
         let target = Reference(record.request.reference);
-        // Of a bet whose round is closed nothing is known but that it was one: its win lowers no limit's count.
-        let Some(bet) = self.wager(target).copied() else { return Ok(false) };
+        let Some(bet) = self.wager(target).copied() else {
+            self.win_late(lsn, record);
+            return Ok(false);
+        };
         let counted = self.count_payout((player, asset), amount, bet.counted_on, record.decided);
         let left = Amount(bet.payout_left.0.saturating_sub(amount.0));
         self.cover(bet.game, bet.asset, Amount(bet.payout_left.0 - left.0));
@@ -339,10 +341,12 @@ impl State {
                 self.end(record.request.target(), Space::Wager, Ending::Tombstone, lsn, record.decided);
                 Ok(())
             }
-            _ => match self.wager(target).copied() {
-                Some(wager) if wager.is_win => self.undo_win(wager, record.decided),
-                Some(wager) => self.undo_bet(lsn, wager, record),
-                None => Err(ApplyFault::Missing("a bet")),
+            _ => match (self.wager(target).copied(), self.closed_wager(target).copied()) {
+                (Some(wager), _) if wager.is_win => self.undo_win(wager, record.decided),
+                (Some(wager), _) => self.undo_bet(lsn, wager, record),
+                (None, Some(closed)) if closed.is_win => self.undo_closed_win(lsn, closed, record.decided),
+                (None, Some(closed)) => self.undo_closed_bet(lsn, closed, record),
+                (None, None) => Err(ApplyFault::Missing("a bet")),
             },
         }
     }
@@ -357,6 +361,24 @@ impl State {
     }
 
     fn undo_bet(&mut self, lsn: Lsn, bet: Wager, record: &Record) -> Applied {
+        let (left, amount) = self.give_back(bet, record);
+        self.update(bet.round.0, |row: &mut Round| {
+            row.stake.0 = row.stake.0.saturating_sub(amount.0);
+            row.won.0 = row.won.0.saturating_sub(bet.paid.0);
+        });
+        if left.stake.is_zero() {
+            self.take_from_round(bet.key)?;
+            self.cover(bet.game, bet.asset, bet.payout_left);
+            self.end_wager(&bet, Ending::Cancelled, lsn, record.decided);
+        } else {
+            self.update(bet.key.0, |row: &mut Wager| *row = left);
+        }
+        Ok(())
+    }
+
+    /// Takes back what the part of a bet that is given back counted, for limits and for what has to be wagered; gives
+    /// what is left of the bet, and that part.
+    pub(super) fn give_back(&mut self, bet: Wager, record: &Record) -> (Wager, Amount) {
         let asked = record.request.amount;
         let amount = if asked.is_zero() { bet.stake } else { asked };
         let counted = part(bet.counted.into(), amount, bet.stake) as u64;
@@ -364,26 +386,12 @@ impl State {
         self.add_turnover(bet.player, bet.asset, turned);
         // A bet that won at once is only undone whole, and its payout with it.
         self.restore(bet.player, (counted, bet.counted_paid), bet.counted_on, record.decided);
-        self.update(bet.round.0, |row: &mut Round| {
-            row.stake.0 = row.stake.0.saturating_sub(amount.0);
-            row.won.0 = row.won.0.saturating_sub(bet.paid.0);
-        });
-        if amount == bet.stake {
-            self.take_from_round(bet.key)?;
-            self.cover(bet.game, bet.asset, bet.payout_left);
-            self.end_wager(&bet, Ending::Cancelled, lsn, record.decided);
-        } else {
-            self.update(bet.key.0, |row: &mut Wager| {
-                row.stake.0 -= amount.0;
-                row.counted -= counted;
-                row.turned.0 -= turned.0;
-            });
-        }
-        Ok(())
+        let (stake, turned) = (Amount(bet.stake.0 - amount.0), Amount(bet.turned.0 - turned.0));
+        (Wager { stake, turned, counted: bet.counted - counted, ..bet }, amount)
     }
 
     /// Remembers how a bet or win ended.
-    fn end_wager(&mut self, wager: &Wager, how: Ending, lsn: Lsn, now: Timestamp) {
+    pub(super) fn end_wager(&mut self, wager: &Wager, how: Ending, lsn: Lsn, now: Timestamp) {
         let traces = Traces::of(wager.digest, wager.player, wager.asset, wager.game);
         // A repeat is answered by the wager's own record.
         let lsn = if matches!(how, Ending::Tombstone) { lsn } else { wager.opened };
@@ -411,12 +419,18 @@ impl State {
         for wager in self.take_all(round.first)? {
             if wager.is_win && wager.undone {
                 self.end_wager(&wager, Ending::Cancelled, lsn, now);
-            } else if wager.is_win {
+                continue;
+            }
+            if wager.is_win {
                 let id = RequestId(wager.key.0);
                 self.remember_answer(id, Space::Reference, wager.digest, wager.opened, now);
             } else {
                 self.cover(wager.game, wager.asset, wager.payout_left);
                 self.end_wager(&wager, how, lsn, now);
+            }
+            // What was voided cannot be undone again.
+            if matches!(how, Ending::Settled) {
+                self.keep(Wager { payout_left: Amount::ZERO, ..wager });
             }
         }
         Ok(())

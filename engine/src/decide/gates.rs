@@ -10,7 +10,8 @@ use crate::field::{LockReason, Rule, Status};
 use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference};
 use crate::limits::{LIMIT_MAX, OF_DEPOSITS, OF_WAGERS};
 use crate::operation::{
-    AssetCode, HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, Operation, OperationKind, Settings,
+    AssetCode, CLOSED_WAGERS_MAX, HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, Operation, OperationKind,
+    Settings,
 };
 use crate::request::{ROUND_AT, Request};
 use crate::role::Role;
@@ -157,11 +158,13 @@ impl Facts<'_> {
 
     fn settings_fit(&self) -> bool {
         let settings = settings_of(self.request);
-        let Settings { ids_capacity, ids_retention_millis, holds_max, players_max } = settings;
+        let Settings { ids_capacity, ids_retention_millis, holds_max, players_max, closed_wagers_max } =
+            settings;
         let owed = self.state.facts_owed();
         (IDS_CAPACITY_MIN..=IDS_CAPACITY_MAX).contains(&ids_capacity)
             && holds_max <= HOLDS_MAX
             && players_max <= PlayerId::COUNT_MAX
+            && closed_wagers_max <= CLOSED_WAGERS_MAX
             && self
                 .state
                 .ids
@@ -423,17 +426,24 @@ impl Facts<'_> {
         let (transaction, original) = (request.target(), request.detail.u64_at(0));
         let credits = request.detail.0[8] == 0;
         let fits = |own: bool, lsn: Lsn| refuse_unless(own && lsn.0 == original, ResultCode::HoldDiffers);
-        if let Some(row) = state.wager(Reference(transaction.0)) {
+        if let Some(row) = state.any_wager(Reference(transaction.0)) {
+            refuse_unless(!row.undone, ResultCode::HoldCancelled)?;
             refuse_unless(!(row.is_win && credits), ResultCode::CarriedOut)?;
-            return fits(self.is_own(row.player, row.asset, row.game), row.opened);
+            fits(self.is_own(row.player, row.asset, row.game), row.opened)?;
+            // By its name it is undone once, with all that it counted; by hand as well would be twice.
+            return Err(ResultCode::UseItsName);
         }
         refuse_unless(state.hold(transaction).is_none(), ResultCode::NotABet)?;
+        let ended = state.ended(transaction, Space::Wager);
+        if ended.is_some_and(|ended| matches!(ended.how, Ending::Cancelled)) {
+            return Err(ResultCode::HoldCancelled);
+        }
         // A win that was paid and whose round is closed can be taken back by hand; only its record is remembered.
         if let Some(known) = state.remembered(transaction, Space::Reference) {
             refuse_unless(!credits, ResultCode::CarriedOut)?;
             return fits(true, known.lsn);
         }
-        let Some(ended) = state.ended(transaction, Space::Wager) else { return Ok(()) };
+        let Some(ended) = ended else { return Ok(()) };
         match ended.how {
             Ending::Settled => fits(refer::is_own(&ended, request), ended.lsn),
             Ending::Cancelled | Ending::Tombstone => Err(ResultCode::HoldCancelled),
@@ -552,7 +562,13 @@ const fn expires(request: &Request) -> u64 {
 pub(crate) fn settings_of(request: &Request) -> Settings {
     match Operation::try_from(request) {
         Ok(Operation::Configure { settings }) => settings,
-        _ => Settings { ids_capacity: 0, ids_retention_millis: 0, holds_max: 0, players_max: 0 },
+        _ => Settings {
+            ids_capacity: 0,
+            ids_retention_millis: 0,
+            holds_max: 0,
+            players_max: 0,
+            closed_wagers_max: 0,
+        },
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Answer, ID_AHEAD_MAX_MILLIS};
 use crate::code::ResultCode;
-use crate::id::{Lsn, RequestId};
+use crate::id::{Lsn, Reference, RequestId};
 use crate::request::Request;
-use crate::state::{Ending, Remembered, Space, State, Traces, Wager};
+use crate::state::{Ending, Remembered, Space, State, Traces};
 use crate::table::{Effect, IdRule, Refers, Spec};
 use crate::time::Timestamp;
 
@@ -29,7 +29,7 @@ const fn answer(same: bool, lsn: Lsn) -> Answer {
 /// A win or a rollback is known by the provider's transaction: a win with its round as long as that is open.
 fn known_transaction(state: &State, request: &Request, spec: &Spec) -> Option<Answer> {
     let wins = matches!(spec.refers, Refers::Bet);
-    if let Some(row) = state.row::<Wager>(request.id.0) {
+    if let Some(row) = state.any_wager(Reference(request.id.0)) {
         return Some(answer(wins && row.is_win && row.digest == request.digest(), row.opened));
     }
     if let Some(Remembered { digest, lsn }) = state.remembered(request.id, Space::Reference) {
@@ -47,7 +47,7 @@ fn known_transaction(state: &State, request: &Request, spec: &Spec) -> Option<An
 /// A bet is known by the provider's transaction, whatever id it is reported under.
 fn known_bet(state: &State, request: &Request) -> Option<Answer> {
     let content = || request.content_digest();
-    if let Some(bet) = state.row::<Wager>(request.reference) {
+    if let Some(bet) = state.any_wager(Reference(request.reference)) {
         return Some(answer(!bet.is_win && bet.digest == content(), bet.opened));
     }
     if let Some(other) = state.remembered(request.target(), Space::Reference) {

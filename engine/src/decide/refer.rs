@@ -18,7 +18,7 @@ pub(super) enum Target<'a> {
     Nothing,
     Hold(&'a Hold),
     Bet(&'a Wager),
-    /// A win of an open round, to be undone.
+    /// A win, to be undone.
     Win(&'a Wager),
     /// A bet whose round is closed: what it wins is paid all the same.
     ClosedBet,
@@ -149,7 +149,7 @@ fn bet<'a>(state: &'a State, request: &Request) -> Found<'a> {
 /// The bet or win that a rollback undoes.
 fn bet_or_win<'a>(state: &'a State, request: &Request) -> Found<'a> {
     let target = request.target();
-    match state.row::<Wager>(target.0) {
+    match state.any_wager(Reference(target.0)) {
         Some(wager) if wager.undone => return Ok(Referred::Done(ResultCode::AlreadyCancelled)),
         Some(wager) if wager.is_win => return Ok(Referred::Target(Target::Win(wager))),
         Some(wager) => return Ok(Referred::Target(Target::Bet(wager))),
@@ -158,12 +158,13 @@ fn bet_or_win<'a>(state: &'a State, request: &Request) -> Found<'a> {
     if state.hold(target).is_some() {
         return Err(ResultCode::NotABet);
     }
-    // A win whose round is closed, or a rollback: what it moved is not remembered.
-    if state.remembered(target, Space::Reference).is_some() {
+    let ending = state.wager_ending(Reference(request.reference));
+    // A win whose round is closed, or a rollback: what it moved is not remembered. That it was undone may be.
+    if ending != Some(Ending::Cancelled) && state.remembered(target, Space::Reference).is_some() {
         return Err(ResultCode::ReferenceTooOld);
     }
     let reverse_settled = request.detail.0[8] == 1;
-    match state.wager_ending(Reference(request.reference)) {
+    match ending {
         Some(Ending::Settled) if reverse_settled => Err(ResultCode::ReferenceTooOld),
         Some(Ending::Settled) => Err(ResultCode::HoldSettled),
         Some(_) => Ok(Referred::Done(ResultCode::AlreadyCancelled)),
@@ -212,7 +213,7 @@ fn unknown<'a>(state: &'a State, now: Timestamp, request: &Request) -> Found<'a>
             || state.remembered(target, Space::Request).is_some()
             || state.ending(target).is_some()
     } else {
-        state.row::<Wager>(target.0).is_some()
+        state.any_wager(Reference(target.0)).is_some()
             || state.remembered(target, Space::Reference).is_some()
             || state.ended(target, Space::Wager).is_some()
     };

@@ -160,8 +160,9 @@ impl State {
     fn digest_settings(&self, hasher: &mut Hasher) {
         hasher.table("settings", u64::from(self.settings.is_some()));
         if let Some(settings) = self.settings {
-            let Settings { ids_capacity, ids_retention_millis, holds_max, players_max } = settings;
-            for value in [ids_capacity, ids_retention_millis, holds_max, players_max] {
+            let Settings { ids_capacity, ids_retention_millis, holds_max, players_max, closed_wagers_max } =
+                settings;
+            for value in [ids_capacity, ids_retention_millis, holds_max, players_max, closed_wagers_max] {
                 hasher.u64(value);
             }
         }

@@ -6,6 +6,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::index::{Index, fold, hash};
 use crate::id::{AssetId, GameId, Lsn, PlayerId, RequestId};
@@ -207,11 +208,30 @@ impl Ids {
     }
 
     pub(crate) fn find(&self, id: RequestId, space: Space) -> Option<&Entry> {
-        let row = self.index.find(self.hash(id), |row| {
+        let is_it = |row: u32| {
             let entry = &self.entries[row as usize];
             entry_id(entry) == id && entry_space(entry) == space as u64
-        })?;
-        self.entries.get(row as usize)
+        };
+        // A bet or win can end twice: its round is closed, then it is undone. The latter counts.
+        let row = match space {
+            Space::Wager => self.find_latest(id, is_it),
+            _ => self.index.find(self.hash(id), is_it),
+        };
+        self.entries.get(row? as usize)
+    }
+
+    fn find_latest(&self, id: RequestId, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let capacity = self.capacity();
+        let oldest = self.tail % capacity;
+        let age = |row: u32| (u64::from(row) + capacity - oldest) % capacity;
+        let latest = Cell::new(None);
+        let _ = self.index.find(self.hash(id), |row| {
+            if is_it(row) && latest.get().is_none_or(|known| age(row) > age(known)) {
+                latest.set(Some(row));
+            }
+            false
+        });
+        latest.get()
     }
 
     /// Whether `needed` more facts can be remembered at `now` without forgetting a young one.

@@ -33,9 +33,9 @@ pub use ids::Ending;
 pub use image::{IMAGE_VERSION, ImageFault};
 pub use players::Player;
 pub use rows::{
-    Address, Adjustment, ChainCounter, Corrections, Deposit, DisabledGame, Exposure, Freeround, Granted,
-    Hold, Limits, Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Stage,
-    Token, Turnover, VoidOrder, Wager, Withdrawal,
+    Address, Adjustment, ChainCounter, ClosedEnds, ClosedWager, Corrections, Deposit, DisabledGame, Exposure,
+    Freeround, Granted, Hold, Limits, Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally,
+    RuleRow, Session, Stage, Token, Turnover, VoidOrder, Wager, Withdrawal,
 };
 
 use crate::account::{AccountId, Purse};
@@ -222,6 +222,23 @@ impl State {
     /// All of them, in no particular order.
     pub fn wagers(&self) -> impl Iterator<Item = &Wager> {
         self.rows.wagers.iter()
+    }
+
+    /// A bet or win of a closed round, as long as it is kept in full.
+    #[must_use]
+    pub fn closed_wager(&self, key: Reference) -> Option<&Wager> {
+        self.row::<ClosedWager>(key.0).map(|row| &row.wager)
+    }
+
+    /// A bet or win that is known in full, whether its round is open or closed.
+    pub(crate) fn any_wager(&self, key: Reference) -> Option<&Wager> {
+        self.wager(key).or_else(|| self.closed_wager(key))
+    }
+
+    /// The bets and wins of closed rounds that are kept in full, those first that are forgotten first.
+    pub fn closed_wagers(&self) -> impl Iterator<Item = &Wager> {
+        let first = self.row::<ClosedEnds>(1).map_or(Reference(0), |ends| ends.first);
+        core::iter::successors(self.closed_wager(first), |row| self.closed_wager(row.next))
     }
 
     /// An open round.

@@ -39,7 +39,7 @@ macro_rules! rows {
             })?
 
             fn feed(&self, hasher: &mut Hasher) {
-                $(self.$field.feed(hasher);)+
+                $(Fed::feed(&self.$field, hasher);)+
             }
 
             const LAYOUT: &'static str = concat!($table, $(" ", stringify!($field), ":", stringify!($type),)+ ";");
@@ -53,7 +53,7 @@ macro_rules! rows {
                     self.$field.put(&mut out[at..end]);
                     at = end;
                 )+
-                debug_assert!(at == Self::BYTES, "a row fills its place");
+                debug_assert!(at == <Self as Row>::BYTES, "a row fills its place");
             }
 
             fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
@@ -63,7 +63,7 @@ macro_rules! rows {
                     let $field = <$type as Field>::get(&bytes[at..end])?;
                     at = end;
                 )+
-                debug_assert!(at == Self::BYTES, "a row fills its place");
+                debug_assert!(at == <Self as Row>::BYTES, "a row fills its place");
                 Ok(Self { $($field,)+ })
             }
         }
@@ -155,6 +155,20 @@ rows! {
         turned: Amount,
         /// The digest of what was asked: a bet's without the id.
         digest: u64,
+    }
+    /// A bet or win of a closed round, kept in full for a while so that it can be undone by its own name.
+    ClosedWager = "closed wagers", |row| row.wager.key.0, most MANY => {
+        /// As it was when the round was closed. Its neighbours are those that were kept before and after it.
+        wager: Wager,
+    }
+    /// Which of the kept bets and wins are the oldest and the latest. One row, unless there are none.
+    ClosedEnds = "ends of closed wagers", |row| u128::from(row.number) => {
+        /// Always 1.
+        number: u16,
+        /// The one that is forgotten next.
+        first: Reference,
+        /// The one that was kept last.
+        last: Reference,
     }
     /// An open round.
     Round = "rounds", |row| row.key.0,
@@ -471,6 +485,25 @@ impl Withdrawal {
     #[must_use]
     pub fn was_locked(&self) -> Amount {
         Amount(self.locked.iter().sum())
+    }
+}
+
+/// A row within a row.
+impl Field for Wager {
+    const BYTES: usize = <Self as Row>::BYTES;
+
+    fn put(self, out: &mut [u8]) {
+        Row::put(&self, out);
+    }
+
+    fn get(bytes: &[u8]) -> Result<Self, ResultCode> {
+        <Self as Row>::get(bytes)
+    }
+}
+
+impl Fed for Wager {
+    fn feed(&self, hasher: &mut Hasher) {
+        Row::feed(self, hasher);
     }
 }
 

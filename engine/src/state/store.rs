@@ -11,9 +11,9 @@ use super::ids::{
 };
 use super::image::{self, ImageFault};
 use super::rows::{
-    Address, Adjustment, ChainCounter, Corrections, Deposit, DisabledGame, Exposure, Freeround, Granted,
-    Hold, Limits, Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally, RuleRow, Session, Token,
-    Turnover, VoidOrder, Wager, Withdrawal, player_asset,
+    Address, Adjustment, ChainCounter, ClosedEnds, ClosedWager, Corrections, Deposit, DisabledGame, Exposure,
+    Freeround, Granted, Hold, Limits, Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally,
+    RuleRow, Session, Token, Turnover, VoidOrder, Wager, Withdrawal, player_asset,
 };
 use super::table::{Row, Sort, Table};
 use super::{Gates, Hasher, State};
@@ -127,6 +127,8 @@ macro_rules! tables {
 tables! {
     holds: Hold,
     wagers: Wager,
+    closed: ClosedWager,
+    closed_ends: ClosedEnds,
     rounds: Round,
     playing: Playing,
     tallies: RoundTally,
@@ -418,7 +420,8 @@ impl State {
 
     fn fact(&self, id: RequestId, space: Space) -> Option<&Entry> {
         let tried = self.scratch.as_ref().and_then(|scratch| {
-            scratch.facts.iter().find(|entry| entry_id(entry) == id && entry_space(entry) == space as u64)
+            let is_it = |entry: &&Entry| entry_id(entry) == id && entry_space(entry) == space as u64;
+            scratch.facts.iter().rev().find(is_it)
         });
         tried.or_else(|| self.ids.as_ref()?.find(id, space))
     }

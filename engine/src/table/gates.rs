@@ -153,8 +153,8 @@ gates! {
     JackpotOwn => [JackpotDiffers];
     /// The key is the transaction that is corrected.
     KeyIsTransaction => [KeyDiffers];
-    /// The transaction was not carried out; what is known of it is this player's, in this asset, of this provider, in the record that is named, and was neither undone nor refused.
-    CorrectionFits => [CarriedOut, HoldDiffers, NotABet, HoldCancelled, BetRefused];
+    /// The transaction was not carried out; what is known of it is this player's, in this asset, of this provider, in the record that is named, was neither undone nor refused, and cannot be undone by its own name.
+    CorrectionFits => [CarriedOut, HoldDiffers, NotABet, HoldCancelled, BetRefused, UseItsName];
     /// Another identity proposed it.
     OtherIdentity => [SameIdentity];
     /// The free rounds are this player's, for this game, not expired, and enough.

@@ -13,7 +13,8 @@ use cage_engine::{
 };
 
 use crate::ledger::ask::{
-    adjust, bet, deposit, freerounds, lock, metered, reserve_in, reserve_until, set_limit, withdraw,
+    adjust, bet, deposit, end_round, freerounds, lock, metered, reserve_in, reserve_until, set_limit,
+    withdraw,
 };
 use crate::ledger::{ALICE, ETH, HOUR, START, admitted, first_role};
 
@@ -65,6 +66,7 @@ impl House {
             ids_retention_millis: 0,
             holds_max: 1 << 22,
             players_max: 1 << 22,
+            closed_wagers_max: 1 << 22,
         };
         house.does(0, &Operation::Configure { settings });
         let code = cage_engine::AssetCode::new("ETH").expect("a code");
@@ -226,6 +228,14 @@ fn a_row_of_no_table_takes_more_memory_than_the_documents_say() {
         house.asks(&bet(ALICE, 1, mixed(number) ^ 3, 0x40d));
     });
     table.push(("further bet in a round", 384.0, further));
+    let kept = alone(&|house, number| {
+        if number == 0 {
+            house.does(1, &deposit(ALICE, 1_000_000));
+        }
+        house.asks(&bet(ALICE, 1, mixed(number) ^ 3, mixed(number) ^ 4));
+        house.asks(&end_round(ALICE, mixed(number) ^ 4));
+    });
+    table.push(("bet or win of a closed round", 384.0, kept));
     let deposited = alone(&|house, number| house.does(mixed(number) ^ 9, &deposit(player(number), 5)));
     table.push(("further asset of a player", 192.0, both - twice));
     table.push(("permanent key", 120.0, key));

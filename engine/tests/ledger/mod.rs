@@ -25,8 +25,14 @@ pub(crate) const POOL: u32 = 3 << 20 | 8;
 pub(crate) const SISTER: GameId = GameId::new(3, 15);
 pub(crate) const OTHER: GameId = GameId::new(9, 1);
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_750_000_000_000);
-pub(crate) const SETTINGS: Settings =
-    Settings { ids_capacity: 4_096, ids_retention_millis: 600_000, holds_max: 1_000, players_max: 1_000 };
+pub(crate) const SETTINGS: Settings = Settings {
+    ids_capacity: 4_096,
+    ids_retention_millis: 600_000,
+    holds_max: 1_000,
+    players_max: 1_000,
+    // What closed rounds held is a fact alone; scenes that keep more say so.
+    closed_wagers_max: 0,
+};
 /// Who asks unless a scene says otherwise.
 pub(crate) const ACTOR: u32 = 0xac70;
 /// The asset beside ether of a log of every kind.

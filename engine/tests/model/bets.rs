@@ -4,7 +4,7 @@
 
 use cage_engine::field::PastTransaction;
 use cage_engine::id::Reference;
-use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, SessionId};
+use cage_engine::{AssetId, GameId, Operation, PlayerId, RequestId, ResultCode, SessionId, Timestamp};
 
 use super::books::WagerRow;
 use super::holds::share;
@@ -110,7 +110,7 @@ impl Model {
         else {
             unreachable!("rollback")
         };
-        let Some(row) = self.wagers.get(&target) else {
+        let Some(row) = self.any_wager(target) else {
             match self.nothing_to_roll_back(target, target_lsn.0, reverse_settled) {
                 Ok(code) => {
                     c.look("bet or win", Ok(()));
@@ -137,8 +137,11 @@ impl Model {
     /// What it comes to when neither the bet nor the win that is to be undone is open.
     fn nothing_to_roll_back(&self, target: Reference, lsn: u64, reverse_settled: bool) -> Step<ResultCode> {
         refuse_unless(!self.holds.contains_key(&RequestId(target.0)), ResultCode::NotABet)?;
-        refuse_unless(self.fact(Space::Reference, target.0).is_none(), ResultCode::ReferenceTooOld)?;
-        match self.ending(Space::Wager, target.0) {
+        let ending = self.ending(Space::Wager, target.0);
+        // Of a win that was undone this is remembered, too.
+        let answered = ending != Some(End::Cancelled) && self.fact(Space::Reference, target.0).is_some();
+        refuse_unless(!answered, ResultCode::ReferenceTooOld)?;
+        match ending {
             Some(End::Cancelled | End::Tombstone | End::Refused) => Ok(ResultCode::AlreadyCancelled),
             Some(End::Settled) if reverse_settled => Err(ResultCode::ReferenceTooOld),
             Some(End::Settled) => Err(ResultCode::HoldSettled),
@@ -159,7 +162,7 @@ impl Model {
                 self.pay_out(provider, purse, row.session, amount.0)
             }
             Operation::Rollback { player, asset, amount, target, .. } => {
-                let row = self.wagers[&target].clone();
+                let row = self.any_wager(target).expect("it was found").clone();
                 let provider = Account::clearing(asset, row.game);
                 if row.is_win {
                     return self.take_payout(&row, row.stake);
@@ -203,8 +206,16 @@ impl Model {
     pub(super) fn carry_out_bet(&mut self, asked: &Asked) -> ResultCode {
         match asked.operation {
             Operation::Win { .. } => self.win(asked),
-            Operation::Rollback { target, .. } if self.wagers[&target].is_win => self.roll_win_back(asked),
-            Operation::Rollback { .. } => self.roll_bet_back(asked),
+            Operation::Rollback { target, .. } => {
+                let is_open = self.wagers.contains_key(&target);
+                let is_win = self.any_wager(target).expect("it was found").is_win;
+                match (is_open, is_win) {
+                    (true, true) => self.roll_win_back(asked),
+                    (true, false) => self.roll_bet_back(asked),
+                    (false, true) => self.roll_closed_win_back(asked),
+                    (false, false) => self.roll_closed_bet_back(asked),
+                }
+            }
             _ => self.bet(asked),
         }
     }
@@ -281,8 +292,8 @@ impl Model {
         let Operation::Win { player, asset, amount, bet, ends_round, .. } = asked.operation else {
             unreachable!("win")
         };
-        // Of a bet whose round is closed nobody knows what it counted.
         let Some(staked_on) = self.wagers.get(&bet).map(|row| row.counted_on) else {
+            self.win_late(asked);
             return ResultCode::Done;
         };
         let counted = self.count_win((player, asset), amount.0, staked_on, asked.now);
@@ -309,25 +320,15 @@ impl Model {
     }
 
     fn roll_bet_back(&mut self, asked: &Asked) -> ResultCode {
-        let Operation::Rollback { player, asset, amount, target, .. } = asked.operation else {
-            unreachable!("rollback")
-        };
+        let Operation::Rollback { amount, target, .. } = asked.operation else { unreachable!("rollback") };
         let row = self.wagers[&target].clone();
-        let back = if amount.0 == 0 { row.stake } else { amount.0 };
-        let counted =
-            if back == row.stake { row.counted } else { part(row.counted.into(), back, &row) as u64 };
-        let turned = if back == row.stake { row.turned } else { part(row.turned, back, &row) };
-        self.add_turnover(player, asset, turned);
-        // A bet that won at once is only undone whole, and so is what that counted.
-        self.uncount(player, (counted, row.counted_paid), row.counted_on, asked.now);
+        let (left, back) = self.give_back(&row, amount.0, asked.now);
         let totals = self.round_mut(row.round);
         totals.stake = totals.stake.saturating_sub(back);
         totals.won = totals.won.saturating_sub(row.at_once);
-        let open = self.wagers.get_mut(&target).expect("the bet is open");
-        open.stake -= back;
-        open.counted -= counted;
-        open.turned -= turned;
-        if open.stake == 0 {
+        let all = left.stake == 0;
+        self.wagers.insert(target, left);
+        if all {
             self.wagers.remove(&target);
             let round = self.round_mut(row.round);
             round.rows.retain(|of_round| *of_round != target);
@@ -335,6 +336,22 @@ impl Model {
             self.leave(about, row.opened);
         }
         self.done_or_short()
+    }
+
+    /// What is left of a bet when so much is given back (nothing stands for all), and how much that is.
+    pub(super) fn give_back(&mut self, row: &WagerRow, amount: u128, now: Timestamp) -> (WagerRow, u128) {
+        let back = if amount == 0 { row.stake } else { amount };
+        let all = back == row.stake;
+        let counted = if all { row.counted } else { part(row.counted.into(), back, row) as u64 };
+        let turned = if all { row.turned } else { part(row.turned, back, row) };
+        self.add_turnover(row.player, row.asset, turned);
+        // A bet that won at once is only undone whole, and so is what that counted.
+        self.uncount(row.player, (counted, row.counted_paid), row.counted_on, now);
+        let mut left = row.clone();
+        left.stake -= back;
+        left.counted -= counted;
+        left.turned -= turned;
+        (left, back)
     }
 
     /// The win stays with its round: it must not be forgotten before its bet.

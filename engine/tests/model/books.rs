@@ -56,6 +56,10 @@ pub(crate) struct Model {
     pub(crate) holds: Table<RequestId, HoldRow>,
     pub(crate) wagers: Table<Reference, WagerRow>,
     pub(crate) rounds: Table<Reference, RoundRow>,
+    /// Bets and wins of closed rounds that are kept in full.
+    pub(crate) closed: Table<Reference, WagerRow>,
+    /// Their names, those first that were kept first.
+    pub(crate) kept: Shared<VecDeque<Reference>>,
     /// What a player staked in last on a game that allows one round at a time.
     pub(crate) playing: Table<(PlayerId, GameId), Going>,
     pub(crate) sessions: Table<SessionId, SessionRow>,

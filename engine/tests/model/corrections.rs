@@ -42,7 +42,7 @@ impl Model {
     fn look_at_import(&self, asked: &Asked, c: &mut Checks) {
         match asked.operation {
             Operation::ImportBet { bet, .. } | Operation::ImportReference { bet, .. } => {
-                let known = self.wagers.contains_key(&bet)
+                let known = self.any_wager(bet).is_some()
                     || self.fact(Space::Reference, bet.0).is_some()
                     || self.fact(Space::Wager, bet.0).is_some();
                 c.find("new", refuse_unless(!known, ResultCode::AlreadyKnown));

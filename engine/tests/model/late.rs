@@ -16,18 +16,23 @@ impl Model {
         else {
             unreachable!("a late correction")
         };
-        // Of an open one everything is known, of a bet whose round is closed whose it was, of a win then its record.
-        let open = self.wagers.get(&transaction);
+        // Of some everything is known: they have their names. Of a bet whose round was closed long ago it is known whose
+        // it was, of a win then its record.
+        let open = self.any_wager(transaction);
         let answered = if open.is_some() { None } else { self.answer(Space::Reference, transaction.0) };
         let held = open.is_none() && self.holds.contains_key(&RequestId(transaction.0));
-        let paid = open.is_some_and(|row| row.is_win) || answered.is_some() && !held;
-        c.look("carried out", refuse_unless(debit || !paid, ResultCode::CarriedOut));
         let ended = self.traced(Space::Wager, transaction.0);
+        let undone = matches!(ended, Some((End::Cancelled, ..)));
+        let paid =
+            open.is_some_and(|row| row.is_win && !row.undone) || answered.is_some() && !held && !undone;
+        c.look("carried out", refuse_unless(debit || !paid, ResultCode::CarriedOut));
         let known = match (open, answered, ended) {
             _ if held => Err(ResultCode::NotABet),
+            (Some(row), ..) if row.undone => Err(ResultCode::HoldCancelled),
+            (None, _, Some((End::Cancelled, ..))) => Err(ResultCode::HoldCancelled),
             (Some(row), ..) => Ok((Some(Trace::of_row(row)), row.opened)),
             (None, Some((_, lsn)), _) => Ok((None, lsn)),
-            (None, None, Some((End::Cancelled | End::Tombstone, ..))) => Err(ResultCode::HoldCancelled),
+            (None, None, Some((End::Tombstone, ..))) => Err(ResultCode::HoldCancelled),
             (None, None, Some((End::Refused | End::Expired, ..))) => Err(ResultCode::BetRefused),
             (None, None, Some((End::Settled, trace, lsn))) => Ok((trace, lsn)),
             (None, None, None) => return,
@@ -37,6 +42,7 @@ impl Model {
             refuse_unless(own, ResultCode::HoldDiffers)
         });
         c.look("original", fits);
+        c.look("its name", refuse_unless(open.is_none(), ResultCode::UseItsName));
     }
 
     /// What it comes to with the day's other corrections of the provider must be within the bound, unless somebody else
@@ -66,7 +72,7 @@ impl Model {
             unreachable!("a late correction")
         };
         let amount = amount.0;
-        let known = self.wagers.contains_key(&transaction)
+        let known = self.any_wager(transaction).is_some()
             || self.fact(Space::Reference, transaction.0).is_some()
             || self.fact(Space::Wager, transaction.0).is_some();
         if !known {

@@ -201,7 +201,7 @@ impl Model {
 
     /// A bet is known by the provider's transaction, too.
     fn known_bet(&self, asked: &Asked, bet: Reference) -> Option<Verdict> {
-        if let Some(row) = self.wagers.get(&bet) {
+        if let Some(row) = self.any_wager(bet) {
             return Some(same_or_conflict(asked, Some(&row.content), row.opened));
         }
         if let Some((_, lsn)) = self.answer(Space::Reference, bet.0) {
@@ -219,7 +219,7 @@ impl Model {
     /// A win or a rollback is known by the provider's transaction.
     fn known_reference(&self, asked: &Asked) -> Option<Verdict> {
         let key = asked.id.0;
-        if let Some(row) = self.wagers.get(&Reference(key)) {
+        if let Some(row) = self.any_wager(Reference(key)) {
             return Some(same_or_conflict(asked, Some(&row.content), row.opened));
         }
         if let Some((known, lsn)) = self.answer(Space::Reference, key) {

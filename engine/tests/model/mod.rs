@@ -13,6 +13,7 @@ pub(crate) mod books;
 mod calendar;
 mod cashier;
 mod checks;
+mod closed;
 mod corrections;
 mod due;
 mod groups;

@@ -228,6 +228,9 @@ impl Model {
                 (false, _) => About::ending(Space::Wager, key.0, end, Some(Trace::of_row(&row))),
             };
             self.leave(about, row.opened);
+            if end == End::Settled && !row.undone {
+                self.keep(key, row);
+            }
         }
     }
 

@@ -49,7 +49,10 @@ impl Model {
 
     pub(super) fn carry_out_rule(&mut self, asked: &Asked) -> ResultCode {
         match asked.operation {
-            Operation::Configure { settings } => self.settings = Some(settings),
+            Operation::Configure { settings } => {
+                self.settings = Some(settings);
+                self.forget_closed(settings.closed_wagers_max as usize);
+            }
             Operation::StateDigest { .. } => {}
             Operation::SetRule { rule, scope, value } => {
                 // Whoever asks second for the same confirms it; whoever asks for another value begins anew.
@@ -91,6 +94,7 @@ impl Model {
             && self.has_room_under(settings, self.room_owed(), now)
             && settings.holds_max <= 1 << 27
             && settings.players_max <= (1 << 28) - 2
+            && settings.closed_wagers_max <= 1 << 26
     }
 
     fn rule_fits(&self, rule: Rule, scope: u64, value: u128) -> bool {

@@ -6,7 +6,7 @@ mod words;
 use cage_engine::decide::{GROUP_MAX, ID_AHEAD_MAX_MILLIS};
 use cage_engine::field::{FieldSpec, Slot};
 use cage_engine::limits::LIMIT_MAX;
-use cage_engine::operation::{HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, SCALE_MAX};
+use cage_engine::operation::{CLOSED_WAGERS_MAX, HOLDS_MAX, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, SCALE_MAX};
 use cage_engine::state::ASSETS_MAX;
 use cage_engine::table::{Effect, FREEROUNDS_MAX, Gate, HandsOut, IdRule, PPM, Side, Source, Spec};
 use cage_engine::{
@@ -252,8 +252,9 @@ fn power(value: u128) -> String {
 }
 
 fn numbers() -> Vec<String> {
-    let Settings { ids_capacity, ids_retention_millis, holds_max, players_max } = Settings::DEFAULT;
-    let rows: [(&str, u128, String); 13] = [
+    let Settings { ids_capacity, ids_retention_millis, holds_max, players_max, closed_wagers_max } =
+        Settings::DEFAULT;
+    let rows: [(&str, u128, String); 14] = [
         ("assets", ASSETS_MAX as u128, String::new()),
         (
             "players",
@@ -275,6 +276,11 @@ fn numbers() -> Vec<String> {
             "open holds, open bets and wins, and open rounds together",
             HOLDS_MAX.into(),
             format!("setting, {} unless said otherwise", power(holds_max.into())),
+        ),
+        (
+            "bets and wins of closed rounds that are kept in full",
+            CLOSED_WAGERS_MAX.into(),
+            format!("setting, {} unless said otherwise", power(closed_wagers_max.into())),
         ),
         ("milliseconds that an id's time may lie ahead", ID_AHEAD_MAX_MILLIS.into(), String::new()),
         ("requests in a group", GROUP_MAX as u128, "at least 2".to_owned()),

@@ -97,9 +97,15 @@ pub(crate) const fn not_found(kind: OperationKind) -> &'static [(&'static str, R
         ],
         Refers::BetOrWin => &[
             ("it is an open hold", Code::NotABet),
-            ("it is a win whose round is closed, or a rollback", Code::ReferenceTooOld),
-            ("it is a bet whose round is closed, and `reverse_settled` is set", Code::ReferenceTooOld),
-            ("it is a bet whose round is closed", Code::HoldSettled),
+            (
+                "it is a win whose round is closed and that is not kept in full, or a rollback",
+                Code::ReferenceTooOld,
+            ),
+            (
+                "it is a bet whose round is closed and that is not kept in full, and `reverse_settled` is set",
+                Code::ReferenceTooOld,
+            ),
+            ("it is a bet whose round is closed and that is not kept in full", Code::HoldSettled),
             (
                 "it was undone before, or refused, or there is a tombstone: nothing moves",
                 Code::AlreadyCancelled,

@@ -1,7 +1,7 @@
 //! Everything that can be seen of the books, engine against model, and the laws that hold for any books.
 
 use cage_engine::field::{LockReason, Rule};
-use cage_engine::state::{Ending, Stage};
+use cage_engine::state::{Ending, Stage, Wager};
 use cage_engine::{
     AssetId, Balance, GameId, LimitKind, Period, PlayerId, Purse, Reference, RequestId, Role, SessionId,
 };
@@ -138,29 +138,16 @@ impl Run {
         assert_eq!(state.wagers().count(), model.wagers.len());
         for (key, expected) in model.wagers.iter() {
             let row = state.wager(*key).expect("a bet or win of the model's");
-            let seen = WagerRow {
-                is_win: row.is_win,
-                opened: row.opened.0,
-                counted_on: row.counted_on.0.into(),
-                player: row.player,
-                asset: row.asset,
-                game: row.game,
-                session: row.session,
-                metered: row.metered,
-                round: row.round,
-                bet: (row.bet.0 != 0).then_some(row.bet),
-                stake: row.stake.0,
-                payout_left: row.payout_left.0,
-                at_once: row.paid.0,
-                wins: row.wins,
-                undone: row.undone,
-                counted: row.counted,
-                counted_paid: row.counted_paid,
-                turned: row.turned.0,
-                content: expected.content,
-            };
-            assert_eq!(seen, *expected, "{key}");
+            assert_eq!(seen(row, expected), *expected, "{key}");
         }
+        let kept: Vec<_> = state.closed_wagers().map(|row| row.key).collect();
+        assert_eq!(kept, model.kept.iter().copied().collect::<Vec<_>>(), "bets and wins of closed rounds");
+        for (key, expected) in model.closed.iter() {
+            let row = state.closed_wager(*key).expect("a closed bet or win of the model's");
+            assert_eq!(seen(row, expected), *expected, "closed {key}");
+            assert!(state.wager(*key).is_none(), "{key} is open or closed, not both");
+        }
+        assert_eq!(model.closed.len(), kept.len());
         assert_eq!(state.rounds().count(), model.rounds.len());
         for (key, expected) in model.rounds.iter() {
             let round = state.round(*key).expect("a round of the model's");
@@ -322,5 +309,30 @@ const fn ending(end: End) -> Ending {
         End::Expired => Ending::Expired,
         End::Tombstone => Ending::Tombstone,
         End::Refused => Ending::Refused,
+    }
+}
+
+/// A row as the model has it. What was asked stands in the records.
+fn seen(row: &Wager, expected: &WagerRow) -> WagerRow {
+    WagerRow {
+        is_win: row.is_win,
+        opened: row.opened.0,
+        counted_on: row.counted_on.0.into(),
+        player: row.player,
+        asset: row.asset,
+        game: row.game,
+        session: row.session,
+        metered: row.metered,
+        round: row.round,
+        bet: (row.bet.0 != 0).then_some(row.bet),
+        stake: row.stake.0,
+        payout_left: row.payout_left.0,
+        at_once: row.paid.0,
+        wins: row.wins,
+        undone: row.undone,
+        counted: row.counted,
+        counted_paid: row.counted_paid,
+        turned: row.turned.0,
+        content: expected.content,
     }
 }

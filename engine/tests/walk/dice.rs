@@ -97,6 +97,7 @@ impl World {
                 ids_retention_millis: dice.pick(&[0, 1, 5, 100, 10_000]),
                 holds_max: if small { dice.pick(&[0, 1, 3, 8]) } else { dice.pick(&[12, 100, 100]) },
                 players_max: players - u64::from(dice.one_in(3)),
+                closed_wagers_max: dice.pick(&[0, 1, 3, 8, 40, 40]),
             },
             reconfigured: dice.one_in(4),
             clocks_ahead: dice.one_in(5),

@@ -324,6 +324,7 @@ impl Someone {
             4..6 => settings.ids_capacity = self.dice.pick(&[16, 24, 40, 65]),
             6 => settings.holds_max = self.dice.below(9),
             7 => settings.players_max = self.dice.below(5),
+            8 => settings.closed_wagers_max = self.dice.pick(&[0, 1, 2, 5, (1 << 26) + 1, 1 << 33]),
             _ => {}
         }
         settings

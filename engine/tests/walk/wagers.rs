@@ -8,6 +8,7 @@ use cage_engine::{
 use crate::caller::Someone;
 use crate::model::Model;
 use crate::model::books::WagerRow;
+use crate::model::memory::Space;
 
 use OperationKind as Kind;
 
@@ -53,13 +54,18 @@ impl Someone {
             return (row.player, row.asset, row.game, *key);
         }
         let known = self.dice.recent(&self.names.rounds, 8).filter(|_| self.dice.one_in(4));
-        let key = known.unwrap_or_else(|| self.new_round());
+        let key = known.unwrap_or_else(|| self.new_round(model));
         (self.player(), self.asset(), self.game(), key)
     }
 
     /// A round's number: mostly a new one, sometimes that of a hold, a bet or a win. Nothing keeps them apart.
-    fn new_round(&mut self) -> Reference {
+    fn new_round(&mut self, model: &Model) -> Reference {
+        // Or of a round that is forgotten, though its bets are not.
+        let forgotten = model.closed.values().map(|row| row.round);
+        let forgotten: Vec<_> =
+            forgotten.filter(|round| model.ending(Space::Round, round.0).is_none()).collect();
         let shared = match self.dice.below(16) {
+            2..6 => self.dice.recent(&forgotten, 12),
             0 => self.dice.recent(&self.names.wagers, 12),
             1 => self.dice.recent(&self.names.holds, 12).map(|hold| Reference(hold.0)),
             _ => None,
@@ -170,7 +176,7 @@ impl Someone {
         let metered = metered.filter_map(|(number, row)| Some((*number, row.player, row.asset?, row.game)));
         let (session, player, asset, of) = self.dice.recent(&metered.collect::<Vec<_>>(), 6)?;
         let game = if of == GameId(0) { self.game() } else { of };
-        let round = self.new_round();
+        let round = self.new_round(model);
         let (stake, payout_max, ends_round) = (Amount(1), Amount(5), false);
         Some(Operation::Bet { player, asset, stake, bet, game, session, payout_max, round, ends_round })
     }
@@ -212,7 +218,10 @@ impl Someone {
         let shared = open.clone().filter(|(key, _)| model.holds.contains_key(&RequestId(key.0)));
         let shared: Vec<_> = shared.map(|(key, _)| *key).collect();
         let open: Vec<_> = open.map(|(key, _)| *key).collect();
-        let key = match self.dice.below(20) {
+        let closed: Vec<_> = model.kept.iter().copied().collect();
+        let key = match self.dice.below(28) {
+            // Its round is closed, and it is kept.
+            20.. => self.dice.recent(&closed, 12),
             0..8 => self.dice.recent(&open, 8),
             // A hold has the same number: it is not meant.
             8..10 => self.dice.recent(&shared, 8).or_else(|| self.dice.recent(&open, 8)),
@@ -223,7 +232,7 @@ impl Someone {
             _ => None,
         };
         let key = key.unwrap_or_else(|| self.transaction(model));
-        (key, model.wagers.get(&key).cloned())
+        (key, model.any_wager(key).cloned())
     }
 
     fn win(&mut self, model: &Model) -> Operation {
@@ -321,7 +330,7 @@ impl Someone {
     fn late_correction(&mut self, model: &Model) -> Operation {
         let transaction =
             if self.dice.one_in(3) { self.past_transaction(model) } else { self.transaction(model) };
-        let open = model.wagers.get(&transaction).filter(|_| !self.dice.one_in(8));
+        let open = model.any_wager(transaction).filter(|_| !self.dice.one_in(8));
         let (player, asset, game, original) = match (open, model.past(transaction)) {
             (Some(row), _) => (row.player, row.asset, row.game, Lsn(row.opened)),
             (None, Some((Some((player, asset, _)), lsn))) => (player, asset, self.game(), Lsn(lsn)),

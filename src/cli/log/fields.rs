@@ -5,12 +5,12 @@
 //! here: a list of operations.
 
 use cage_engine::field::{FieldSpec, Slot};
-use cage_engine::{LimitKind, LockReason, Period, PlayerClass, Request, Rule, Status};
+use cage_engine::{LimitKind, LockReason, Operation, Period, PlayerClass, Request, Rule, Settings, Status};
 
 /// The fields of what `request` asks, in the order of the engine's list.
 pub(super) fn of(request: &Request) -> impl Iterator<Item = (&'static str, String)> {
     request.kind.fields().iter().flat_map(|field| match (field.name, field.bytes) {
-        ("settings", 32) => settings(&request.detail.0),
+        ("settings", 32) => settings(request),
         _ => vec![(field.name, text(request, field))],
     })
 }
@@ -59,17 +59,23 @@ fn named(field: &FieldSpec, bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-fn settings(bytes: &[u8; 32]) -> Vec<(&'static str, String)> {
-    let names = ["ids_capacity", "ids_retention_millis", "holds_max", "players_max"];
-    let values = bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes).to_string());
-    names.into_iter().zip(values).collect()
+fn settings(request: &Request) -> Vec<(&'static str, String)> {
+    let Ok(Operation::Configure { settings }) = Operation::try_from(request) else { return Vec::new() };
+    let Settings { ids_capacity, ids_retention_millis, holds_max, players_max, closed_wagers_max } = settings;
+    [
+        ("ids_capacity", ids_capacity),
+        ("ids_retention_millis", ids_retention_millis),
+        ("holds_max", holds_max),
+        ("players_max", players_max),
+        ("closed_wagers_max", closed_wagers_max),
+    ]
+    .map(|(name, value)| (name, value.to_string()))
+    .to_vec()
 }
 
 #[cfg(test)]
 mod tests {
-    use cage_engine::{
-        Amount, AssetCode, AssetId, GameId, Operation, PlayerId, Reference, RequestId, SessionId, Settings,
-    };
+    use cage_engine::{Amount, AssetCode, AssetId, GameId, PlayerId, Reference, RequestId, SessionId};
 
     use super::*;
 
