@@ -40,7 +40,7 @@ enum End {
     Torn,
 }
 
-fn golden() -> PathBuf {
+pub(crate) fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("v{FORMAT_VERSION}"))
 }
 
@@ -198,7 +198,7 @@ impl Ledger {
 }
 
 /// The files of the directory, made again.
-fn made() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn made() -> BTreeMap<String, Vec<u8>> {
     let disk = SimDisk::new();
     let players = (0..PLAYERS).map(PlayerId::from_index).collect();
     let casino = Casino { asset: AssetId(1), players };

@@ -11,6 +11,7 @@ mod damage;
 mod drills;
 mod full_disk;
 mod golden;
+mod golden_covered;
 mod groups;
 mod guards;
 mod hostile;
