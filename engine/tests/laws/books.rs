@@ -35,8 +35,13 @@ pub(crate) struct Walk {
 
 impl Walk {
     pub(crate) fn new(seed: u64) -> Self {
-        let settings =
-            Settings { ids_capacity: 700, ids_retention_millis: 60_000, holds_max: 120, ..SETTINGS };
+        let settings = Settings {
+            ids_capacity: 700,
+            ids_retention_millis: 60_000,
+            holds_max: 120,
+            closed_wagers_max: 30,
+            ..SETTINGS
+        };
         let mut ledger = Ledger::with(settings);
         assert_eq!(ledger.open_asset_of("SAT", 2, Amount(1_000_000)), COIN);
         for asset in [ETH, COIN] {
@@ -237,19 +242,18 @@ impl Walk {
         let state = &self.ledger.state;
         let has = |slot| request.kind.fields().iter().any(|field| field.slot == slot);
         let named = Reference(request.reference);
-        let wager = state.wager(named).map(|row| (row.player, row.asset, Some(row.game)));
+        let wager = state.wager(named).or_else(|| state.closed_wager(named));
+        let of_wager = wager.map(|row| (row.player, row.asset, Some(row.game)));
         let hold = state.hold(RequestId(named.0)).map(|row| (row.player, row.asset, Some(row.game)));
         let round = state.round(named).map(|row| (row.player, row.asset, Some(row.game)));
         let withdrawal = state.withdrawal(RequestId(named.0)).map(|row| (row.player, row.asset, None));
         let deposit = state.deposit(RequestId(named.0)).map(|row| (row.player, row.asset, None));
-        let found = wager.or(hold).or(round).or(withdrawal).or(deposit);
+        let found = of_wager.or(hold).or(round).or(withdrawal).or(deposit);
         let Some((player, asset, game)) = found.filter(|_| has(Slot::Asset)) else { return };
         if self.random.random_ratio(4, 5) {
             (request.player, request.asset) = (player, asset);
             request.game = game.filter(|_| has(Slot::Game)).unwrap_or(request.game);
-            if let (OperationKind::Win | OperationKind::Rollback, Some(wager)) =
-                (request.kind, state.wager(named))
-            {
+            if let (OperationKind::Win | OperationKind::Rollback, Some(wager)) = (request.kind, wager) {
                 request.detail.0[16..].copy_from_slice(&wager.round.0.to_le_bytes());
             }
         }

@@ -38,6 +38,9 @@ struct Stake {
     limited: bool,
 }
 
+/// Of what belongs to no open round any more.
+const CLOSED: u128 = 0;
+
 struct Win {
     player: PlayerId,
     at: Timestamp,
@@ -157,6 +160,7 @@ impl Count {
             }
             Operation::Bet { player, asset, stake, bet, round, ends_round, .. } => {
                 let stake = self.stake(player, asset, stake, at, round.0, true);
+                self.wins.remove(&bet.0);
                 self.bets.insert(bet.0, stake);
                 self.end_if(ends_round, round);
             }
@@ -171,14 +175,21 @@ impl Count {
                 self.bets.insert(bet.0, stake);
             }
             Operation::Win { player, asset, amount, bet, ends_round, .. } => {
-                let open = self.bets.get(&bet.0).map(|bet| (bet.round, bet.limited));
+                let open = self.bets.get(&bet.0).filter(|bet| bet.round != CLOSED);
+                let open = open.map(|bet| (bet.round, bet.limited));
                 if let Some((round, limited)) = open {
                     let counted = if limited { self.wins_more(player, asset, amount, at) } else { 0 };
+                    self.bets.remove(&id);
                     self.wins.insert(id, Win { player, at, counted, round });
                     self.end_if(ends_round, Reference(round));
                 }
             }
-            Operation::Rollback { amount, target, .. } => self.roll_back(amount.0, target.0, at),
+            // What was forgotten can be answered, too; then nothing is undone.
+            Operation::Rollback { amount, target, .. }
+                if matches!(record.result, ResultCode::Done | ResultCode::Shortfall) =>
+            {
+                self.roll_back(amount.0, target.0, at);
+            }
             Operation::EndRound { round, .. } | Operation::CloseRound { round, .. } => {
                 self.end_if(record.result == ResultCode::Done, round);
             }
@@ -202,7 +213,10 @@ impl Count {
             self.give_back(player, stake as u128, since, at);
             self.lose_again(player, payout, since, at);
         }
-        self.end_if(true, round);
+        // What was voided is gone; what was closed can still be undone.
+        self.bets.retain(|_, bet| bet.round != round.0);
+        self.wins.retain(|_, win| win.round != round.0);
+        self.loose.remove(&round.0);
     }
 
     fn roll_back(&mut self, amount: u128, target: u128, at: Timestamp) {
@@ -225,8 +239,8 @@ impl Count {
 
     fn end_if(&mut self, ends: bool, round: Reference) {
         if ends {
-            self.bets.retain(|_, bet| bet.round != round.0);
-            self.wins.retain(|_, win| win.round != round.0);
+            self.bets.values_mut().filter(|bet| bet.round == round.0).for_each(|bet| bet.round = CLOSED);
+            self.wins.values_mut().filter(|win| win.round == round.0).for_each(|win| win.round = CLOSED);
             self.loose.remove(&round.0);
         }
     }
