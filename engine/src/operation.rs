@@ -530,6 +530,8 @@ operations! {
         asset: AssetId = asset,
         /// How much.
         amount: Amount = amount,
+        /// Over which chain it came; 0 = over none, or over several.
+        chain: u32 = game,
         /// Why it was locked.
         reason: LockReason = [0],
     }

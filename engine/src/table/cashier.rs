@@ -59,6 +59,7 @@ pub(super) const LOCK: Spec = Spec {
 pub(super) const UNLOCK: Spec = Spec {
     roles: roles(&[Role::Risk, Role::Chain, Role::Cashier]),
     groupable: true,
+    venue: Venue::Chain,
     amount: AmountRule::Positive,
     gates: &[Gate::Unlockable, Gate::LockedEnough],
     legs: &[leg_if_any(Side::Player(Purse::Locked), Side::Player(Purse::Available), Source::Freed)],

@@ -325,6 +325,11 @@ fn a_bridge_with_an_older_grant_is_fenced_off() {
     assert_eq!(grant(&mut ledger, Role::Chain, CHAIN), 3);
     assert_eq!(ask(&mut ledger, 2, &deposit(ALICE, 5), Role::Chain), ResultCode::Fenced);
     assert_eq!(ask(&mut ledger, 3, &deposit(ALICE, 5), Role::Chain), ResultCode::Done);
+    let seen = changed(deposit(ALICE, 5), |deposit| deposit.detail.0[0] = LockReason::Unconfirmed as u8);
+    assert_eq!(ask(&mut ledger, 3, &seen, Role::Chain), ResultCode::Done);
+    let confirmed = changed(unlock(ALICE, 5, LockReason::Unconfirmed), |unlock| unlock.game.0 = CHAIN);
+    assert_eq!(ask(&mut ledger, 2, &confirmed, Role::Chain), ResultCode::Fenced, "nor does it free any");
+    assert_eq!(ask(&mut ledger, 3, &confirmed, Role::Chain), ResultCode::Done);
     let other_chain = changed(deposit(ALICE, 5), |deposit| deposit.game.0 = 9);
     assert_eq!(ask(&mut ledger, 0, &other_chain, Role::Chain), ResultCode::Done);
     assert_eq!(ledger.replayed().granted(Role::Games, provider), 2);

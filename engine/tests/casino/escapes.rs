@@ -123,6 +123,7 @@ fn who_owes_takes_nothing_out_past_the_debt() {
         player: ALICE,
         asset: ETH,
         amount: Amount(amount),
+        chain: 0,
         reason: LockReason::Excluded,
     };
     assert_eq!(ledger.ask(&unlock(101)), ResultCode::SelfExcluded, "more than the debt would be free");
@@ -286,8 +287,7 @@ fn a_deposit_that_was_locked_is_taken_back_from_its_lock() {
     assert_eq!(ledger.ask_key(1, &take_back(ALICE, 60, credit)), ResultCode::Done);
     assert_eq!((ledger.available(ALICE), locked(&ledger, LockReason::Unconfirmed)), (70, 40));
     assert_eq!(ledger.ask(&lock(ALICE, 20, LockReason::Review)), ResultCode::Done);
-    let unlock =
-        Operation::Unlock { player: ALICE, asset: ETH, amount: Amount(35), reason: LockReason::Unconfirmed };
+    let unlock = unlock(ALICE, 35, LockReason::Unconfirmed);
     assert_eq!(ledger.ask(&unlock), ResultCode::Done);
     assert_eq!(ledger.ask(&bet(ALICE, 80, BET, ROUND)), ResultCode::Done);
     // 5 are locked for its reason, 5 are available, 30 are gone: three movements, in two records.

@@ -129,7 +129,7 @@ const PERMITS: [(Kind, &str); 55] = [
     (Kind::Collect, "1a"),
     (Kind::WriteOff, "1a"),
     (Kind::Lock, "1a"),
-    (Kind::Unlock, "1a"),
+    (Kind::Unlock, "c1a"),
     (Kind::WithdrawRequest, "1a"),
     (Kind::WithdrawApprove, "1"),
     (Kind::WithdrawSigned, "c1"),

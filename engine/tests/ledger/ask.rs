@@ -209,7 +209,7 @@ pub(crate) const fn lock(player: PlayerId, amount: u128, reason: LockReason) -> 
 }
 
 pub(crate) const fn unlock(player: PlayerId, amount: u128, reason: LockReason) -> Operation {
-    Operation::Unlock { player, asset: ETH, amount: Amount(amount), reason }
+    Operation::Unlock { player, asset: ETH, amount: Amount(amount), chain: 0, reason }
 }
 
 pub(crate) const fn collect(player: PlayerId, amount: u128) -> Operation {

@@ -57,7 +57,7 @@ impl Model {
                 self.look_at_debt(player, asset, amount.0, c)
             }
             Operation::Lock { .. } => {}
-            Operation::Unlock { player, asset, amount, reason } => {
+            Operation::Unlock { player, asset, amount, reason, .. } => {
                 let may = asked.caller.role == Role::Risk || reason == LockReason::Unconfirmed;
                 c.look("reason", refuse_unless(may, ResultCode::ReasonNotAllowed));
                 // What keeps it locked is what it is locked for.
@@ -116,7 +116,7 @@ impl Model {
             Operation::Lock { player, asset, amount, reason } => {
                 self.pay_and_lock(player, asset, Account::Available(asset, player), amount.0, Some(reason))
             }
-            Operation::Unlock { player, asset, amount, reason } => {
+            Operation::Unlock { player, asset, amount, reason, .. } => {
                 if let Some(kept) = self.stays_locked(player, asset, amount.0, asked.now) {
                     self.deed.named.locked = Some(kept);
                     self.draw_lock(player, asset, reason, amount.0);

@@ -218,6 +218,7 @@ pub(crate) const fn has_chain(kind: Kind) -> bool {
         Kind::DepositCredit
             | Kind::DepositReverse
             | Kind::Chargeback
+            | Kind::Unlock
             | Kind::WithdrawSigned
             | Kind::WithdrawSettle
             | Kind::WithdrawRelease

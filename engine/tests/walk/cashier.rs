@@ -61,7 +61,7 @@ impl Someone {
                 let ((player, asset, reason), held) =
                     some.unwrap_or(((player, asset, LockReason::Review), 1));
                 let amount = Amount(self.dice.pick(&[held, 1, held + 1]));
-                Operation::Unlock { player, asset, amount, reason }
+                Operation::Unlock { player, asset, amount, chain: self.chain(), reason }
             }
             Kind::WithdrawRequest => Operation::WithdrawRequest {
                 player,

@@ -40,7 +40,7 @@ pub(super) const SCENES: &[Scene] = &[
     scene(OperationKind::Lock, nothing, lock),
     scene(OperationKind::Unlock, lock, |stage, number| {
         let (player, amount, reason) = (player(number), Amount(5), LockReason::Review);
-        stage.done(Role::Risk, &Operation::Unlock { player, asset: ASSET, amount, reason });
+        stage.done(Role::Risk, &Operation::Unlock { player, asset: ASSET, amount, chain: 0, reason });
     }),
     scene(OperationKind::WithdrawRequest, nothing, request),
     scene(OperationKind::WithdrawApprove, request, approve),
