@@ -30,13 +30,27 @@ pub fn classification(plan: Plan) -> Tally {
             tally.violation("a log without a frame above the watermark".to_owned());
             return tally;
         }
-        let frame = frames[random.index(frames.len())];
+        // Every fourth case below: a frame for which nothing speaks but later frames.
+        let hidden: Vec<&Frame> =
+            frames.iter().filter(|frame| below && only_frames_vouch(truth, frame)).copied().collect();
+        if below && hidden.is_empty() {
+            tally.violation("a log without a frame that only later frames vouch for".to_owned());
+            return tally;
+        }
+        let among = if number % 8 == 0 { &hidden } else { &frames };
+        let frame = among[random.index(among.len())];
         let (files, done) = damage(truth, frame, &mut random);
         let image = disk(&files);
         let case = || format!("case {number}: {done}, {}", if below { "below" } else { "above" });
         tally.case(case, &image, || verdict(truth, frame, &files, below));
     }
     tally
+}
+
+/// Whether neither a segment's header nor the control file reaches this frame.
+fn only_frames_vouch(truth: &Truth, frame: &Frame) -> bool {
+    let headers = truth.witnesses.iter().filter(|witness| !truth.is_frame(witness));
+    headers.map(|witness| witness.lsn).max().is_none_or(|reached| reached < frame.first)
 }
 
 /// Changes some bytes of one frame, and of nothing else.

@@ -127,6 +127,12 @@ impl Truth {
         self.frames.iter().find(|frame| frame.file == file && frame.bytes.contains(&at))
     }
 
+    /// Whether a witness is the header of a frame.
+    #[must_use]
+    pub fn is_frame(&self, witness: &Witness) -> bool {
+        self.frame_at(&witness.file, witness.bytes.start).is_some()
+    }
+
     /// The last record that a witness vouches for whose bytes did not change.
     #[must_use]
     pub fn vouched(&self, damaged: &Files) -> u64 {

@@ -1,0 +1,172 @@
+//! Proves that the tests of the log are able to find errors: plants bugs in a copy of it, one at a time, each of which a
+//! tired programmer could have written, and runs the test that is named beside it. A bug that is not found is a hole in
+//! that test.
+//!
+//! Compiles the log anew for each bug, and the whole server for some, and so is asked for by name:
+//! `cargo test -p cage-campaign --test planted -- --ignored --nocapture`
+//! (`CAGE_PLANTED='word|other words'` takes only those with one of these in them).
+
+mod log;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A bug: in which file, what stands there, what is planted instead, and who finds it.
+struct Bug {
+    what: &'static str,
+    file: &'static str,
+    right: &'static str,
+    wrong: &'static str,
+    finder: Finder,
+}
+
+/// A test: its package, where it is, its name.
+type Finder = (&'static str, &'static [&'static str], &'static str);
+
+const LIB: &[&str] = &["--lib"];
+const IT: &[&str] = &["--test", "it"];
+
+const fn unit(test: &'static str) -> Finder {
+    ("cage-wal", LIB, test)
+}
+
+const fn log_test(test: &'static str) -> Finder {
+    ("cage-wal", IT, test)
+}
+
+const fn campaign(test: &'static str) -> Finder {
+    ("cage-campaign", IT, test)
+}
+
+#[test]
+#[ignore = "compiles the log once for each bug; see the top of the file"]
+fn each_planted_bug_is_found_by_the_test_beside_it() {
+    let words = std::env::var("CAGE_PLANTED").unwrap_or_default();
+    let wanted = |bug: &&Bug| words.split('|').any(|word| bug.what.contains(word));
+    let bugs: Vec<&Bug> = bugs().filter(wanted).collect();
+    let copy = Copy::new();
+    let (mut missed, mut sound) = (Vec::new(), BTreeSet::new());
+    for bug in &bugs {
+        if sound.insert(bug.finder) {
+            let output = copy.run(bug.finder);
+            assert!(output.status.success(), "without a bug {} passes: {}", bug.finder.2, said(&output));
+            assert!(said(&output).contains("1 passed"), "there is a test {}", bug.finder.2);
+        }
+        let found = copy.with(bug, || !copy.run(bug.finder).status.success());
+        println!("{} {} ({})", if found { "found " } else { "MISSED" }, bug.what, bug.finder.2);
+        if !found {
+            missed.push(bug.what);
+        }
+    }
+    println!("{} of {} found", bugs.len() - missed.len(), bugs.len());
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+#[test]
+fn each_bug_has_its_place_in_the_log_and_its_test() {
+    assert!(bugs().count() >= 20, "twenty at least");
+    for bug in bugs() {
+        let text = fs::read_to_string(workspace().join(bug.file)).expect("a file of the workspace");
+        assert_eq!(text.matches(bug.right).count(), 1, "{}: where is it in {}?", bug.what, bug.file);
+        let name = bug.finder.2.rsplit("::").next().expect("a name");
+        let home = match bug.finder {
+            ("cage-wal", LIB, _) => "wal/src",
+            ("cage-wal", ..) => "wal/tests",
+            ("cage-campaign", ..) => "campaign/tests",
+            _ => "tests",
+        };
+        assert!(
+            stands_in(&workspace().join(home), &format!("fn {name}()")),
+            "{}: where is {name}?",
+            bug.what
+        );
+    }
+}
+
+fn bugs() -> impl Iterator<Item = &'static Bug> {
+    log::BUGS.iter()
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn stands_in(folder: &Path, text: &str) -> bool {
+    fs::read_dir(folder).expect("a folder").flatten().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            stands_in(&path, text)
+        } else {
+            fs::read_to_string(path).is_ok_and(|found| found.contains(text))
+        }
+    })
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A copy of the workspace whose log can be spoiled.
+struct Copy {
+    root: PathBuf,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted-log");
+        fs::create_dir_all(&root).expect("a folder");
+        for entry in fs::read_dir(workspace()).expect("the workspace").flatten() {
+            let name = entry.file_name();
+            if ["target", ".git"].iter().all(|skipped| name != *skipped) {
+                copy_changed(&entry.path(), &root.join(name));
+            }
+        }
+        Self { root }
+    }
+
+    /// Spoils one place, and mends it again.
+    fn with(&self, bug: &Bug, look: impl FnOnce() -> bool) -> bool {
+        let path = self.root.join(bug.file);
+        let right = fs::read_to_string(&path).expect("a file of the log");
+        let wrong = right.replacen(bug.right, bug.wrong, 1);
+        assert_ne!(wrong, right, "{}", bug.what);
+        fs::write(&path, wrong).expect("a bug");
+        let found = look();
+        fs::write(&path, right).expect("mended");
+        found
+    }
+
+    /// Runs one test. A bug that does not compile is no bug; one that makes the test hang is found.
+    fn run(&self, (package, target, test): Finder) -> Output {
+        let cargo = || {
+            let mut command = Command::new("timeout");
+            command.args(["1800", env!("CARGO"), "test", "--offline", "--quiet", "-p", package]).args(target);
+            command.current_dir(&self.root).env("CARGO_TARGET_DIR", self.root.join("target"));
+            command.env("CAGE_MUST_NOT_SKIP", "1");
+            command
+        };
+        let built = cargo().arg("--no-run").output().expect("cargo");
+        assert!(built.status.success(), "it compiles: {}", said(&built));
+        cargo().args(["--", "--exact", test]).output().expect("cargo")
+    }
+}
+
+/// Copies what differs, so that what was compiled of the rest stays.
+fn copy_changed(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("a folder");
+        for entry in fs::read_dir(from).expect("a folder to copy").flatten() {
+            copy_changed(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else if fs::read(to).ok() != fs::read(from).ok() {
+        fs::copy(from, to).expect("a copy");
+        // Newer than anything that was compiled.
+        fs::File::options()
+            .append(true)
+            .open(to)
+            .and_then(|file| file.set_modified(std::time::SystemTime::now()))
+            .expect("a time");
+    }
+}
