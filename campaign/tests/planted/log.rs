@@ -7,7 +7,7 @@ const FAILURES: Finder = campaign("every_failure_of_the_disk_is_final_and_loses_
 const POWER: Finder =
     ("cage", IT, "power::no_acknowledgement_rests_on_a_sync_that_the_program_did_not_ask_for");
 
-pub const BUGS: &[Bug] = &[
+pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "it is acknowledged before the sync",
         file: "wal/src/live/flusher.rs",

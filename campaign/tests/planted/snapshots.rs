@@ -1,0 +1,99 @@
+//! Bugs of snapshots, of the archive and of repair.
+
+use super::{Bug, log_test};
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        what: "a segment leaves the log before its copy was compared",
+        file: "wal/src/archive/mod.rs",
+        right: "            before(ArchiveStep::ReadBack)?;\n            self.prove_copy(&temporary, &header)?;",
+        wrong: "            before(ArchiveStep::ReadBack)?;",
+        finder: log_test("archive::a_segment_stays_if_its_copy_is_not_what_was_packed"),
+    },
+    Bug {
+        what: "a copy that an earlier attempt has left is believed",
+        file: "wal/src/archive/mod.rs",
+        right: "            self.prove_copy(&name, &header)?;",
+        wrong: "            let _ = &name;",
+        finder: log_test("archive::a_segment_stays_if_its_copy_is_not_what_was_packed"),
+    },
+    Bug {
+        what: "the hash of a copy is not compared",
+        file: "wal/src/archive/mod.rs",
+        right: "found == *header && hasher.finalize().as_bytes() == &header.raw",
+        wrong: "found == *header",
+        finder: log_test("archive::a_segment_stays_if_its_copy_is_not_what_was_packed"),
+    },
+    Bug {
+        what: "a segment is removed before its copy has its name",
+        file: "wal/src/archive/mod.rs",
+        right: "            before(ArchiveStep::Publish)?;",
+        wrong: "            log.retire(&segment_name(number))?;\n            before(ArchiveStep::Publish)?;",
+        finder: log_test(
+            "archive::wherever_archiving_is_broken_off_nothing_is_lost_and_the_next_attempt_goes_on",
+        ),
+    },
+    Bug {
+        what: "a damaged segment is archived",
+        file: "wal/src/archive/mod.rs",
+        right: "found.rest, header.log) == expected {",
+        wrong: "found.rest, header.log) == expected || found.end != next.previous_end {",
+        finder: log_test("archive::a_damaged_segment_is_never_archived"),
+    },
+    Bug {
+        what: "the pieces of a snapshot are not proven",
+        file: "wal/src/snapshot.rs",
+        right: "first_unproven(body, hashes) {",
+        wrong: "first_unproven(body, hashes).filter(|_| body.is_empty()) {",
+        finder: log_test("snapshots::every_changed_bit_of_a_snapshot_is_found_and_so_is_every_cut"),
+    },
+    Bug {
+        what: "a snapshot has its name before it was read back",
+        file: "wal/src/snapshot.rs",
+        right: "        self.file.finish()?;\n",
+        wrong: "        self.file.finish()?;\n        let (own, temporary) = (file_name(self.lsn), with_suffix(self.lsn, TEMPORARY_SUFFIX));\n        self.dir.rename(&temporary, &own)?;\n        crate::archive::copy(&self.dir, &self.dir, &own)?;\n",
+        finder: log_test("snapshots::a_snapshot_gives_back_what_was_written"),
+    },
+    Bug {
+        what: "a snapshot is believed under any name",
+        file: "wal/src/snapshot.rs",
+        right: "snapshot.header.anchor.lsn == lsn {",
+        wrong: "snapshot.header.anchor.lsn <= lsn {",
+        finder: log_test("snapshots::a_snapshot_under_another_ones_name_is_refused_and_a_newer_format_said"),
+    },
+    Bug {
+        what: "what a crash left of a snapshot stays",
+        file: "wal/src/snapshot.rs",
+        right: "file.name.ends_with(TEMPORARY_SUFFIX)",
+        wrong: "file.name == TEMPORARY_SUFFIX",
+        finder: log_test("snapshots::what_a_crash_left_of_a_snapshot_is_no_snapshot_and_is_removed"),
+    },
+    Bug {
+        what: "what is not sealed gets into a snapshot",
+        file: "wal/src/read/scanner.rs",
+        right: "let unsealed = usize::from(self.limits.sealed);",
+        wrong: "let unsealed = 0;",
+        finder: log_test("snapshots::what_is_not_sealed_is_not_shown_to_whoever_asks_for_what_is"),
+    },
+    Bug {
+        what: "a log that does not continue its snapshot is read on",
+        file: "wal/src/read/scanner.rs",
+        right: "        } else if header.previous_chain != chain {\n            (",
+        wrong: "        } else if header.previous_chain != chain && self.limits.after.is_none() {\n            (",
+        finder: log_test("snapshots::a_log_that_does_not_continue_a_snapshot_is_refused"),
+    },
+    Bug {
+        what: "a repair deletes what leaves the log",
+        file: "wal/src/repair.rs",
+        right: "link(&self.dir.join(name), &quarantine.join(name)).map_err(failed(\"link\", name))?;",
+        wrong: "let _ = (link, name);",
+        finder: log_test("repair::damage_below_the_watermark_ends_the_log_there_with_consent"),
+    },
+    Bug {
+        what: "an interrupted repair forgets what it had found",
+        file: "wal/src/repair.rs",
+        right: "fs::read_to_string(dir.join(UNFINISHED_REPAIR)).ok()?;",
+        wrong: "fs::read_to_string(dir.join(UNFINISHED_REPAIR)).ok().filter(String::is_empty)?;",
+        finder: log_test("repair::a_repair_that_was_interrupted_is_finished_and_forgets_nothing"),
+    },
+];
