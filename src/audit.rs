@@ -66,6 +66,8 @@ pub struct AuditReport {
     pub acks_given: bool,
     /// Acknowledgements compared.
     pub acks_checked: u64,
+    /// Acknowledgements of records that were not read: before a snapshot that stands for them, or after the last one.
+    pub acks_not_checked: u64,
     /// Of these, how many the log does not have with the same result.
     pub acks_missing: u64,
     /// Of these, how many stand in the log more than once.
@@ -382,6 +384,7 @@ impl Auditor {
             notices: self.notices,
             acks_given,
             acks_checked: acks.checked,
+            acks_not_checked: acks.left_out,
             acks_missing: acks.missing_count,
             acks_doubled: doubled,
             witness_given,

@@ -40,12 +40,13 @@ impl Pace {
 
     /// How long to wait before so many bytes are read.
     fn due(&mut self, bytes: u64) -> Duration {
-        let due = self.bytes.saturating_mul(1_000_000) / self.bytes_per_second.max(1);
+        // Wide enough for more than any disk holds.
+        let due = u128::from(self.bytes) * 1_000_000 / u128::from(self.bytes_per_second.max(1));
         self.bytes += bytes;
         if self.bytes_per_second == 0 {
             return Duration::ZERO;
         }
-        Duration::from_micros(due).saturating_sub(self.begun.elapsed())
+        Duration::from_micros(u64::try_from(due).unwrap_or(u64::MAX)).saturating_sub(self.begun.elapsed())
     }
 
     /// Waits until so many bytes may be read. Always says to go on.
@@ -187,6 +188,13 @@ fn rounds(options: ScrubOptions, log: &LogHandle, findings: &Findings, stopped: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pace_is_kept_however_much_was_read() {
+        let mut pace = Pace::new(1_000_000);
+        pace.bytes = 40_000_000_000_000;
+        assert!(pace.due(1) > Duration::from_secs(39_000_000), "40 TB at a megabyte a second");
+    }
 
     #[test]
     fn a_pace_is_kept_on_the_whole_and_not_piece_by_piece() {

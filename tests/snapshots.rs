@@ -283,6 +283,29 @@ fn one_process_makes_snapshots_at_a_time() {
     });
 }
 
+#[test]
+fn a_segment_that_cannot_be_archived_is_told_apart_from_a_snapshot_that_was_not_made() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 2, 10_000).await;
+        seal(&ledger, &casino, dir.path(), 2).await;
+        snapshot(dir.path(), &[]);
+        seal(&ledger, &casino, dir.path(), 2).await;
+        let no_folder = dir.path().join("no-folder");
+        fs::write(&no_folder, "a file").expect("a file");
+        let output =
+            run_cage(&["snapshot", text(dir.path()), "--hot-mib", "0", "--archive", text(&no_folder)]);
+        assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+        assert!(stderr(&output).contains("no-folder"), "{}", stderr(&output));
+        assert_eq!(snapshots(dir.path()).len(), 2, "the snapshot was made");
+        let output = run_cage(&["log", text(dir.path()), "--segment", "9999"]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("no segment 9999"), "{}", stderr(&output));
+        ledger.close().await;
+    });
+}
+
 /// B4.15. Killed at any moment, the process leaves a ledger that starts, and work that the next one goes on with.
 #[test]
 fn a_killed_snapshot_process_loses_nothing() {

@@ -13,7 +13,9 @@ use cage_engine::{Lsn, Record, RequestId, ResultCode};
 #[derive(Debug, thiserror::Error)]
 pub enum AcksError {
     /// It cannot be read.
-    #[error("{path}: {source}")]
+    #[error(
+        "the acknowledgements in {path} cannot be read: {source}; expected the file that `cage-loadgen --acks` writes"
+    )]
     File {
         /// Which file.
         path: String,
@@ -44,12 +46,14 @@ pub struct Acks {
     next: usize,
     missing: Vec<String>,
     missing_count: u64,
+    left_out: u64,
 }
 
 /// What became of the acknowledgements.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub(super) checked: u64,
+    pub(super) left_out: u64,
     pub(super) missing: Vec<String>,
     pub(super) missing_count: u64,
 }
@@ -94,7 +98,9 @@ impl Acks {
     pub(super) fn leave_out(&mut self, lsn: Lsn) -> u64 {
         let before = self.acks.len();
         self.acks.retain(|ack| ack.lsn > lsn);
-        (before - self.acks.len()) as u64
+        let left_out = (before - self.acks.len()) as u64;
+        self.left_out += left_out;
+        left_out
     }
 
     /// Compares the record at `lsn` with what was acknowledged for it.
@@ -120,7 +126,9 @@ impl Acks {
 
     /// What was not found when the log has ended, or what lies before `until` where reading was stopped.
     pub(super) fn finish(mut self, until: Option<Lsn>) -> Checked {
+        let all = self.acks.len();
         self.acks.retain(|ack| until.is_none_or(|until| ack.lsn <= until));
+        let left_out = self.left_out + (all - self.acks.len()) as u64;
         for ack in self.acks.iter().skip(self.next) {
             self.missing_count += 1;
             if self.missing.len() < TOLD_MAX {
@@ -130,7 +138,8 @@ impl Acks {
                 ));
             }
         }
-        Checked { checked: self.acks.len() as u64, missing: self.missing, missing_count: self.missing_count }
+        let Self { missing, missing_count, .. } = self;
+        Checked { checked: self.acks.len() as u64, left_out, missing, missing_count }
     }
 }
 
@@ -140,4 +149,21 @@ fn parse(line: &str) -> Option<Ack> {
     let lsn = fields.next()?.parse().ok()?;
     let result = fields.next()?.parse().ok()?;
     fields.next().is_none().then_some(Ack { lsn: Lsn(lsn), id: RequestId(id), result })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_that_are_not_looked_up_are_counted_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("acks");
+        let lines: Vec<_> = (1..=10).map(|lsn| format!("{lsn:032x} {lsn} 0\n")).collect();
+        std::fs::write(&path, lines.concat()).unwrap();
+        let mut acks = Acks::read(&path).unwrap();
+        assert_eq!(acks.leave_out(Lsn(3)), 3);
+        let checked = acks.finish(Some(Lsn(8)));
+        assert_eq!((checked.checked, checked.left_out, checked.missing_count), (5, 5, 5));
+    }
 }

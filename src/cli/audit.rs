@@ -85,6 +85,7 @@ struct Json<'a> {
     conserved: bool,
     verdict: &'static str,
     acks_checked: u64,
+    acks_not_checked: u64,
     acks_missing: u64,
     acks_doubled: u64,
     checkpoints_checked: u64,
@@ -170,6 +171,7 @@ fn print_json(report: &AuditReport, seconds: f64) {
         conserved: report.conserved,
         verdict: verdict(report),
         acks_checked: report.acks_checked,
+        acks_not_checked: report.acks_not_checked,
         acks_missing: report.acks_missing,
         acks_doubled: report.acks_doubled,
         checkpoints_checked: report.checkpoints_checked,
@@ -195,8 +197,9 @@ fn print_text(report: &AuditReport, seconds: f64) {
     }
     if report.acks_given {
         say!(
-            "acks      {} checked, {} missing, {} doubled",
+            "acks      {} checked, {} not checked, {} missing, {} doubled",
             report.acks_checked,
+            report.acks_not_checked,
             report.acks_missing,
             report.acks_doubled
         );

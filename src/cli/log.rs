@@ -185,6 +185,9 @@ enum Stop {
 
 impl Log {
     pub(crate) fn run(self) -> ExitCode {
+        if let Some(refusal) = self.segment.and_then(|number| self.lacks(number)) {
+            return fail(EXIT_UNREADABLE, &refusal);
+        }
         if self.segments || self.frames {
             return segments::run(&DataDir::new(&self.dir, None).log(), self.frames, self.segment, self.json);
         }
@@ -211,6 +214,16 @@ impl Log {
             Err(RecoveryError::Corruption(damage)) => fail(EXIT_UNREADABLE, &damage),
             Err(_) => fail(EXIT_UNREADABLE, &"this log is of a newer version than this program"),
         }
+    }
+
+    /// Why there is nothing to print of this segment: the log has no such one.
+    fn lacks(&self, number: u64) -> Option<String> {
+        let known = DataDir::new(&self.dir, self.archive.as_deref()).whole_log(1).segments().ok()?;
+        let (first, last) = (known.first()?, known.last()?);
+        let dir = self.dir.display();
+        (!known.contains(&number)).then(|| {
+            format!("there is no segment {number} in {dir}: expected one of {first} to {last}; cage log {dir} --segments lists them")
+        })
     }
 
     fn print(&self, out: &mut impl Write, frame: &FrameView<'_>) -> Result<(), Stop> {

@@ -199,7 +199,7 @@ impl Serve {
             checkpoint_key: self.checkpoint_key,
             witness: self.witness,
             scrub: ScrubOptions {
-                bytes_per_second: self.scrub_mib_per_second << 20,
+                bytes_per_second: self.scrub_mib_per_second.saturating_mul(1 << 20),
                 every: Duration::from_secs(self.scrub_every),
             },
             listen: self.listen,

@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::{fail, hex, init_tracing};
 use crate::data::DataDir;
-use crate::snapshots::{Keep, Made, MakeFault, make};
+use crate::snapshots::{EXIT_NOT_ARCHIVED, Keep, Made, MakeFault, make};
 
-/// Exit code: no snapshot was made, or a segment was not archived.
+/// Exit code: no snapshot was made.
 const EXIT_FAILED: u8 = 1;
 /// Exit code: another process is at it.
 const EXIT_BUSY: u8 = 5;
@@ -24,7 +24,7 @@ const NICENESS: i32 = 19;
 ///
 /// Applies what was sealed since the last snapshot, writes the new one, reads it back, keeps two. Segments that both of
 /// them cover go to the archive, packed, each after its copy was read back. May run beside the server. Exit codes: 0
-/// made, or nothing new; 1 not made, or a segment not archived; 5 another process is making one.
+/// made, or nothing new; 1 not made; 5 another process is making one; 6 made, or nothing new, but a segment not archived.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: cage snapshot ./cage-data")]
 pub(crate) struct Snapshot {
@@ -69,6 +69,7 @@ impl Snapshot {
         let made = match make(&data, Keep { hot_bytes: self.hot_mib.saturating_mul(1 << 20) }) {
             Ok(made) => made,
             Err(reason @ MakeFault::Busy(_)) => return fail(EXIT_BUSY, &reason),
+            Err(reason @ MakeFault::Archive(_)) => return fail(EXIT_NOT_ARCHIVED, &reason),
             Err(reason) => return fail(EXIT_FAILED, &reason),
         };
         for why in &made.passed_over {

@@ -16,7 +16,10 @@ use crate::cli::hex;
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessError {
     /// It cannot be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error(
+        "the witness file {path} cannot be used: {source}; expected the file that `cage serve --witness` writes",
+        path = path.display()
+    )]
     File {
         /// Which.
         path: PathBuf,
@@ -68,10 +71,18 @@ pub fn read(path: &Path) -> Result<Kept, WitnessError> {
     }
 }
 
-/// Whether a line is too short to be whole. The next one began by ending it.
+/// Whether a line is the beginning of a whole one: a crash cut it off, and the next one began by ending it.
 fn is_cut(line: &[u8]) -> bool {
-    let digits = line.iter().position(|byte| *byte == b':').unwrap_or(1);
-    line.len() < digits + 1 + 64 + 1 + 2 * CHECKPOINT_BYTES
+    let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_hex = |text: &[u8]| text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let [b':', rest @ ..] = &line[digits..] else { return digits == line.len() };
+    let (head, rest) = rest.split_at(rest.len().min(64));
+    let checkpoint = match rest {
+        [] => rest,
+        [b' ', checkpoint @ ..] => checkpoint,
+        _ => return false,
+    };
+    digits > 0 && is_hex(head) && is_hex(checkpoint) && checkpoint.len() < 2 * CHECKPOINT_BYTES
 }
 
 fn line(signed: &SignedCheckpoint) -> String {
@@ -194,6 +205,19 @@ mod tests {
             let kept = read(&path).unwrap();
             assert_eq!(kept.checkpoints.last(), Some(&signed(3)), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_line_of_garbage_is_no_line_that_a_crash_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("witness");
+        let cut = &line(&signed(1))[..40];
+        for garbage in ["garbage", ":", "1:xyz", "12 34", &cut.replace(':', ";"), "1:0A", "\0\0\0"] {
+            std::fs::write(&path, format!("{}{garbage}\n{}", line(&signed(1)), line(&signed(2)))).unwrap();
+            assert!(matches!(read(&path), Err(WitnessError::Line { line: 2, .. })), "{garbage:?}");
+        }
+        std::fs::write(&path, format!("{cut}\n{}", line(&signed(2)))).unwrap();
+        assert_eq!(read(&path).unwrap().cut, [1]);
     }
 
     #[test]

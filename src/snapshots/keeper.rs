@@ -13,7 +13,7 @@ use cage_wal::snapshot::{facts, list};
 use cage_wal::{LogHandle, Position};
 use tokio::process::Command;
 
-use super::Keep;
+use super::{EXIT_NOT_ARCHIVED, Keep};
 use crate::data::DataDir;
 use crate::limits;
 use crate::proof::signer::Digests;
@@ -82,6 +82,10 @@ impl Keeper {
         let took = begin.elapsed();
         match ended {
             Ok((status, said)) if status.success() => self.made(took, &said),
+            Ok((status, said)) if status.code() == Some(EXIT_NOT_ARCHIVED.into()) => {
+                tracing::error!("a segment was not archived: the log's folder grows until the next attempt");
+                self.made(took, &said)
+            }
             Ok((status, _)) => {
                 tracing::error!(%status, "no snapshot was made: starts will take longer, and the log grows");
                 false

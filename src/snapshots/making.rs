@@ -62,8 +62,8 @@ pub enum MakeFault {
     /// The device does not give back what was written.
     #[error("the new snapshot was read back and is not what was written: {0}. It was not used")]
     NotReadBack(String),
-    /// A segment could not be archived. The snapshot was made.
-    #[error("a segment was not archived: {0}")]
+    /// A segment could not be archived. The snapshot was made, if there was anything to make one of.
+    #[error("the snapshots are good, but a segment was not archived: {0}. It stays in the log's folder")]
     Archive(#[from] ArchiveError),
     /// There is no log.
     #[error("there is no log in {0}: expected a data directory with log/*.wal in it")]
@@ -156,7 +156,7 @@ fn retire(dir: &Directory, kept: Anchor) -> Result<(), StorageError> {
 }
 
 /// Archives the segments up to the place that both snapshots cover, the oldest first; how many.
-fn archive(data: &DataDir, covered: Anchor, keep: Keep) -> Result<u64, MakeFault> {
+fn archive(data: &DataDir, covered: Anchor, keep: Keep) -> Result<u64, ArchiveError> {
     let log = Directory::existing(&data.log());
     let mut segments: Vec<_> = log.list()?;
     segments.retain(|file| segment_number(&file.name).is_some());

@@ -15,6 +15,9 @@ use cage_wal::{Anchor, SnapshotError, StorageError};
 
 pub use making::{Keep, Made, MakeFault, make};
 
+/// Exit code of the process that makes snapshots: they are good, but a segment was not archived.
+pub const EXIT_NOT_ARCHIVED: u8 = 6;
+
 /// Why a start does not go on from any snapshot, nor from the log's beginning.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadFault {
