@@ -306,7 +306,7 @@ codes! {
     PlayerTableFull = 903, "player_table_full";
     /// No more assets can be opened.
     AssetTableFull = 904, "asset_table_full";
-    /// No more permanent keys can be remembered: raise the capacity.
+    /// No more permanent keys can be remembered, of which a ledger has 2^27: what pays out finds room longest.
     KeyTableFull = 905, "key_table_full";
     /// The ledger has no settings yet.
     NotConfigured = 906, "not_configured";

@@ -385,6 +385,8 @@ numbered! {
         RateAgeMax = 21, "rate_age_max";
         /// 1 = rules that say who may do how much are set by two identities, one after the other. Scope: 0.
         SecondIdentity = 22, "second_identity";
+        /// 1 = this identity may act for this game, though not for all of its provider. Scope: identity × 2^32 + game.
+        CallerGame = 23, "caller_game";
     }
 }
 
@@ -407,6 +409,7 @@ impl Rule {
                 | Self::ProviderActor
                 | Self::PermitsRequired
                 | Self::CallerProvider
+                | Self::CallerGame
                 | Self::CallerChain
                 | Self::CallerAmountMax
                 | Self::LateCorrectionMax

@@ -214,8 +214,14 @@ const FAULTS: &[Fault] = &[
     fault(
         "a caller needs no permit for a provider",
         "decide/permit.rs",
-        "!self.strict || self.state.rule(rule, scope) == Some(1)",
-        "!self.strict || self.state.rule(rule, scope) != Some(2)",
+        "!self.strict || has(Rule::CallerProvider, provider)",
+        "!self.strict || !has(Rule::CallerProvider, provider)",
+    ),
+    fault(
+        "a permit for a game is one for all games",
+        "decide/permit.rs",
+        "has(Rule::CallerGame, game.0)",
+        "has(Rule::CallerGame, game.0 | 1)",
     ),
     fault(
         "a payout slips past the role's bound",

@@ -633,7 +633,7 @@ fn rule_fits(state: &State, request: &Request) -> bool {
         Rule::RoleAmountMax => is_caller(scope >> 16) && open(scope & 0xffff) && value <= Amount::MAX.0 + 1,
         Rule::PermitsRequired => is_caller(scope) && flag,
         Rule::CallerProvider => scope & 0xffff_ffff < PROVIDERS && flag,
-        Rule::CallerChain => flag,
+        Rule::CallerChain | Rule::CallerGame => flag,
         Rule::OneRound => scope <= u64::from(u32::MAX) && flag,
         Rule::CallerAmountMax => scope >> 48 == 0 && open(scope & 0xffff) && value <= Amount::MAX.0 + 1,
         Rule::ProviderActor => scope < PROVIDERS && value <= u128::from(u32::MAX),

@@ -7,7 +7,7 @@ use super::Admitted;
 use crate::amount::Amount;
 use crate::code::ResultCode;
 use crate::field::Rule;
-use crate::id::AssetId;
+use crate::id::{AssetId, GameId};
 use crate::request::Request;
 use crate::role::Role;
 use crate::state::State;
@@ -27,7 +27,8 @@ struct Caller<'a> {
 /// Whose business a request is.
 #[derive(Clone, Copy)]
 enum Business {
-    Provider(u32),
+    /// That of the provider of this game.
+    Game(GameId),
     Chain(u32),
 }
 
@@ -49,9 +50,8 @@ pub(super) fn not_permitted(state: &State, admitted: &Admitted, spec: &Spec) -> 
         return Some(ResultCode::AmountOverRole);
     }
     let number = match (role, business) {
-        (Role::Games, Some(Business::Provider(venue))) | (Role::Chain, Some(Business::Chain(venue))) => {
-            state.granted(*role, venue)
-        }
+        (Role::Games, Some(Business::Game(game))) => state.granted(*role, u32::from(game.provider())),
+        (Role::Chain, Some(Business::Chain(chain))) => state.granted(*role, chain),
         _ => 0,
     };
     (number != 0 && number as u16 != *grant).then_some(ResultCode::Fenced)
@@ -62,35 +62,33 @@ impl Caller<'_> {
         let Self { state, request, .. } = self;
         match self.spec.venue {
             Venue::None => None,
-            Venue::Game => Some(Business::Provider(u32::from(request.game.provider()))),
+            Venue::Game => Some(Business::Game(request.game)),
             Venue::Hold => {
                 let hold = state.hold(request.target());
-                hold.map(|hold| Business::Provider(u32::from(hold.game.provider())))
+                hold.map(|hold| Business::Game(hold.game))
             }
             Venue::Session => {
                 let session = state.session(request.session);
-                session.map(|session| Business::Provider(u32::from(session.game.provider())))
+                session.map(|session| Business::Game(session.game))
             }
             Venue::Chain => Some(Business::Chain(request.chain())),
         }
     }
 
     fn may_act_for(&self, business: Business) -> bool {
-        let (rule, venue) = match business {
-            Business::Provider(provider) => (Rule::CallerProvider, provider),
-            Business::Chain(chain) => (Rule::CallerChain, chain),
+        let has = |rule, venue: u32| {
+            self.state.rule(rule, u64::from(self.actor) << 32 | u64::from(venue)) == Some(1)
         };
-        let only = match business {
-            Business::Provider(provider) if matches!(self.role, Role::Games) => {
-                self.state.rule(Rule::ProviderActor, u64::from(provider))
-            }
-            _ => None,
+        let game = match business {
+            Business::Chain(chain) => return !self.strict || has(Rule::CallerChain, chain),
+            Business::Game(game) => game,
         };
-        if let Some(only) = only {
+        let provider = u32::from(game.provider());
+        let only = self.state.rule(Rule::ProviderActor, u64::from(provider));
+        if let Some(only) = only.filter(|_| matches!(self.role, Role::Games)) {
             return only == u128::from(self.actor);
         }
-        let scope = u64::from(self.actor) << 32 | u64::from(venue);
-        !self.strict || self.state.rule(rule, scope) == Some(1)
+        !self.strict || has(Rule::CallerProvider, provider) || has(Rule::CallerGame, game.0)
     }
 
     /// Every asset that is named is one of the role's or of the identity's.

@@ -56,6 +56,7 @@ fn each_rule_that_widens_a_right_waits_for_a_second_identity() {
         (Rule::PermitsRequired, Role::Games as u64, 1),
         (Rule::CallerProvider, actor << 32 | 3, 1),
         (Rule::CallerChain, actor << 32 | 1, 1),
+        (Rule::CallerGame, actor << 32 | 1, 1),
         (Rule::CallerAmountMax, actor << 16 | 1, 5),
         (Rule::LateCorrectionMax, 1, 5),
     ] {

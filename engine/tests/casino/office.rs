@@ -318,6 +318,7 @@ fn a_rule_out_of_its_range_is_refused() {
         (Rule::CallerProvider, 5 << 32 | 4_096, 1),
         (Rule::CallerProvider, 5 << 32, 2),
         (Rule::CallerChain, 5 << 32, 2),
+        (Rule::CallerGame, 5 << 32, 2),
         (Rule::CallerAmountMax, 5 << 16 | 9, 1),
         (Rule::CallerAmountMax, 1 << 48 | 1, 1),
         (Rule::CallerAmountMax, 5 << 16 | 1, Amount::MAX.0 + 2),

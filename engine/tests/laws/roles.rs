@@ -240,7 +240,8 @@ fn where_permits_are_required_nothing_is_named_without_one_cell_by_cell() {
     for kind in asked.copied() {
         let row = PERMITS.iter().find(|(of, _)| *of == kind);
         let (_, needs) = row.unwrap_or_else(|| panic!("{} has no row", kind.name()));
-        for role in Role::CALLERS.into_iter().filter(|role| kind.spec().roles.contains(*role)) {
+        let roles = Role::CALLERS.into_iter().filter(|role| kind.spec().roles.contains(*role));
+        for (role, by_game) in roles.flat_map(|role| [(role, false), (role, true)]) {
             let mut house = Strict::new();
             let cell = format!("{} by {}", kind.name(), role.name());
             let stopped =
@@ -259,6 +260,7 @@ fn where_permits_are_required_nothing_is_named_without_one_cell_by_cell() {
                 expect(&mut house, Some(ResultCode::CallerNotPermitted), "no provider or chain");
                 let (rule, venue) = match letter {
                     'c' => (Rule::CallerChain, CHAIN),
+                    _ if by_game => (Rule::CallerGame, PLAY.0),
                     _ => (Rule::CallerProvider, u32::from(PLAY.provider())),
                 };
                 house.permit(rule, identity << 32 | u64::from(venue + 1), 1);

@@ -3,7 +3,7 @@
 //! In: a request and who asks. Out: whether it may be asked, and the new rules.
 
 use cage_engine::field::Rule;
-use cage_engine::{AssetId, Operation, ResultCode, Role, Settings, Timestamp};
+use cage_engine::{AssetId, GameId, Operation, ResultCode, Role, Settings, Timestamp};
 
 use super::words::{self, AMOUNT_MAX};
 use super::{Asked, Caller, Checks, Model, calendar, refuse_unless};
@@ -14,14 +14,14 @@ const PRICE_MAX: u128 = 1 << 100;
 
 /// Whose business a request is, as far as bridges need a right to it.
 enum Venue {
-    Provider(u16),
+    Game(GameId),
     Chain(u32),
 }
 
 /// What a bridge needs the latest grant of.
 const fn fenced_scope(role: Role, venue: &Option<Venue>) -> Option<(Role, u32)> {
     match (role, venue) {
-        (Role::Games, Some(Venue::Provider(provider))) => Some((Role::Games, *provider as u32)),
+        (Role::Games, Some(Venue::Game(game))) => Some((Role::Games, game.provider() as u32)),
         (Role::Chain, Some(Venue::Chain(chain))) => Some((Role::Chain, *chain)),
         _ => None,
     }
@@ -114,7 +114,7 @@ impl Model {
             }
             Rule::PermitsRequired => (1..=9).contains(&scope) && flag,
             Rule::CallerProvider => scope & 0xffff_ffff < 4_096 && flag,
-            Rule::CallerChain => flag,
+            Rule::CallerChain | Rule::CallerGame => flag,
             Rule::CallerAmountMax => scope < 1 << 48 && asset_open(scope & 0xffff) && value <= AMOUNT_MAX + 1,
             Rule::OneRound => scope < 1 << 32 && flag,
             Rule::SecondApprovalFrom | Rule::WithdrawFee | Rule::Importing | Rule::LateCorrectionMax => {
@@ -173,9 +173,12 @@ impl Model {
             !strict || self.rule(rule, u64::from(caller.actor) << 32 | u64::from(venue)).is_some()
         };
         match *venue {
-            Venue::Provider(provider) => match self.rule(Rule::ProviderActor, u64::from(provider)) {
+            Venue::Game(game) => match self.rule(Rule::ProviderActor, u64::from(game.provider())) {
                 Some(only) if caller.role == Role::Games => only == u128::from(caller.actor),
-                _ => permit(Rule::CallerProvider, u32::from(provider)),
+                _ => {
+                    permit(Rule::CallerGame, game.0)
+                        || permit(Rule::CallerProvider, u32::from(game.provider()))
+                }
             },
             Venue::Chain(chain) => permit(Rule::CallerChain, chain),
         }
@@ -193,10 +196,10 @@ impl Model {
     /// By which identity and under which grant this can be asked for, if that matters.
     pub(crate) fn right_to(&self, asked: &Asked) -> (Option<u32>, Option<u16>) {
         let (only, scope) = match self.venue(asked) {
-            Some(Venue::Provider(provider)) => {
-                let only = self.rule(Rule::ProviderActor, u64::from(provider));
+            Some(Venue::Game(game)) => {
+                let only = self.rule(Rule::ProviderActor, u64::from(game.provider()));
                 let only = only.filter(|_| asked.caller.role == Role::Games);
-                (only.map(|only| only as u32), (Role::Games, u32::from(provider)))
+                (only.map(|only| only as u32), (Role::Games, u32::from(game.provider())))
             }
             Some(Venue::Chain(chain)) => (None, (Role::Chain, chain)),
             None => return (None, None),
@@ -224,15 +227,15 @@ impl Model {
         let game = asked.operation.request(asked.id).game;
         match asked.operation {
             Operation::Settle { hold, .. } | Operation::Cancel { hold, .. } => {
-                self.holds.get(&hold).map(|hold| Venue::Provider(hold.game.provider()))
+                self.holds.get(&hold).map(|hold| Venue::Game(hold.game))
             }
             Operation::AllowanceFund { session, .. }
             | Operation::AllowanceReturn { session, .. }
             | Operation::RevokeSession { session, .. } => {
-                self.sessions.get(&session).map(|row| Venue::Provider(row.game.provider()))
+                self.sessions.get(&session).map(|row| Venue::Game(row.game))
             }
             _ if words::has_chain(asked.kind()) => Some(Venue::Chain(game.0)),
-            _ if words::has_provider(asked.kind()) => Some(Venue::Provider(game.provider())),
+            _ if words::has_provider(asked.kind()) => Some(Venue::Game(game)),
             _ => None,
         }
     }

@@ -168,6 +168,7 @@ pub(crate) const fn is_guarded(rule: Rule) -> bool {
             | Rule::ProviderActor
             | Rule::PermitsRequired
             | Rule::CallerProvider
+            | Rule::CallerGame
             | Rule::CallerChain
             | Rule::CallerAmountMax
             | Rule::LateCorrectionMax

@@ -19,7 +19,9 @@ impl Someone {
         first.push(Operation::Grant { venue: 1 });
         if self.dice.one_in(2) {
             for (actor, provider) in [(1, 1), (2, 1), (2, 0xfff), (3, 0)] {
+                let game = u64::from(self.game().0);
                 first.push(rule(Rule::CallerProvider, actor << 32 | provider, 1));
+                first.push(rule(Rule::CallerGame, actor << 32 | game, 1));
                 first.push(rule(Rule::CallerChain, actor << 32 | 1, 1));
             }
         }
@@ -78,6 +80,7 @@ impl Someone {
                 let provider = self.dice.pick(&[1, 0xfff]);
                 ((1 + self.dice.below(3)) << 32 | provider, 1 - flag)
             }
+            Rule::CallerGame => ((1 + self.dice.below(3)) << 32 | game, 1 - flag),
             Rule::CallerChain => ((1 + self.dice.below(3)) << 32 | 1, 1 - flag),
             Rule::CallerAmountMax => {
                 let most = if self.dice.one_in(2) { 1 + small } else { 0 };
