@@ -178,8 +178,12 @@ impl Replay {
             .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
     }
 
-    /// From now on any part of a write can be on the disk.
+    /// From now on any part of a write can be on the disk, and a descriptor that is being closed can be another thread's
+    /// next one, whose open may be seen to end before this close.
     fn begins(&mut self, time: Nanos, call: &Call) {
+        if let Call::Close { fd } = call {
+            self.open.remove(fd);
+        }
         let Call::Write { fd, bytes, offset, .. } = call else { return };
         let Some(Open::File { number, position, .. }) = self.open.get_mut(fd) else { return };
         let (file, offset) = (*number, offset.unwrap_or(*position));
@@ -195,7 +199,7 @@ impl Replay {
             Call::Open { path, flags } => {
                 self.opened(time, path, flags, u32::try_from(value).expect("a descriptor"))
             }
-            Call::Close { fd } => drop(self.open.remove(fd)),
+            Call::Close { .. } => {}
             Call::Write { fd, bytes, offset, durable } => {
                 let Some(Open::File { number, durable: always, position }) = self.open.get(fd) else {
                     return;
