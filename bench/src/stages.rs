@@ -339,7 +339,7 @@ cage
             ("cage_engine::record::Record::to_bytes", "append"),
             ("cage::sequencer::Sequencer::append", "append"),
             ("cage::sequencer::inbox::Inbox::push", "admit"),
-            ("cage_engine::state::ids::Ids::touch", "decide"),
+            ("cage_engine::state::State::touch", "decide"),
             ("__udp_enqueue_schedule_skb", "reply"),
             ("udp_recvmsg", "receive"),
             ("ring::aead::algorithm::aes_gcm_seal", "reply"),

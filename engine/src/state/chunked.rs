@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use super::ahead;
+
 const CHUNK_BITS: u32 = 14;
 const CHUNK_LEN: usize = 1 << CHUNK_BITS;
 
@@ -26,6 +28,14 @@ impl<T> Chunked<T> {
 
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         self.chunks.get_mut(at >> CHUNK_BITS)?.get_mut(at & (CHUNK_LEN - 1))
+    }
+
+    /// Asks for the memory of an element.
+    #[inline]
+    pub(crate) fn fetch(&self, at: usize) {
+        if let Some(chunk) = self.chunks.get(at >> CHUNK_BITS) {
+            ahead::fetch(chunk, at & (CHUNK_LEN - 1));
+        }
     }
 
     pub(crate) fn push(&mut self, value: T) -> usize {

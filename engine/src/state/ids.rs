@@ -297,17 +297,16 @@ impl Ids {
         hash(id.0, self.seed)
     }
 
-    /// Reads where looking for `id` will read.
-    pub(crate) fn touch(&self, id: RequestId) -> u32 {
-        self.index.touch(self.hash(id))
+    /// Asks for the memory that looking for `id` reads.
+    pub(crate) fn fetch(&self, id: RequestId) {
+        self.index.fetch(self.hash(id));
     }
 
-    /// Reads where forgetting the fact `ahead` of the oldest will read, if one more is going to be forgotten.
-    pub(crate) fn touch_oldest(&self, ahead: u64) -> u32 {
-        if self.len() < self.capacity() {
-            return 0;
+    /// Asks for the memory that forgetting the fact `ahead` of the oldest reads, if one more is going to be forgotten.
+    pub(crate) fn fetch_oldest(&self, ahead: u64) {
+        if self.len() >= self.capacity() {
+            self.fetch(entry_id(&self.entries[self.place(self.tail + ahead)]));
         }
-        self.touch(entry_id(&self.entries[self.place(self.tail + ahead)]))
     }
 
     /// Where the ring stands and when its blocks were begun: what ages are told by, for the digest.

@@ -8,6 +8,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::ahead;
+
 const BUCKET_SLOTS: usize = 16;
 const BUCKET_ROWS: usize = BUCKET_SLOTS - 1;
 /// The slot of a bucket that counts the rows which would belong here and lie further on.
@@ -67,27 +69,52 @@ impl Index {
         if bucket + 1 == self.buckets { 0 } else { bucket + 1 }
     }
 
-    /// Reads where a look-up of this hash will read first.
-    pub(crate) fn touch(&self, hash: u64) -> u32 {
-        self.bucket(self.home(hash))[OVERFLOW]
+    /// Asks for the memory that a look-up of this hash reads first.
+    #[inline]
+    pub(crate) fn fetch(&self, hash: u64) {
+        ahead::fetch(&self.slots, self.base + self.home(hash) * BUCKET_SLOTS);
+    }
+
+    /// The rows that a look-up of this hash may look at, in its first bucket: nearly always one or none.
+    #[inline]
+    pub(crate) fn candidates(&self, hash: u64, mut each: impl FnMut(u32)) {
+        let _ = self.hits(self.bucket(self.home(hash)), hash, |row| {
+            each(row);
+            false
+        });
+    }
+
+    /// The row of this bucket that may have this hash and for which `is_it` says yes.
+    #[inline]
+    fn hits(
+        &self,
+        bucket: &[u32; BUCKET_SLOTS],
+        hash: u64,
+        mut is_it: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        let wanted = self.entry(hash, 0) >> self.row_bits;
+        let mut hits = 0_u32;
+        for (slot, entry) in bucket[..BUCKET_ROWS].iter().enumerate() {
+            hits |= u32::from((entry >> self.row_bits == wanted) & (*entry != 0)) << slot;
+        }
+        while hits != 0 {
+            let row = self.row(bucket[hits.trailing_zeros() as usize]);
+            if is_it(row) {
+                return Some(row);
+            }
+            hits &= hits - 1;
+        }
+        None
     }
 
     /// The row of the key with this hash for which `is_it` says yes.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let wanted = self.entry(hash, 0) >> self.row_bits;
         let mut at = self.home(hash);
         loop {
             let bucket = self.bucket(at);
-            let mut hits = 0_u32;
-            for (slot, entry) in bucket[..BUCKET_ROWS].iter().enumerate() {
-                hits |= u32::from((entry >> self.row_bits == wanted) & (*entry != 0)) << slot;
-            }
-            while hits != 0 {
-                let row = self.row(bucket[hits.trailing_zeros() as usize]);
-                if is_it(row) {
-                    return Some(row);
-                }
-                hits &= hits - 1;
+            let found = self.hits(bucket, hash, &is_it);
+            if found.is_some() {
+                return found;
             }
             if bucket[OVERFLOW] == 0 {
                 return None;
@@ -128,7 +155,7 @@ impl Index {
             if some.is_empty() {
                 return true;
             }
-            core::hint::black_box(some.iter().fold(0, |seen, (hash, _)| seen ^ self.touch(*hash)));
+            some.iter().for_each(|(hash, _)| self.fetch(*hash));
             for (hash, row) in &some {
                 if self.find(*hash, |other| same(other, *row)).is_some() {
                     return false;
@@ -206,8 +233,14 @@ impl Growing {
         self.generations.iter().rev().find_map(|index| index.find(hash, &is_it))
     }
 
-    pub(crate) fn touch(&self, hash: u64) -> u32 {
-        self.generations.iter().fold(0, |seen, index| seen ^ index.touch(hash))
+    /// Asks for the memory that a look-up of this hash reads first.
+    pub(crate) fn fetch(&self, hash: u64) {
+        self.generations.iter().for_each(|index| index.fetch(hash));
+    }
+
+    /// The rows that a look-up of this hash may look at, nearly always one or none.
+    pub(crate) fn candidates(&self, hash: u64, mut each: impl FnMut(u32)) {
+        self.generations.iter().rev().for_each(|index| index.candidates(hash, &mut each));
     }
 
     pub(crate) fn insert(&mut self, hash: u64, row: u32) {

@@ -36,9 +36,9 @@ impl Keys {
         self.rows.get(row as usize).map(|(_, remembered)| *remembered)
     }
 
-    /// Reads where a look-up of this key will read first.
-    pub(crate) fn touch(&self, key: RequestId) -> u32 {
-        self.index.touch(hash(key.0, self.seed))
+    /// Asks for the memory that a look-up of this key reads first.
+    pub(crate) fn fetch(&self, key: RequestId) {
+        self.index.fetch(hash(key.0, self.seed));
     }
 
     pub(crate) fn remember(&mut self, key: RequestId, digest: u64, lsn: Lsn) {

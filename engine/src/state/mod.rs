@@ -1,5 +1,6 @@
 //! The state of the ledger: everything that decisions depend on. Changed by [`apply`](State::apply) alone.
 
+mod ahead;
 mod chunked;
 mod digest;
 mod house;
@@ -623,32 +624,43 @@ impl State {
         Balance(players.chain(house.map(|(_, held)| held.0)).fold(0, i128::wrapping_add))
     }
 
-    /// Reads what deciding these requests will read, all of it at once, so that the processor waits for memory once
+    /// Asks for the memory that deciding these requests reads, all of it at once, so that the processor waits for it once
     /// and not for each. Changes nothing; worth it for some 16 requests at a time.
-    pub fn touch<'a>(&self, requests: impl IntoIterator<Item = &'a Request>) {
-        let Some(ids) = &self.ids else { return };
-        let mut seen = 0;
-        for (ahead, request) in (0..).zip(requests) {
-            seen ^= ids.touch(request.id) ^ ids.touch_oldest(ahead) ^ self.players.touch(request.player);
-            let spec = request.kind.spec();
-            if spec.counterparty {
-                seen ^= self.players.touch(request.counterparty());
-            }
-            seen ^= match (spec.id, spec.refers) {
-                (IdRule::Permanent, _) => {
-                    self.keys.touch(request.id) ^ self.rows.deposits.touch(request.id.0)
-                }
-                (IdRule::Reference, _) | (_, Refers::NewBet) => self.rows.wagers.touch(request.reference),
-                _ => 0,
-            };
-            if request.kind == OperationKind::OpenPlayer {
-                seen ^= self.players.touch_caller(CallerId(request.reference));
-            } else if request.reference != 0 {
-                let target = request.target();
-                seen ^= ids.touch(target) ^ self.rows.holds.touch(target.0);
+    pub fn touch<'a>(&self, requests: impl IntoIterator<Item = &'a Request> + Clone) {
+        for (ahead, request) in (0..).zip(requests.clone()) {
+            self.fetch_indexes(ahead, request);
+        }
+        for request in requests {
+            if request.reference != 0 && request.kind != OperationKind::OpenPlayer {
+                self.rows.holds.fetch_row(request.target().0);
             }
         }
-        core::hint::black_box(seen);
+    }
+
+    fn fetch_indexes(&self, ahead: u64, request: &Request) {
+        let Some(ids) = &self.ids else { return };
+        ids.fetch(request.id);
+        ids.fetch_oldest(ahead);
+        self.players.fetch(request.player);
+        let spec = request.kind.spec();
+        if spec.counterparty {
+            self.players.fetch(request.counterparty());
+        }
+        match (spec.id, spec.refers) {
+            (IdRule::Permanent, _) => {
+                self.keys.fetch(request.id);
+                self.rows.deposits.fetch(request.id.0);
+            }
+            (IdRule::Reference, _) | (_, Refers::NewBet) => self.rows.wagers.fetch(request.reference),
+            _ => {}
+        }
+        if request.kind == OperationKind::OpenPlayer {
+            self.players.fetch_caller(CallerId(request.reference));
+        } else if request.reference != 0 {
+            let target = request.target();
+            ids.fetch(target);
+            self.rows.holds.fetch(target.0);
+        }
     }
 
     /// Whether `needed` more facts can be remembered without forgetting a young one.

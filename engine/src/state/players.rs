@@ -167,14 +167,14 @@ impl Players {
         self.facts.get(row as usize).map(|player| (PlayerId::from_index(row), player))
     }
 
-    /// Reads the line that a play of this player will read.
-    pub(crate) fn touch(&self, player: PlayerId) -> u32 {
-        self.first.get(player.index()).map_or(0, |cell| cell.next)
+    /// Asks for the line that a play of this player reads.
+    pub(crate) fn fetch(&self, player: PlayerId) {
+        self.first.fetch(player.index());
     }
 
-    /// Reads where a look-up of a caller's id will read first.
-    pub(crate) fn touch_caller(&self, caller_id: CallerId) -> u32 {
-        self.by_caller_id.touch(hash(caller_id.0, self.seed))
+    /// Asks for the memory that a look-up of a caller's id reads first.
+    pub(crate) fn fetch_caller(&self, caller_id: CallerId) {
+        self.by_caller_id.fetch(hash(caller_id.0, self.seed));
     }
 
     pub(crate) fn open(&mut self, player: Player) -> PlayerId {

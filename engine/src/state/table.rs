@@ -85,8 +85,14 @@ impl<R: Row> Table<R> {
         self.rows.get(place as usize)?.as_ref()
     }
 
-    pub(crate) fn touch(&self, key: u128) -> u32 {
-        self.index.touch(hash(key, self.seed))
+    /// Asks for the memory that a look-up of this key reads first.
+    pub(crate) fn fetch(&self, key: u128) {
+        self.index.fetch(hash(key, self.seed));
+    }
+
+    /// Asks for the row itself, once what [`Self::fetch`] has asked for is there.
+    pub(crate) fn fetch_row(&self, key: u128) {
+        self.index.candidates(hash(key, self.seed), |place| self.rows.fetch(place as usize));
     }
 
     pub(crate) fn get(&self, key: u128) -> Option<&R> {
