@@ -102,7 +102,7 @@ impl Life {
             let moment = witness.events();
             list.lock().unwrap_or_else(PoisonError::into_inner).push((moment, durable.get().0));
         });
-        let callbacks = Callbacks { on_durable, on_fault: Box::new(|_| {}) };
+        let callbacks = Callbacks { on_durable, ..Callbacks::none() };
         let found = known.len() as u64;
         let life = Self { disk, recovered: found, owed: 0, appended: known, acknowledged };
         match recovered.open(options, identity(epoch), callbacks) {

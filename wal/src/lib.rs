@@ -34,8 +34,8 @@ pub use format::{
     PAGE_BYTES, RECORD_BYTES, Record, SEGMENT_BYTES_MIN, SEGMENT_MAGIC,
 };
 pub use live::{
-    Callbacks, Closed, FrameEnd, Full, Identity, LogHandle, LogOptions, LogSpace, LogStats, Quantiles,
-    Reader, RecordTraits, Writer, begin_restored,
+    Callbacks, Closed, Flushed, FrameEnd, Full, Identity, LogHandle, LogOptions, LogSpace, LogStats,
+    Quantiles, Reader, RecordTraits, Writer, begin_restored,
 };
 pub use lsn::{Appended, ChainHash, DurableLsn, Epoch, LogId, Lsn, Position};
 pub use read::{

@@ -19,14 +19,14 @@ use crate::{
         FrameHeader, HEADER_BYTES, PAGE, PAGE_BYTES, RECORD_BYTES, Record, SegmentHeader, SegmentIdentity,
         encode_frame, frame_bytes_for, records_that_fit,
     },
-    lsn::{ChainHash, DurableLsn, Lsn, Position},
+    lsn::{ChainHash, Lsn, Position},
     read::SegmentExtent,
     storage::{AlignedBuffer, DurableFile, Lock},
 };
 
 use super::{
     chains::FrameEnd,
-    options::{LogOptions, RecordTraits},
+    options::{FlushCallbacks, Flushed, LogOptions, RecordTraits},
     segments::{ReadySegment, ReadySegments},
     shared::{Head, Shared},
     stats::{Counters, Flush},
@@ -69,7 +69,7 @@ pub(super) struct Flusher {
     segment_wait: Duration,
     lock: Arc<dyn Lock>,
     wall_clock_ns: fn() -> u64,
-    on_durable: Box<dyn FnMut(DurableLsn) + Send>,
+    callbacks: FlushCallbacks,
     shared: Arc<Shared>,
 }
 
@@ -99,7 +99,7 @@ impl Flusher {
         ready: ReadySegments,
         previous: PreviousEnd,
         lock: Arc<dyn Lock>,
-        on_durable: Box<dyn FnMut(DurableLsn) + Send>,
+        callbacks: FlushCallbacks,
         shared: Arc<Shared>,
     ) -> Result<Self, LogFault> {
         let mut buffer = AlignedBuffer::new(options.flush_bytes_max);
@@ -126,7 +126,7 @@ impl Flusher {
             segment_wait: options.segment_wait,
             lock,
             wall_clock_ns: options.wall_clock_ns,
-            on_durable,
+            callbacks,
             shared,
         })
     }
@@ -190,12 +190,15 @@ impl Flusher {
             .map_err(|error| write_fault(&self.shared, position, round.bytes, &error))?;
         self.count(&round, started.elapsed());
         self.segment.offset += round.bytes as u64;
+        let first_lsn = self.next;
         self.next = self.next.plus(round.records as u64);
         self.chain = round.chain;
         let end = Position { offset: self.segment.offset, ..position };
         self.shared.remember(&self.ends);
         let durable = self.shared.advance(Head { lsn: self.next.previous(), chain: self.chain, end })?;
-        (self.on_durable)(durable);
+        (self.callbacks.on_durable)(durable);
+        let flushed = Flushed { first_lsn, ends: &self.ends, frames: &self.buffer[..round.bytes] };
+        (self.callbacks.on_flushed)(&flushed);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ mod writer;
 pub use chains::FrameEnd;
 pub use control::begin_restored;
 pub(crate) use control::wall_clock_ns;
-pub use options::{Callbacks, Identity, LogOptions, RecordTraits};
+pub use options::{Callbacks, Flushed, Identity, LogOptions, RecordTraits};
 pub use reader::Reader;
 pub use shared::LogHandle;
 pub use space::LogSpace;

@@ -20,7 +20,7 @@ use crate::{
 use super::{
     control::{ControlFile, ControlThread},
     flusher::{Flusher, PreviousEnd},
-    options::{Callbacks, Identity, LogOptions},
+    options::{Callbacks, FlushCallbacks, Identity, LogOptions},
     segments::{Plan, SegmentThread, remove_temporaries},
     shared::{Head, LogHandle, Shared},
     space::Space,
@@ -64,14 +64,15 @@ impl Recovered {
         let shared = Arc::new(shared);
         let (ring, consumer) = RingBuffer::new(options.ring_records);
         let (segments, ready) = SegmentThread::start(plan, Arc::clone(&shared))?;
-        let on_durable = callbacks.on_durable;
+        let Callbacks { on_durable, on_flushed, .. } = callbacks;
+        let flush_callbacks = FlushCallbacks { on_durable, on_flushed };
         let flusher = match Flusher::new(
             &options,
             consumer,
             ready,
             previous,
             Arc::clone(&lock),
-            on_durable,
+            flush_callbacks,
             Arc::clone(&shared),
         ) {
             Ok(flusher) => flusher,

@@ -7,10 +7,15 @@ use std::{fmt, fs::File, io::Read, time::Duration};
 
 use crate::{
     error::{LogFault, StorageError},
-    format::{FRAME_BYTES_MAX, LINKED_RECORDS_MAX, PAGE, Record, SEGMENT_BYTES_MIN},
-    lsn::{DurableLsn, Epoch, LogId},
+    format::{
+        FRAME_BYTES_MAX, HEADER_BYTES, LINKED_RECORDS_MAX, PAGE, RECORD_BYTES, Record, SEGMENT_BYTES_MIN,
+        frame_bytes_for,
+    },
+    lsn::{DurableLsn, Epoch, LogId, Lsn},
     storage::FlushStrategy,
 };
+
+use super::chains::FrameEnd;
 
 /// The two things that the log has to know of a record.
 #[derive(Clone, Copy, Debug)]
@@ -125,19 +130,63 @@ impl Identity {
     }
 }
 
-/// Whom the log tells. Both are called on the log's own threads and must be short.
+/// The records of one flush, which are durable now. They lie in the flusher's buffer until the next one.
+#[derive(Clone, Copy, Debug)]
+pub struct Flushed<'a> {
+    /// The first of them.
+    pub first_lsn: Lsn,
+    /// The ends of their frames.
+    pub(super) ends: &'a [FrameEnd],
+    /// The frames, one after the other.
+    pub(super) frames: &'a [u8],
+}
+
+impl Flushed<'_> {
+    /// The last of them.
+    #[must_use]
+    pub fn last_lsn(&self) -> Lsn {
+        self.ends.last().map_or_else(|| self.first_lsn.previous(), |end| end.last_lsn)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        (self.last_lsn().next().0 - self.first_lsn.0) as usize
+    }
+
+    /// Puts them behind what is in `out`, one after the other.
+    pub fn copy_to(&self, out: &mut Vec<u8>) {
+        let (mut first, mut rest) = (self.first_lsn, self.frames);
+        for end in self.ends {
+            let count = (end.last_lsn.next().0 - first.0) as usize;
+            let (frame, others) = rest.split_at(frame_bytes_for(count));
+            out.extend_from_slice(&frame[HEADER_BYTES..HEADER_BYTES + count * RECORD_BYTES]);
+            (first, rest) = (end.last_lsn.next(), others);
+        }
+    }
+}
+
+/// Whom the log tells. All are called on the log's own threads and must be short.
 pub struct Callbacks {
     /// After each flush: everything up to here is durable. Called by the flusher, with a rising LSN.
     pub on_durable: Box<dyn FnMut(DurableLsn) + Send>,
+    /// After each flush, behind `on_durable`: the records themselves, for those who follow the log. Called by the flusher.
+    pub on_flushed: Box<dyn FnMut(&Flushed<'_>) + Send>,
     /// Once, when the log has stopped for good.
     pub on_fault: Box<dyn Fn(&LogFault) + Send + Sync>,
+}
+
+/// Those that the flusher calls.
+pub(super) struct FlushCallbacks {
+    pub(super) on_durable: Box<dyn FnMut(DurableLsn) + Send>,
+    pub(super) on_flushed: Box<dyn FnMut(&Flushed<'_>) + Send>,
 }
 
 impl Callbacks {
     /// Tells nobody; for callers that look at [`LogHandle`](crate::LogHandle).
     #[must_use]
     pub fn none() -> Self {
-        Self { on_durable: Box::new(|_| {}), on_fault: Box::new(|_| {}) }
+        Self { on_durable: Box::new(|_| {}), on_flushed: Box::new(|_| {}), on_fault: Box::new(|_| {}) }
     }
 }
 

@@ -54,6 +54,7 @@ impl Log {
         let callbacks = Callbacks {
             on_durable: Box::new(move |durable| drop(send.send(News::Durable(durable.get())))),
             on_fault: Box::new(move |reason| drop(fault.send(News::Fault(reason.clone())))),
+            ..Callbacks::none()
         };
         let (writer, handle) = recovered.open(options, identity(epoch), callbacks)?;
         let durable = handle.durable().get();

@@ -187,6 +187,7 @@ fn a_panic_in_the_flusher_is_a_fault() {
     let callbacks = Callbacks {
         on_durable: Box::new(|_| panic!("a bug in the callback, for this test")),
         on_fault: Box::new(move |_| tell.store(true, Ordering::SeqCst)),
+        ..Callbacks::none()
     };
     let (mut writer, handle) = recovered.open(options(), identity(1), callbacks).unwrap();
     writer.append(&record(1, false)).unwrap();
