@@ -27,7 +27,12 @@ CHECKPOINT = [("magic", 4, "u"), ("version", 2, "u"), (None, 2, "0"), ("log_id",
               ("lsn", 8, "u"), ("frames", 8, "u"), ("chain_head", 32, "x"), ("root", 32, "x"),
               ("digest_lsn", 8, "u"), ("digest", 32, "x"), ("time", 8, "u"), ("key", 8, "u"), (None, 24, "0"),
               ("signature", 64, "x")]
-LAYOUTS = {"request": (REQUEST, 128), "reply": (REPLY, 64), "hello": (HELLO, 96), "welcome": (WELCOME, 128),
+SUBSCRIBE = [("after", 8, "u"), ("player", 8, "u"), ("provider", 2, "u"), ("flags", 2, "u"), (None, 4, "0"),
+             ("kinds", 32, "x"), ("credit", 8, "u")]
+PROGRESS = [("position", 8, "u"), ("durable", 8, "u")]
+FEED_END = [("code", 2, "u"), (None, 6, "0"), ("resume_after", 8, "u"), ("reason", 112, "x")]
+LAYOUTS = {"subscribe": (SUBSCRIBE, 64), "progress": (PROGRESS, 16), "feed_end": (FEED_END, 128),
+           "request": (REQUEST, 128), "reply": (REPLY, 64), "hello": (HELLO, 96), "welcome": (WELCOME, 128),
            "frame": (FRAME, 8), "open_session": (OPEN_SESSION, None),
            "checkpoint": (CHECKPOINT, 256)}
 MAGICS = {"checkpoint": b"CWCP"}

@@ -6,6 +6,10 @@ use alloc::vec::Vec;
 
 use crate::checkpoint::{CHECKPOINT_BYTES, SignedCheckpoint};
 use crate::fault::CloseCode;
+use crate::feed::{
+    CREDIT_BYTES, FEED_END_BYTES, FEED_ITEM_BYTES, FEED_ITEMS_MAX, FeedEnd, PROGRESS_BYTES, Progress,
+    SUBSCRIBE_BYTES, Subscribe,
+};
 use crate::hello::{HELLO_BYTES, WELCOME_BYTES};
 use crate::reply::REPLY_BYTES;
 use crate::request::WIRE_REQUEST_BYTES;
@@ -16,6 +20,8 @@ use crate::{FRAME_ITEMS_MAX, Hello, Welcome};
 pub const FRAME_HEADER_BYTES: usize = 8;
 /// The longest frame, header included.
 pub const FRAME_BYTES_MAX: usize = FRAME_HEADER_BYTES + FRAME_ITEMS_MAX * WIRE_REQUEST_BYTES;
+
+const _: () = assert!(FRAME_HEADER_BYTES + FEED_ITEMS_MAX * FEED_ITEM_BYTES <= FRAME_BYTES_MAX);
 /// The bytes of a goodbye: a code and a reason.
 pub const GOODBYE_BYTES: usize = 128;
 const GOODBYE_TEXT_AT: usize = 4;
@@ -38,6 +44,16 @@ pub enum FrameKind {
     OpenSession = 6,
     /// Server to client, to those who asked for it in their hello; and client to server, behind a hello that says so.
     Checkpoint = 7,
+    /// Client to server, first on a stream of its own: it wants to be fed records.
+    Subscribe = 8,
+    /// Client to server, on that stream: how many records it may be sent in all.
+    Credit = 9,
+    /// Server to client, on that stream: records.
+    Feed = 10,
+    /// Server to client, on that stream: how far the feed is.
+    Progress = 11,
+    /// Server to client, on that stream: its end, and why.
+    FeedEnd = 12,
 }
 
 impl FrameKind {
@@ -50,6 +66,11 @@ impl FrameKind {
             5 => Self::Goodbye,
             6 => Self::OpenSession,
             7 => Self::Checkpoint,
+            8 => Self::Subscribe,
+            9 => Self::Credit,
+            10 => Self::Feed,
+            11 => Self::Progress,
+            12 => Self::FeedEnd,
             _ => return None,
         })
     }
@@ -65,13 +86,19 @@ impl FrameKind {
             Self::Goodbye => GOODBYE_BYTES,
             Self::OpenSession => OPEN_SESSION_BYTES_MIN,
             Self::Checkpoint => CHECKPOINT_BYTES,
+            Self::Subscribe => SUBSCRIBE_BYTES,
+            Self::Credit => CREDIT_BYTES,
+            Self::Feed => FEED_ITEM_BYTES,
+            Self::Progress => PROGRESS_BYTES,
+            Self::FeedEnd => FEED_END_BYTES,
         }
     }
 
     const fn items_max(self) -> usize {
         match self {
-            Self::Hello | Self::Welcome | Self::Goodbye | Self::OpenSession | Self::Checkpoint => 1,
             Self::Requests | Self::Replies => FRAME_ITEMS_MAX,
+            Self::Feed => FEED_ITEMS_MAX,
+            _ => 1,
         }
     }
 
@@ -184,6 +211,30 @@ pub fn welcome(welcome: &Welcome) -> Vec<u8> {
 #[must_use]
 pub fn checkpoint(signed: &SignedCheckpoint) -> Vec<u8> {
     [header(FrameKind::Checkpoint, 1).as_slice(), &signed.to_bytes()].concat()
+}
+
+/// A request to be fed, in its frame.
+#[must_use]
+pub fn subscribe(asked: &Subscribe) -> Vec<u8> {
+    [header(FrameKind::Subscribe, 1).as_slice(), &asked.to_bytes()].concat()
+}
+
+/// How many records a feed may send in all, in its frame.
+#[must_use]
+pub fn credit(records: u64) -> Vec<u8> {
+    [header(FrameKind::Credit, 1).as_slice(), &records.to_le_bytes()].concat()
+}
+
+/// A word of progress, in its frame.
+#[must_use]
+pub fn progress(progress: &Progress) -> Vec<u8> {
+    [header(FrameKind::Progress, 1).as_slice(), &progress.to_bytes()].concat()
+}
+
+/// A feed's end, in its frame.
+#[must_use]
+pub fn feed_end(end: &FeedEnd<'_>) -> Vec<u8> {
+    [header(FrameKind::FeedEnd, 1).as_slice(), &end.to_bytes()].concat()
 }
 
 /// A goodbye in its frame. A reason that is too long is cut.

@@ -8,6 +8,7 @@
 //! client: Hello, perhaps a Checkpoint, then Requests (each 1..=1024 items of 128 bytes) and OpenSession (a token)
 //! server: Welcome, then Replies (items of 64 bytes) and, if asked for, Checkpoint (one a second), at the end perhaps
 //!         Goodbye
+//! a stream that begins with Subscribe: client: Credit; server: Feed (durable records) and Progress, at the end FeedEnd
 //! ```
 
 #![no_std]
@@ -17,6 +18,7 @@ extern crate alloc;
 
 pub mod checkpoint;
 pub mod fault;
+pub mod feed;
 pub mod frame;
 pub mod hello;
 pub mod reply;
@@ -25,6 +27,7 @@ pub mod session;
 
 pub use checkpoint::{CHECKPOINT_BYTES, Checkpoint, SignedCheckpoint};
 pub use fault::CloseCode;
+pub use feed::{FeedEnd, FeedEndCode, Filter, KindSet, Progress, Subscribe};
 pub use frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameFault, FrameKind};
 pub use hello::{Hello, Watermark, Welcome};
 pub use reply::{REPLY_BYTES, Reply};

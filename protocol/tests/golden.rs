@@ -6,12 +6,12 @@
 use std::fmt::Write as _;
 
 use cage_engine::{
-    Amount, AssetCode, AssetId, Balance, CallerId, Expiry, GameId, Lsn, Operation, PlayerClass, PlayerId,
-    Purse, Reference, Request, RequestId, ResultCode, SessionId, Timestamp,
+    Amount, AssetCode, AssetId, Balance, CallerId, Expiry, GameId, Lsn, Operation, OperationKind,
+    PlayerClass, PlayerId, Purse, Reference, Request, RequestId, ResultCode, SessionId, Timestamp,
 };
 use cage_protocol::{
-    Ask, Asked, Checkpoint, CloseCode, Frame, Hello, OpenSession, Read, Reply, SignedCheckpoint, Watermark,
-    Welcome, frame,
+    Ask, Asked, Checkpoint, CloseCode, FeedEnd, FeedEndCode, Filter, Frame, FrameKind, Hello, OpenSession,
+    Progress, Read, Reply, SignedCheckpoint, Subscribe, Watermark, Welcome, feed, frame,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/vectors.json");
@@ -201,6 +201,58 @@ fn vectors() -> Vec<Vector> {
     let length = (26 + TOKEN.len()).to_string();
     let fields = vec![("length", length), ("kind", "6".to_owned()), ("count", "1".to_owned())];
     vectors.push(("frame", "open_session".to_owned(), frame::open_session(&open_session()), fields));
+    vectors.extend(feed_vectors());
+    vectors
+}
+
+fn subscriptions() -> [(&'static str, Subscribe); 2] {
+    let all = Subscribe { after: Lsn(0), filter: Filter::EVERYTHING, credit: 1_024 };
+    let kinds = [OperationKind::OpenAsset, OperationKind::Reserve, OperationKind::LateCorrection];
+    let filter = Filter::EVERYTHING.of_player(PlayerId::from_index(4)).of_provider(7).of_kinds(&kinds);
+    [("subscribe_all", all), ("subscribe", Subscribe { after: Lsn(998), filter, credit: 5 })]
+}
+
+const PROGRESS: Progress = Progress { position: Lsn(998), durable: Lsn(1_000) };
+const END: FeedEnd<'static> =
+    FeedEnd { code: Some(FeedEndCode::TooSlow), resume_after: Lsn(997), reason: "read more" };
+
+fn feed_vectors() -> Vec<Vector> {
+    let mut vectors = Vec::new();
+    for (name, asked) in subscriptions() {
+        let Subscribe { after, filter, credit } = asked;
+        let bytes = asked.to_bytes();
+        let flags = u8::from(filter.player.is_some()) | u8::from(filter.provider.is_some()) << 1;
+        let kinds = filter.kinds.named().unwrap_or_default();
+        // Bit n of 256 stands for the operation of number n.
+        let mut bits = [0; 32];
+        kinds.iter().for_each(|kind| bits[usize::from(kind.number() / 8)] |= 1 << (kind.number() % 8));
+        let fields = vec![
+            ("after", after.0.to_string()),
+            ("player", filter.player.map_or(0, PlayerId::number).to_string()),
+            ("provider", filter.provider.unwrap_or(0).to_string()),
+            ("flags", flags.to_string()),
+            ("kinds", hex(&bits)),
+            ("credit", credit.to_string()),
+        ];
+        vectors.push(("subscribe", name.to_owned(), bytes.to_vec(), fields));
+    }
+    let frame = |kind: u8, length: usize, count: usize| {
+        vec![("length", length.to_string()), ("kind", kind.to_string()), ("count", count.to_string())]
+    };
+    let (_, asked) = subscriptions()[1];
+    vectors.push(("frame", "subscribe".to_owned(), frame::subscribe(&asked), frame(8, 64, 1)));
+    vectors.push(("frame", "credit".to_owned(), frame::credit(2_048), frame(9, 8, 1)));
+    let items = [[1; 264], [2; 264]].concat();
+    let records = [frame::header(FrameKind::Feed, 2).as_slice(), &items].concat();
+    vectors.push(("frame", "feed".to_owned(), records, frame(10, 528, 2)));
+    let fields = vec![("position", "998".to_owned()), ("durable", "1000".to_owned())];
+    vectors.push(("progress", "progress".to_owned(), PROGRESS.to_bytes().to_vec(), fields));
+    vectors.push(("frame", "progress".to_owned(), frame::progress(&PROGRESS), frame(11, 16, 1)));
+    let mut text = [0; 112];
+    text[..END.reason.len()].copy_from_slice(END.reason.as_bytes());
+    let fields = vec![("code", "1".to_owned()), ("resume_after", "997".to_owned()), ("reason", hex(&text))];
+    vectors.push(("feed_end", "feed_end".to_owned(), END.to_bytes().to_vec(), fields));
+    vectors.push(("frame", "feed_end".to_owned(), frame::feed_end(&END), frame(12, 128, 1)));
     vectors
 }
 
@@ -315,6 +367,14 @@ fn what_is_written_is_read_back() {
     let (read, _) = Frame::split(&framed).unwrap().unwrap();
     assert_eq!(read.items().len(), 1);
     assert_eq!(OpenSession::from_bytes(read.items), Some(open_session()));
+    for (_, asked) in subscriptions() {
+        assert_eq!(Subscribe::from_bytes(&asked.to_bytes()), Ok(asked));
+    }
+    assert_eq!(Progress::from_bytes(&PROGRESS.to_bytes()), Some(PROGRESS));
+    assert_eq!(FeedEnd::from_bytes(&END.to_bytes()), Some(END));
+    let item = [&7_u64.to_le_bytes()[..], &[9; 256]].concat();
+    assert_eq!(feed::read_feed_item(&item), Some((Lsn(7), &[9; 256])));
+    assert_eq!(feed::read_feed_item(&item[1..]), None);
     for (_, reply) in replies() {
         assert_eq!(Reply::from_bytes(&reply.to_bytes()), Some(reply));
     }

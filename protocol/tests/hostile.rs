@@ -2,7 +2,8 @@
 
 use cage_engine::{Amount, AssetId, Malformed, Operation, PlayerId, Purse, RequestId, ResultCode, SessionId};
 use cage_protocol::{
-    Ask, Asked, CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, Hello, OpenSession, Read, Reply, Welcome, frame,
+    Ask, Asked, CloseCode, FRAME_BYTES_MAX, FeedEnd, Frame, FrameKind, Hello, OpenSession, Progress, Read,
+    Reply, Subscribe, Welcome, feed, frame,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -44,6 +45,11 @@ fn no_bytes_make_the_decoder_panic_and_what_it_accepts_is_written_the_same() {
         let _ = Hello::from_bytes(&bytes[..96]);
         let _ = Welcome::from_bytes(&bytes);
         let _ = Frame::split(&bytes);
+        if let Ok(asked) = Subscribe::from_bytes(&bytes[..64]) {
+            assert_eq!(asked.to_bytes(), bytes[..64], "one meaning, one way to write it");
+        }
+        let cut = &bytes[..random.random_range(0..=128)];
+        let _ = (Progress::from_bytes(cut), feed::read_feed_item(cut), FeedEnd::from_bytes(cut));
         let _ = frame::read_goodbye(&bytes[..random.random_range(0..=128)]);
         let _ = OpenSession::from_bytes(&bytes[..random.random_range(0..=128)]);
     }
@@ -75,7 +81,12 @@ fn a_frame_that_cannot_be_is_refused_from_its_header_on() {
     assert_eq!(header(FRAME_BYTES_MAX as u32, 3, 0, 1024), Err(CloseCode::FrameTooLong));
     assert_eq!(header(u32::MAX, 3, 0, 1), Err(CloseCode::FrameTooLong));
     assert_eq!(header(128, 0, 0, 1), Err(CloseCode::FrameUnknown));
-    assert_eq!(header(128, 8, 0, 1), Err(CloseCode::FrameUnknown));
+    assert_eq!(header(128, 99, 0, 1), Err(CloseCode::FrameUnknown));
+    assert_eq!(
+        header(264 * 257, 10, 0, 257),
+        Err(CloseCode::FrameMalformed),
+        "a frame of the feed holds 256"
+    );
     assert_eq!(header(256, 7, 0, 1), Ok(false));
     assert_eq!(header(512, 7, 0, 2), Err(CloseCode::FrameMalformed));
     assert_eq!(header(26, 6, 0, 1), Ok(false), "a token of no bytes is refused as a token");
