@@ -104,6 +104,18 @@ impl Commit {
         self.released.notified().await;
     }
 
+    /// Waits until what was seen of the ledger may be shown.
+    pub async fn shown<T>(&self, mut seen: Appended<T>) -> T {
+        loop {
+            let released = self.released.notified();
+            match seen.release(self.log.durable()) {
+                Ok(value) => return value,
+                Err(again) => seen = again,
+            }
+            released.await;
+        }
+    }
+
     /// Waits until all replies are let go.
     pub async fn drained(&self) {
         loop {

@@ -5,6 +5,8 @@
 //!                                     ^                                |                      |
 //!                                     +---------- reply <--------------+---- commit <--durable-+
 //!
+//!  subscribers <------ session <------ feed <-------------------------------- durable records, or the log
+//!
 //!  start:  segments --> recovery --> State           audit:  segments --> decide again, compare, apply
 //! ```
 //!
@@ -28,6 +30,7 @@ pub mod tokens;
 pub mod sequencer;
 
 pub mod commit;
+pub mod feed;
 
 pub mod reply;
 

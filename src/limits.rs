@@ -45,6 +45,8 @@ pub const DOUBT_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// What one step of the sequencer does by itself (expiries and the like), so that a million deadlines at once do not
 /// stop the bets.
 pub const DUE_PER_STEP_MAX: usize = 256;
+/// Looks at the ledger from elsewhere that the sequencer allows between two rounds.
+pub const LOOKS_PER_ROUND_MAX: usize = 64;
 /// How long, by the time of the log, what is due and was refused waits before it is tried again, in milliseconds.
 pub const SET_ASIDE_MILLIS: u64 = 60_000;
 /// Records that one item can become: itself, and a continuation with the movements that it has no room for.
@@ -64,6 +66,22 @@ pub const READ_AHEAD_RECORDS: usize = 1_024;
 pub const READ_AHEAD_BATCHES: usize = 4;
 /// How far the wall clock may leave the monotonic one between two looks.
 pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(3);
+/// Subscriptions to the feed, of all connections together. Each costs a task and, while something is under way to its
+/// client, one frame of the feed.
+pub const SUBSCRIPTIONS_MAX: usize = 4_096;
+/// The latest records that are kept in memory for all subscribers together, in bytes: a second at 60,000 records/s. Who is
+/// further back is given what it lacks from the log.
+pub const FEED_TAIL_BYTES: usize = 16 << 20;
+/// Bytes of records that may be on their way from the flusher to the feed. More are not handed over, and read from the log.
+pub const FEED_QUEUE_BYTES: usize = 8 << 20;
+/// What is kept of the log that was read for subscribers, in bytes: those who stand close together share it.
+pub const FEED_CATCH_UP_BYTES: usize = 8 << 20;
+/// Records that are looked at for one subscriber before it is the next one's turn.
+pub const FEED_TURN_RECORDS: u64 = 16_384;
+/// How long a subscriber, for whom nothing comes, is not told how far the log is.
+pub const FEED_PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// How long a subscriber may take nothing although something waits for it. Then it is cut off, and told where to resume.
+pub const FEED_STALL_MAX: Duration = Duration::from_secs(10);
 
 const _: () = assert!(FRAME_BYTES_MAX <= STREAM_WINDOW_BYTES as usize, "a frame fits a stream's window");
 const _: () = assert!(READ_BYTES >= WIRE_REQUEST_BYTES);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cage_engine::{ResultCode, Settings, Timestamp};
-use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Hello, SignedCheckpoint, VERSION, Welcome, frame};
+use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Filter, Hello, SignedCheckpoint, VERSION, Welcome, frame};
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{
     Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, Position,
@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::data::DataDir;
 use crate::endpoint::{self, EndpointError};
+use crate::feed::{Feed, Pipe, Tap, rights};
 use crate::guards::{self, Guards, Unfit};
 use crate::limits;
 use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
@@ -36,6 +37,7 @@ use crate::proof::signer::{Signer, SignerError};
 use crate::recovery::{self, RecoverFault, Recovery, ReplayFault};
 use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
+use crate::sequencer::look::Looks;
 use crate::sequencer::{Closed, DueOutcome, LogFull, Sequencer};
 use crate::session::{First, Greeting, Host, Session};
 use crate::snapshots::LoadFault;
@@ -145,7 +147,6 @@ pub struct Server {
     endpoint: Endpoint,
     sequencer: Sequencer,
     shared: Rc<Shared>,
-    progress: Arc<Notify>,
     fault: Arc<Notify>,
     signer: Option<Signer>,
     scrubber: Option<Scrubber>,
@@ -156,6 +157,9 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     inbox: Inbox,
+    looks: Looks,
+    feed: Feed,
+    commit: Rc<Commit>,
     tokens: Tokens,
     clock: RefCell<Clock>,
     log: LogHandle,
@@ -214,7 +218,8 @@ impl Server {
         log_options.flush = options.flush;
         log_options.segment_bytes = options.segment_bytes;
         log_options.idle_poll = options.flush_poll;
-        let callbacks = callbacks(&progress, &fault);
+        let (pipe, tap) = Pipe::new();
+        let callbacks = callbacks(&progress, &fault, tap);
         let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
         let public = key.as_ref().map(|key| *key.public());
         let sign = |key| Signer::start(key, options.witness.clone(), log.clone());
@@ -222,6 +227,8 @@ impl Server {
         let findings = Arc::<Findings>::default();
         let scrubber = Scrubber::start(options.scrub, log.clone(), Arc::clone(&findings));
         let scrubber = scrubber.map_err(|reason| cage_wal::StorageError::new("start", "scrubber", reason))?;
+        let feed = Feed::start(pipe, log.clone());
+        let feed = feed.map_err(|reason| cage_wal::StorageError::new("start", "feed", reason))?;
         let mut clock = Clock::new(state.clock());
         let mut sequencer = Sequencer::new(state, writer);
         sequencer.configure(clock.now(), options.settings).map_err(ServeError::Settings)?;
@@ -235,6 +242,9 @@ impl Server {
             .map(|schedule| Keeper::new(log.clone(), data, schedule, options.segment_bytes, since, digests));
         let shared = Rc::new(Shared {
             inbox: Inbox::default(),
+            looks: Looks::default(),
+            feed,
+            commit: Rc::new(Commit::new(log.clone(), progress, Arc::clone(&fault))),
             tokens,
             clock: RefCell::new(clock),
             watermarks: Watermarks::new(log.clone(), public, repairs),
@@ -246,7 +256,7 @@ impl Server {
             handshakes: Cell::new(0),
             gone: Notify::new(),
         });
-        Ok((Self { endpoint, sequencer, shared, progress, fault, signer, scrubber, keeper }, started))
+        Ok((Self { endpoint, sequencer, shared, fault, signer, scrubber, keeper }, started))
     }
 
     /// The UDP address that it listens on.
@@ -262,8 +272,8 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if the log fails; nothing after that was acknowledged.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, ServeError> {
-        let Self { endpoint, mut sequencer, shared, progress, fault, signer, scrubber, keeper } = self;
-        let commit = Rc::new(Commit::new(shared.log.clone(), progress, Arc::clone(&fault)));
+        let Self { endpoint, mut sequencer, shared, fault, signer, scrubber, keeper } = self;
+        let commit = Rc::clone(&shared.commit);
         let watching = spawn_local(watch_log(shared.log.clone()));
         let reminding = spawn_local(remind(Rc::clone(&shared)));
         let keeping = keeper.map(|keeper| spawn_local(keeper.keep()));
@@ -296,6 +306,7 @@ impl Server {
         if let Some(keeping) = keeping {
             keeping.abort();
         }
+        shared.feed.stop();
         let now = shared.clock.borrow_mut().now();
         if let Some(scrubber) = scrubber {
             scrubber.stop();
@@ -365,10 +376,11 @@ fn started(recovery: &Recovery, took: Duration) -> Started {
     Started { snapshot, records: report.records, took, torn_tail: report.torn_tail.is_some() }
 }
 
-fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>) -> Callbacks {
+fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>, tap: Tap) -> Callbacks {
     let (progress, fault) = (Arc::clone(progress), Arc::clone(fault));
     Callbacks {
         on_durable: Box::new(move |_| progress.notify_one()),
+        on_flushed: Box::new(move |flushed| tap.flushed(flushed)),
         on_fault: Box::new(move |reason| {
             tracing::error!(%reason, "the log failed: nothing more is acknowledged");
             fault.notify_one();
@@ -470,6 +482,18 @@ impl Host for Shared {
         &self.tokens
     }
 
+    fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    async fn may_follow(&self, identity: &Identity, filter: &Filter) -> Result<(), String> {
+        let (identity, filter) = (identity.clone(), *filter);
+        match self.looks.look(move |state| rights::check(state, &identity, &filter)).await {
+            Some(seen) => self.commit.shown(seen).await,
+            None => Err("the server ends".to_owned()),
+        }
+    }
+
     async fn greet(&self, first: &First, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
         let Hello { version_min, version_max, seen, .. } = first.hello;
         let refuse = |code: CloseCode, facts: String| Err((code, format!("{} {facts}", code.meaning())));
@@ -511,6 +535,7 @@ async fn drive(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>) 
         let until_due = due.map(|due| Duration::from_nanos(due.0.saturating_sub(now.0)));
         tokio::select! {
             () = shared.inbox.filled() => {}
+            () = shared.looks.asked() => {}
             () = commit.released(), if more => {}
             () = tokio::time::sleep(until_due.unwrap_or_default()), if until_due.is_some() && !more => {}
         }
@@ -545,6 +570,7 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
             }
         }
     }
+    shared.looks.serve(sequencer.state(), limits::LOOKS_PER_ROUND_MAX);
     sequencer.publish();
     shared.id_horizon.set(sequencer.state().id_horizon());
     commit.release();

@@ -5,6 +5,7 @@
 //! one piece. Never here: waiting, sockets, a look at the clock.
 
 pub mod inbox;
+pub mod look;
 
 use std::slice;
 

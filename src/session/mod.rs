@@ -1,21 +1,24 @@
 //! One front-end connection: its streams, what it has unanswered, how it ends.
 //!
 //! In: an authenticated QUIC connection. Out: batches for the inbox; replies on the stream that asked. Unread streams
-//! are the backpressure: a session that has too much unanswered reads no more. Never here: what a request means.
+//! are the backpressure: a session that has too much unanswered reads no more. A stream may become a subscription to the feed
+//! instead. Never here: what a request means.
 
 mod hello;
 mod stream;
+mod subscription;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use cage_engine::Timestamp;
-use cage_protocol::{CloseCode, frame};
+use cage_protocol::{CloseCode, Filter, frame};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::Notify;
 
 use crate::certs::Identity;
+use crate::feed::Feed;
 use crate::limits::{HELLO_TIME_MAX, IN_FLIGHT_PER_CONNECTION_MAX};
 use crate::sequencer::inbox::Inbox;
 use crate::tokens::Tokens;
@@ -31,6 +34,13 @@ pub trait Host {
     fn now(&self) -> Timestamp;
     /// What session tokens are checked with.
     fn tokens(&self) -> &Tokens;
+    /// Where subscriptions ask for records.
+    fn feed(&self) -> &Feed;
+    /// Whether a caller may follow what a filter lets through.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    fn may_follow(&self, identity: &Identity, filter: &Filter) -> impl Future<Output = Result<(), String>>;
     /// What a client is told first, or why it is turned away.
     ///
     /// # Errors

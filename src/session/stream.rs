@@ -12,6 +12,7 @@ use cage_protocol::{CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, OpenSession, f
 use quinn::{RecvStream, SendStream};
 use tokio::sync::Notify;
 
+use super::subscription::{self, Begun};
 use super::{Ended, Host, Session};
 use crate::admission::{Ticket, admit, admit_session};
 use crate::limits::READ_BYTES;
@@ -27,14 +28,21 @@ pub struct StreamEnd {
     wake: Notify,
     /// Requests taken from this stream and not answered yet.
     unanswered: Cell<usize>,
-    /// The client sends no more.
+    /// The client sends no more requests.
     ended: Cell<bool>,
+    /// The stream becomes a subscription.
+    subscribes: Cell<bool>,
 }
 
 impl StreamEnd {
     /// Lets the writer look again whether there is anything left to do.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Waits until it is woken.
+    pub(super) async fn awoken(&self) {
+        self.wake.notified().await;
     }
 
     /// All frames that are ready, as one piece, and the number of their replies. One piece, because QUIC keeps each
@@ -87,17 +95,20 @@ pub(super) async fn run(
         wake: Notify::new(),
         unanswered: Cell::new(0),
         ended: Cell::new(false),
+        subscribes: Cell::new(false),
     });
     session.add_stream(&end);
     let write = write(&end, send);
     tokio::pin!(write);
-    tokio::select! {
+    let begun = tokio::select! {
         read = read(&session, &*host, &end, receive, unread) => read?,
-        () = &mut write => return Ok(()),
+        _ = &mut write => return Ok(()),
+    };
+    // The client sends no more requests, and is still to be answered.
+    match (begun, write.await) {
+        (Some(begun), Some(send)) => subscription::run(session, host, Rc::clone(&end), send, begun).await,
+        _ => Ok(()),
     }
-    // The client sends no more, and is still to be answered.
-    write.await;
-    Ok(())
 }
 
 async fn read(
@@ -106,27 +117,32 @@ async fn read(
     end: &Rc<StreamEnd>,
     mut receive: RecvStream,
     begun: Vec<u8>,
-) -> Result<(), Ended> {
+) -> Result<Option<Begun>, Ended> {
     let mut unread = Unread::new(&begun);
     let result = loop {
-        let (tickets, fault) = unread.admit(session, host);
+        let (tickets, stop) = unread.admit(session, host);
         if !tickets.is_empty() {
             session.taken(tickets.len());
             end.unanswered.set(end.unanswered.get() + tickets.len());
             host.inbox().push(Batch { stream: Rc::clone(end), tickets }).await;
         }
         // What stands in front of a fault is done all the same.
-        if let Some(fault) = fault {
-            break Err(fault);
+        match stop {
+            Some(Stop::Fault(fault)) => break Err(fault),
+            Some(Stop::Subscribed(item)) => {
+                end.subscribes.set(true);
+                break Ok(Some(Begun { item, unread: unread.rest().to_vec(), receive }));
+            }
+            None => {}
         }
         session.credit().await;
         match receive.read(unread.room()).await {
             Ok(Some(count)) => unread.filled += count,
-            Ok(None) if unread.filled == 0 => break Ok(()),
+            Ok(None) if unread.filled == 0 => break Ok(None),
             Ok(None) => {
                 break Err(Ended::new(CloseCode::FrameTruncated, CloseCode::FrameTruncated.meaning()));
             }
-            Err(_) => break Ok(()),
+            Err(_) => break Ok(None),
         }
     };
     end.ended.set(true);
@@ -138,6 +154,15 @@ async fn read(
 struct Unread {
     bytes: Box<[u8]>,
     filled: usize,
+    /// A request was among it.
+    used: bool,
+}
+
+/// Why a stream is not read on as one of requests.
+enum Stop {
+    Fault(Ended),
+    /// It is to become a subscription: the item of its frame.
+    Subscribed(Vec<u8>),
 }
 
 impl Unread {
@@ -145,7 +170,12 @@ impl Unread {
     fn new(begun: &[u8]) -> Self {
         let mut bytes = vec![0; FRAME_BYTES_MAX + READ_BYTES].into_boxed_slice();
         bytes[..begun.len()].copy_from_slice(begun);
-        Self { bytes, filled: begun.len() }
+        Self { bytes, filled: begun.len(), used: false }
+    }
+
+    /// What is not whole, or was not looked at.
+    fn rest(&self) -> &[u8] {
+        &self.bytes[..self.filled]
     }
 
     /// Where the next bytes go. Never empty: less than a frame is left after [`Self::admit`].
@@ -154,14 +184,15 @@ impl Unread {
     }
 
     /// Admits all whole frames as one batch, and keeps what is not whole.
-    fn admit(&mut self, session: &Session, host: &impl Host) -> (Vec<Ticket>, Option<Ended>) {
+    fn admit(&mut self, session: &Session, host: &impl Host) -> (Vec<Ticket>, Option<Stop>) {
         let received = host.now();
+        let fault = |code, reason: &str| Some(Stop::Fault(Ended::new(code, reason)));
         let (mut tickets, mut taken) = (Vec::new(), 0);
-        let fault = loop {
+        let stop = loop {
             let (frame, length) = match Frame::split(&self.bytes[taken..self.filled]) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break None,
-                Err(fault) => break Some(Ended::at(fault)),
+                Err(fault) => break Some(Stop::Fault(Ended::at(fault))),
             };
             match frame.kind {
                 FrameKind::Requests => admit(&frame, &session.identity, received, &mut tickets),
@@ -170,30 +201,42 @@ impl Unread {
                         let ticket = admit_session(&asked, &session.identity, host.tokens(), received);
                         tickets.push(ticket);
                     }
-                    None => break Some(Ended::new(CloseCode::FrameMalformed, "this opens no session")),
+                    None => break fault(CloseCode::FrameMalformed, "this opens no session"),
                 },
+                FrameKind::Subscribe if !self.used => {
+                    let item = frame.items.to_vec();
+                    taken += length;
+                    break Some(Stop::Subscribed(item));
+                }
+                FrameKind::Subscribe => {
+                    break fault(CloseCode::FrameMalformed, "a subscription needs a stream of its own");
+                }
                 FrameKind::Hello => {
-                    break Some(Ended::new(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning()));
+                    break fault(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning());
                 }
-                FrameKind::Welcome | FrameKind::Replies | FrameKind::Goodbye | FrameKind::Checkpoint => {
-                    break Some(Ended::new(CloseCode::FrameUnknown, "a client sends no such frame"));
-                }
+                _ => break fault(CloseCode::FrameUnknown, "a client sends no such frame here"),
             }
+            self.used = true;
             taken += length;
         };
         self.bytes.copy_within(taken..self.filled, 0);
         self.filled -= taken;
-        (tickets, fault)
+        (tickets, stop)
     }
 }
 
-/// Writes replies as they become ready, until the client is done and has them all, or is gone.
-async fn write(end: &Rc<StreamEnd>, mut send: SendStream) {
+/// Writes replies as they become ready, until the client is done and has them all, or is gone. Gives the stream back if it
+/// is to become a subscription.
+async fn write(end: &Rc<StreamEnd>, mut send: SendStream) -> Option<SendStream> {
     loop {
         let Some((frames, count)) = end.take_ready() else {
             let draining = end.session.is_draining();
             if (draining || end.ended.get()) && end.unanswered.get() == 0 {
-                return finish(send, draining).await;
+                if end.subscribes.get() && !draining {
+                    return Some(send);
+                }
+                finish(send, draining).await;
+                return None;
             }
             end.wake.notified().await;
             continue;
@@ -204,7 +247,7 @@ async fn write(end: &Rc<StreamEnd>, mut send: SendStream) {
         if written.is_err() {
             // The client is gone. What it asked is decided all the same; it will ask again with the same ids.
             end.session.answered(end.unanswered.take());
-            return;
+            return None;
         }
     }
 }
