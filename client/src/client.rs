@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cage_engine::decide::GROUP_MAX;
 use cage_engine::{Balance, Lsn, Operation, OperationKind, Request, RequestId, ResultCode};
-use cage_protocol::{Ask, Read, SignedCheckpoint, TOKEN_BYTES_MAX, Watermark, Welcome};
+use cage_protocol::{Ask, Filter, Read, SignedCheckpoint, TOKEN_BYTES_MAX, Watermark, Welcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -20,10 +20,12 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectionError;
+use crate::feed::Feed;
 use crate::kept;
 use crate::lane::{Lane, Submission};
 use crate::link::{Dialer, Link};
 use crate::outcome::{Error, Executed};
+use crate::pool::Pool;
 use crate::shared::Shared;
 use crate::window::{Entry, Group, Question, Token};
 
@@ -43,6 +45,7 @@ struct Handle {
     shared: Arc<Shared>,
     lanes: Vec<mpsc::UnboundedSender<Submission>>,
     closing: watch::Sender<bool>,
+    pool: Arc<Pool>,
     endpoint: Endpoint,
 }
 
@@ -135,7 +138,8 @@ impl Client {
         if let Some(file) = config.watermark_file {
             tokio::spawn(kept::keep(file, Arc::clone(&shared), links, closed));
         }
-        let handle = Handle { shared, lanes, closing, endpoint };
+        let pool = Arc::new(Pool::new(dialer.for_listeners(), Arc::clone(&shared)));
+        let handle = Handle { shared, lanes, closing, pool, endpoint };
         Ok(Self { handle: Arc::new(handle), deadline: config.deadline, grant: 0 })
     }
 
@@ -288,6 +292,14 @@ impl Client {
         submitted
     }
 
+    /// Follows the log: every durable record after `after` that the filter wants, in their order, each once. With 0 it begins
+    /// with the log's first record; to see what comes from now on, begin after [`Self::watermark`]. It has connections
+    /// of its own, lives as long as it likes, and costs nothing while it is not asked.
+    #[must_use]
+    pub fn subscribe(&self, filter: Filter, after: Lsn) -> Feed {
+        Feed::new(Arc::clone(&self.handle.pool), filter, after)
+    }
+
     /// The most that was seen of the log. Every hello presents it.
     #[must_use]
     pub fn watermark(&self) -> Watermark {
@@ -317,6 +329,7 @@ impl Client {
     pub async fn close(&self) {
         self.handle.closing.send_replace(true);
         self.handle.closing.closed().await;
+        self.handle.pool.close().await;
         self.handle.endpoint.wait_idle().await;
     }
 

@@ -70,6 +70,16 @@ impl Connection {
         Ok(RequestStream::new(send, ReplyReceiver::new(receive)))
     }
 
+    /// A stream that is none of requests.
+    pub(crate) async fn open_raw(&self) -> Result<(quinn::SendStream, quinn::RecvStream), ConnectionError> {
+        Ok(self.quic.open_bi().await?)
+    }
+
+    /// Whether the connection has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.quic.close_reason().is_some()
+    }
+
     /// Waits until the connection has ended.
     pub async fn closed(&self) -> ConnectionError {
         self.quic.closed().await.into()

@@ -22,6 +22,7 @@ use crate::limits;
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     quic: quinn::Endpoint,
+    config: ClientConfig,
     server_name: String,
 }
 
@@ -42,8 +43,22 @@ impl Endpoint {
             .map_err(|error| ConnectionError::Socket(Arc::new(error)))?;
         let mut config = ClientConfig::new(Arc::new(tls(credentials)?));
         config.transport_config(Arc::new(transport()));
-        quic.set_default_client_config(config);
-        Ok(Self { quic, server_name: server_name.to_owned() })
+        quic.set_default_client_config(config.clone());
+        Ok(Self { quic, config, server_name: server_name.to_owned() })
+    }
+
+    /// The same socket and identity for connections on which only the server speaks: a server that was killed does not say
+    /// so, and nothing that goes unanswered would tell.
+    #[must_use]
+    pub(crate) fn for_listeners(&self) -> Self {
+        let mut transport = transport();
+        transport
+            .keep_alive_interval(Some(limits::LISTENER_KEEP_ALIVE))
+            .max_idle_timeout(IdleTimeout::try_from(limits::LISTENER_IDLE_TIME_MAX).ok());
+        let mut endpoint = self.clone();
+        endpoint.config.transport_config(Arc::new(transport));
+        endpoint.quic.set_default_client_config(endpoint.config.clone());
+        endpoint
     }
 
     /// Connects, and exchanges hello and welcome. `seen` is the most that the caller knows of the log; a server
@@ -56,17 +71,8 @@ impl Endpoint {
         self.greet(address, seen, None).await
     }
 
-    /// [`Self::connect`], shows the latest checkpoint, and asks to be sent those that follow.
-    pub(crate) async fn connect_and_watch(
-        &self,
-        address: SocketAddr,
-        seen: Watermark,
-        watch: Watch,
-    ) -> Result<Connection, ConnectionError> {
-        self.greet(address, seen, Some(watch)).await
-    }
-
-    async fn greet(
+    /// [`Self::connect`]; with a watch it shows the latest checkpoint, and asks to be sent those that follow.
+    pub(crate) async fn greet(
         &self,
         address: SocketAddr,
         seen: Watermark,

@@ -7,6 +7,7 @@
 //! ```text
 //!  Client ──> Lane (order of a player) ──> RequestStream ──> Connection ──> Endpoint ──QUIC──> server
 //!             Link (reconnects, resends with the same ids)
+//!         ──> Feed (durable records, resumes) ──> Pool ──> Connection
 //! ```
 //!
 //! [`Client`] is what a front-end uses. [`Endpoint`], [`Connection`] and [`RequestStream`] are the parts below it,
@@ -40,6 +41,9 @@ mod link;
 mod shared;
 mod window;
 
+mod feed;
+mod pool;
+
 mod connection;
 mod endpoint;
 mod stream;
@@ -50,6 +54,7 @@ pub mod limits;
 
 pub use cage_engine as engine;
 pub use cage_protocol as protocol;
+pub use cage_protocol::{Filter, KindSet};
 
 pub use checkpoint::{BadCheckpoint, CheckpointKey, CheckpointKeyError};
 pub use client::{Balances, Client, Submitted, Totals};
@@ -58,6 +63,7 @@ pub use connection::Connection;
 pub use credentials::{Credentials, CredentialsError, Pair, load_authority, load_pair};
 pub use endpoint::Endpoint;
 pub use error::ConnectionError;
+pub use feed::{Feed, FeedError, FeedEvent, FeedRecord};
 pub use ids::permanent_key;
 pub use outcome::{Error, Executed};
 pub use stream::{ReplyReceiver, RequestSender, RequestStream};

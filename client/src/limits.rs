@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cage_protocol::feed::FEED_ITEM_BYTES;
 use cage_protocol::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, REPLY_BYTES, WIRE_REQUEST_BYTES};
 
 /// Requests that the windows below leave room for, even if each lies in a frame of its own.
@@ -47,6 +48,17 @@ pub const GOODBYE_TIME_MAX: Duration = Duration::from_millis(500);
 pub const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How often what was seen of the log is written to its file.
 pub const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// Records that a subscription may be sent and has not handed out: what it keeps in memory, 264 bytes each.
+pub const FEED_CREDIT: u64 = 1_024;
+/// Subscriptions that share a connection: all that they may be sent fits its window, so that none stops another.
+pub const FEEDS_PER_CONNECTION: usize = 30;
+/// How often a connection of subscriptions asks whether the server is there.
+pub const LISTENER_KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// How long a server may not answer that before another connection is tried. A loaded machine may be that late; then
+/// nothing is lost, because subscriptions resume.
+pub const LISTENER_IDLE_TIME_MAX: Duration = Duration::from_secs(3);
+/// What is read of a subscription's stream at a time.
+pub(crate) const FEED_READ_BYTES: usize = 64 << 10;
 /// How wrong the own clock may be before ids are minted by the server's.
 pub const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(1);
 
@@ -56,4 +68,8 @@ pub(crate) const SUBMISSIONS_AT_ONCE: usize = 1024;
 const _: () = assert!(IN_FLIGHT_MAX * (REPLY_BYTES + FRAME_HEADER_BYTES) <= RECEIVE_WINDOW_BYTES as usize);
 const _: () =
     assert!(IN_FLIGHT_MAX * (WIRE_REQUEST_BYTES + FRAME_HEADER_BYTES) <= SEND_WINDOW_BYTES as usize);
+const _: () = assert!(
+    FEEDS_PER_CONNECTION * FEED_CREDIT as usize * (FEED_ITEM_BYTES + FRAME_HEADER_BYTES)
+        <= RECEIVE_WINDOW_BYTES as usize
+);
 const _: () = assert!(KEEP_ALIVE.as_secs() * 2 < IDLE_TIME_MAX.as_secs(), "one lost keep-alive ends nothing");

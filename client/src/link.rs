@@ -29,18 +29,25 @@ pub(crate) struct Dialer {
     addresses: Vec<SocketAddr>,
     next: usize,
     shared: Arc<Shared>,
+    /// Its connections are for those who only listen: they ask for no checkpoints, and say nothing of the client's faults.
+    listens: bool,
 }
 
 impl Dialer {
     pub(crate) fn new(endpoint: Endpoint, addresses: Vec<SocketAddr>, shared: Arc<Shared>) -> Self {
-        Self { endpoint, addresses, next: 0, shared }
+        Self { endpoint, addresses, next: 0, shared, listens: false }
+    }
+
+    /// One for connections of those who only listen.
+    pub(crate) fn for_listeners(&self) -> Self {
+        Self { endpoint: self.endpoint.for_listeners(), listens: true, ..self.clone() }
     }
 
     /// One attempt. The one after a failure goes to the next address.
-    async fn attempt(&mut self, time: Duration) -> Result<Connection, ConnectionError> {
+    pub(crate) async fn attempt(&mut self, time: Duration) -> Result<Connection, ConnectionError> {
         let address = self.addresses[self.next];
-        let watch = Watch { latest: self.shared.checkpoint() };
-        let connecting = self.endpoint.connect_and_watch(address, self.shared.watermark(), watch);
+        let watch = (!self.listens).then(|| Watch { latest: self.shared.checkpoint() });
+        let connecting = self.endpoint.greet(address, self.shared.watermark(), watch);
         let connected = timeout(time, connecting)
             .await
             .unwrap_or(Err(ConnectionError::NoAnswer { address, after: time }));
@@ -48,7 +55,9 @@ impl Dialer {
             Ok(connection) => self.shared.connected(connection.welcome()),
             Err(fault) => {
                 tracing::debug!(%address, %fault, "cannot connect");
-                self.shared.lost(fault.clone());
+                if !self.listens {
+                    self.shared.lost(fault.clone());
+                }
                 self.next = (self.next + 1) % self.addresses.len();
             }
         }
