@@ -9,6 +9,7 @@ mod bridges;
 mod cli;
 mod damage;
 mod drills;
+mod feed;
 mod full_disk;
 mod golden;
 mod golden_covered;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cage_engine::{OperationKind, ResultCode, Role};
-use cage_protocol::CloseCode;
+use cage_protocol::{CloseCode, FeedEndCode};
 
 /// Folders that nobody wrote.
 const SKIPPED: [&str; 7] = ["target", "data", ".git", "cage-demo", "cage-data", "__pycache__", "corpus"];
@@ -131,6 +131,13 @@ fn the_protocols_document_lists_every_close_code_with_its_meaning() {
     let expected: Vec<_> =
         CloseCode::ALL.iter().map(|code| row(*code as u16, code.name(), code.meaning())).collect();
     assert_rows(&numbered_rows(&document("protocol.md"), "\n## 9. Goodbye and close"), &expected);
+}
+
+#[test]
+fn the_protocols_document_lists_every_end_of_a_feed_with_its_meaning() {
+    let expected: Vec<_> =
+        FeedEndCode::ALL.iter().map(|code| row(*code as u16, code.name(), code.meaning())).collect();
+    assert_rows(&numbered_rows(&document("protocol.md"), "\n## 11. The feed"), &expected);
 }
 
 #[test]
