@@ -11,6 +11,7 @@ macro_rules! say {
 mod audit;
 mod checkpoint_key;
 mod demo;
+mod games;
 mod log;
 mod prove;
 mod repair;
@@ -37,6 +38,7 @@ enum Command {
     Serve(serve::Serve),
     Audit(audit::Audit),
     Demo(demo::Demo),
+    Games(games::Games),
     Log(log::Log),
     Scrub(scrub::Scrub),
     Repair(repair::Repair),
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Games(games) => games.run(),
         Command::Log(log) => log.run(),
         Command::Scrub(scrub) => scrub.run(),
         Command::Repair(repair) => repair.run(),

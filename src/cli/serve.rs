@@ -278,7 +278,7 @@ async fn serve(options: ServerOptions) -> Result<(), ServeError> {
 }
 
 /// Done at the first SIGTERM or SIGINT from this call on; the second ends the process.
-fn stop_signal() -> impl Future<Output = ()> {
+pub(super) fn stop_signal() -> impl Future<Output = ()> {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return std::future::pending().await };

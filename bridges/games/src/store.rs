@@ -1,0 +1,513 @@
+//! What is known of providers' transactions, so that a repeat gets the same answer and a win finds its bet.
+//!
+//! In: rows, each made of a request and what the ledger said to it. Out: rows by key, a round's bets. It is a cache of
+//! the log: nothing here decides whether money moves. Never here: a row that the ledger has not made durable.
+//!
+//! Rows are written by a thread of their own, some at a time; until then they are found in memory.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use cage_engine::{
+    Amount, AssetId, GameId, Lsn, OperationKind, PlayerId, Reference, ResultCode, SessionId, Timestamp,
+};
+use redb::{Database, Durability, TableDefinition, WriteTransaction};
+
+use crate::limits::{STORE_BATCH_MAX, STORE_SYNC_EVERY};
+
+/// By key: what was asked and answered.
+const TRANSACTIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("transactions");
+/// By round and position in the log: the bet.
+const BETS: TableDefinition<'_, (u128, u64), u128> = TableDefinition::new("bets");
+/// Bets that were undone, and where.
+const CANCELLED: TableDefinition<'_, u128, u64> = TableDefinition::new("cancelled");
+/// Rounds that were closed: where, and when.
+const CLOSED: TableDefinition<'_, u128, (u64, u64)> = TableDefinition::new("closed");
+/// Sessions whose token was changed: how often.
+const GENERATIONS: TableDefinition<'_, u32, u8> = TableDefinition::new("generations");
+
+const FILE: &str = "transactions.redb";
+const ROW_BYTES: usize = 108;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}", path = path.display())]
+pub struct StoreError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// A failure of the file, in a small place.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Fault(Box<redb::Error>);
+
+impl<E: Into<redb::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self(Box::new(error.into()))
+    }
+}
+
+/// A transaction of a provider, as it was asked and answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What was asked for.
+    pub kind: OperationKind,
+    /// What the ledger said.
+    pub code: ResultCode,
+    /// The record that says so.
+    pub lsn: Lsn,
+    /// When it was answered.
+    pub decided: Timestamp,
+    /// Whose.
+    pub player: PlayerId,
+    /// In what.
+    pub asset: AssetId,
+    /// On which game.
+    pub game: GameId,
+    /// In which session.
+    pub session: SessionId,
+    /// How much.
+    pub amount: Amount,
+    /// The bet that was made, won for or undone.
+    pub bet: Reference,
+    /// In which round; 0 = not said.
+    pub round: Reference,
+    /// The provider's other name for the bet; 0 = none.
+    pub tag: u32,
+    /// Whether the round ended with it.
+    pub ends_round: bool,
+    /// The balance that was shown; nothing if none could be read.
+    pub shown: Option<Amount>,
+}
+
+/// A bet of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundBet {
+    /// Its transaction.
+    pub bet: Reference,
+    /// Its row.
+    pub row: Row,
+    /// Whether it was undone.
+    pub cancelled: bool,
+}
+
+impl Row {
+    fn to_bytes(self) -> [u8; ROW_BYTES] {
+        let mut bytes = [0; ROW_BYTES];
+        let mut at = 0;
+        let mut put = |part: &[u8]| {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        };
+        put(&self.kind.number().to_le_bytes());
+        put(&self.code.number().to_le_bytes());
+        put(&self.lsn.0.to_le_bytes());
+        put(&self.decided.0.to_le_bytes());
+        put(&self.player.number().to_le_bytes());
+        put(&self.asset.0.to_le_bytes());
+        put(&self.game.0.to_le_bytes());
+        put(&self.session.0.to_le_bytes());
+        put(&self.amount.0.to_le_bytes());
+        put(&self.bet.0.to_le_bytes());
+        put(&self.round.0.to_le_bytes());
+        put(&self.tag.to_le_bytes());
+        put(&[u8::from(self.ends_round), u8::from(self.shown.is_some())]);
+        put(&self.shown.unwrap_or_default().0.to_le_bytes());
+        bytes
+    }
+
+    /// Nothing if the bytes are of another version of this program.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest: &[u8] = bytes.first_chunk::<ROW_BYTES>().filter(|_| bytes.len() == ROW_BYTES)?;
+        let kind = OperationKind::from_number(u16::from_le_bytes(take(&mut rest)?))?;
+        let code = ResultCode::from_number(u16::from_le_bytes(take(&mut rest)?))?;
+        let lsn = Lsn(u64::from_le_bytes(take(&mut rest)?));
+        let decided = Timestamp(u64::from_le_bytes(take(&mut rest)?));
+        let player = PlayerId::new(u64::from_le_bytes(take(&mut rest)?)).ok()?;
+        let asset = AssetId(u16::from_le_bytes(take(&mut rest)?));
+        let game = GameId(u32::from_le_bytes(take(&mut rest)?));
+        let session = SessionId(u32::from_le_bytes(take(&mut rest)?));
+        let amount = Amount(u128::from_le_bytes(take(&mut rest)?));
+        let bet = Reference(u128::from_le_bytes(take(&mut rest)?));
+        let round = Reference(u128::from_le_bytes(take(&mut rest)?));
+        let tag = u32::from_le_bytes(take(&mut rest)?);
+        let [ends_round, is_shown]: [u8; 2] = take(&mut rest)?;
+        let shown = Amount(u128::from_le_bytes(take(&mut rest)?));
+        Some(Self {
+            kind,
+            code,
+            lsn,
+            decided,
+            player,
+            asset,
+            game,
+            session,
+            amount,
+            bet,
+            round,
+            tag,
+            ends_round: ends_round == 1,
+            shown: (is_shown == 1).then_some(shown),
+        })
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, more) = rest.split_first_chunk::<N>()?;
+    *rest = more;
+    Some(*first)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Row(u128, Row),
+    Closed(Reference, Lsn, Timestamp),
+    Generation(SessionId, u8),
+}
+
+/// What is not written yet, by key, with its number in the order of changes.
+#[derive(Debug, Default)]
+struct Young {
+    rows: HashMap<u128, (u64, Row)>,
+    closed: HashMap<u128, (u64, Timestamp)>,
+    generations: HashMap<u32, (u64, u8)>,
+}
+
+/// The store. Dropped, it writes what it has.
+#[derive(Debug)]
+pub struct Store {
+    base: Arc<Database>,
+    path: PathBuf,
+    young: Arc<Mutex<Young>>,
+    changes: Option<Sender<Change>>,
+    sent: AtomicU64,
+    writer: Option<JoinHandle<()>>,
+}
+
+fn lock(young: &Mutex<Young>) -> MutexGuard<'_, Young> {
+    // What it holds is whole between any two statements: whoever panicked left it so.
+    young.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    /// Opens the store in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written, or another process has it open.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        let fault = |reason: String| StoreError { path: path.clone(), reason };
+        std::fs::create_dir_all(dir).map_err(|error| fault(error.to_string()))?;
+        let base = Database::create(&path).map_err(|error| fault(error.to_string()))?;
+        create_tables(&base).map_err(|error| fault(error.to_string()))?;
+        let base = Arc::new(base);
+        let young = Arc::new(Mutex::new(Young::default()));
+        let (changes, arriving) = channel();
+        let writer = Writer { base: Arc::clone(&base), young: Arc::clone(&young), arriving, written: 0 };
+        let writer = std::thread::Builder::new()
+            .name("games-store".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| fault(error.to_string()))?;
+        Ok(Self { base, path, young, changes: Some(changes), sent: 0.into(), writer: Some(writer) })
+    }
+
+    fn send(&self, change: Change) -> u64 {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
+        // A writer that is gone has said why; what is in memory stays there.
+        if let Some(changes) = &self.changes {
+            let _ = changes.send(change);
+        }
+        number
+    }
+
+    /// Keeps a transaction.
+    pub fn put(&self, key: u128, row: Row) {
+        let mut young = lock(&self.young);
+        let number = self.send(Change::Row(key, row));
+        young.rows.insert(key, (number, row));
+    }
+
+    /// Keeps that a round was closed.
+    pub fn put_closed(&self, round: Reference, lsn: Lsn, when: Timestamp) {
+        let mut young = lock(&self.young);
+        let number = self.send(Change::Closed(round, lsn, when));
+        young.closed.insert(round.0, (number, when));
+    }
+
+    /// Keeps how often a session's token was changed.
+    pub fn put_generation(&self, session: SessionId, generation: u8) {
+        let mut young = lock(&self.young);
+        let number = self.send(Change::Generation(session, generation));
+        young.generations.insert(session.0, (number, generation));
+    }
+
+    fn fault(&self, reason: impl std::fmt::Display) -> StoreError {
+        StoreError { path: self.path.clone(), reason: reason.to_string() }
+    }
+
+    /// The transaction of this key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn get(&self, key: u128) -> Result<Option<Row>, StoreError> {
+        if let Some((_, row)) = lock(&self.young).rows.get(&key) {
+            return Ok(Some(*row));
+        }
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(TRANSACTIONS).map_err(|error| self.fault(error))?;
+        let found = table.get(key).map_err(|error| self.fault(error))?;
+        Ok(found.and_then(|bytes| Row::from_bytes(bytes.value())))
+    }
+
+    /// When a round was closed, if it was.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn closed(&self, round: Reference) -> Result<Option<Timestamp>, StoreError> {
+        let young = lock(&self.young);
+        let by_row = young.rows.values().find(|(_, row)| row.round == round && closes(row));
+        if let Some(when) = young.closed.get(&round.0).map(|(_, when)| *when) {
+            return Ok(Some(when));
+        }
+        if let Some((_, row)) = by_row {
+            return Ok(Some(row.decided));
+        }
+        drop(young);
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(CLOSED).map_err(|error| self.fault(error))?;
+        let found = table.get(round.0).map_err(|error| self.fault(error))?;
+        Ok(found.map(|found| Timestamp(found.value().1)))
+    }
+
+    /// How often a session's token was changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn generation(&self, session: SessionId) -> Result<u8, StoreError> {
+        if let Some((_, generation)) = lock(&self.young).generations.get(&session.0) {
+            return Ok(*generation);
+        }
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(GENERATIONS).map_err(|error| self.fault(error))?;
+        let found = table.get(session.0).map_err(|error| self.fault(error))?;
+        Ok(found.map_or(0, |found| found.value()))
+    }
+
+    /// The bets that were taken in a round, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn bets_of(&self, round: Reference) -> Result<Vec<RoundBet>, StoreError> {
+        let fault = |error: Fault| self.fault(error);
+        let (mut found, undone) = self.young_bets(round);
+        let old = read_bets(&self.base, round).map_err(fault)?;
+        for bet in old {
+            if found.iter().all(|known: &RoundBet| known.bet != bet.bet) {
+                found.push(bet);
+            }
+        }
+        for bet in &mut found {
+            bet.cancelled |= undone.contains(&bet.bet);
+        }
+        found.sort_by_key(|bet| bet.row.lsn);
+        Ok(found)
+    }
+
+    /// The round's bets that are not written yet, and all that was undone and is not written yet.
+    fn young_bets(&self, round: Reference) -> (Vec<RoundBet>, Vec<Reference>) {
+        let young = lock(&self.young);
+        let rows = || young.rows.iter().map(|(key, (_, row))| (Reference(*key), row));
+        let bets = rows().filter(|(_, row)| row.round == round && is_bet(row));
+        let bets = bets.map(|(bet, row)| RoundBet { bet, row: *row, cancelled: false }).collect();
+        (bets, rows().filter(|(_, row)| undoes(row)).map(|(_, row)| row.bet).collect())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.changes = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so on stderr.
+            let _ = writer.join();
+        }
+    }
+}
+
+const fn is_bet(row: &Row) -> bool {
+    matches!(row.kind, OperationKind::Bet | OperationKind::BetWin) && row.code.is_executed()
+}
+
+const fn undoes(row: &Row) -> bool {
+    matches!(row.kind, OperationKind::Rollback)
+        && matches!(row.code, ResultCode::Done | ResultCode::Shortfall | ResultCode::AlreadyCancelled)
+}
+
+const fn closes(row: &Row) -> bool {
+    row.ends_round && row.code.is_executed()
+}
+
+fn create_tables(base: &Database) -> Result<(), Fault> {
+    let write = base.begin_write()?;
+    write.open_table(TRANSACTIONS)?;
+    write.open_table(BETS)?;
+    write.open_table(CANCELLED)?;
+    write.open_table(CLOSED)?;
+    write.open_table(GENERATIONS)?;
+    write.commit()?;
+    Ok(())
+}
+
+fn read_bets(base: &Database, round: Reference) -> Result<Vec<RoundBet>, Fault> {
+    let read = base.begin_read()?;
+    let (bets, rows) = (read.open_table(BETS)?, read.open_table(TRANSACTIONS)?);
+    let cancelled = read.open_table(CANCELLED)?;
+    let mut found = Vec::new();
+    for entry in bets.range((round.0, 0)..=(round.0, u64::MAX))? {
+        let bet = entry?.1.value();
+        let row = rows.get(bet)?.and_then(|bytes| Row::from_bytes(bytes.value()));
+        if let Some(row) = row {
+            found.push(RoundBet { bet: Reference(bet), row, cancelled: cancelled.get(bet)?.is_some() });
+        }
+    }
+    Ok(found)
+}
+
+struct Writer {
+    base: Arc<Database>,
+    young: Arc<Mutex<Young>>,
+    arriving: Receiver<Change>,
+    written: u64,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut synced = Instant::now();
+        let mut unsynced = false;
+        loop {
+            let wait = STORE_SYNC_EVERY.saturating_sub(synced.elapsed());
+            let mut batch = Vec::new();
+            let first = self.arriving.recv_timeout(if unsynced { wait } else { Duration::MAX });
+            let over = matches!(first, Err(RecvTimeoutError::Disconnected));
+            batch.extend(first);
+            batch.extend(self.arriving.try_iter().take(STORE_BATCH_MAX));
+            let sync = over || unsynced && synced.elapsed() >= STORE_SYNC_EVERY;
+            if let Err(reason) = self.write(&batch, sync) {
+                tracing::error!(%reason, "transactions of providers cannot be written: they stay in memory");
+                return;
+            }
+            unsynced = !sync && (unsynced || !batch.is_empty());
+            if sync || !unsynced {
+                synced = Instant::now();
+            }
+            if over {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &[Change], sync: bool) -> Result<(), Fault> {
+        let mut write = self.base.begin_write()?;
+        write.set_durability(if sync { Durability::Immediate } else { Durability::None });
+        for change in batch {
+            apply(&write, change)?;
+        }
+        write.commit()?;
+        self.written += batch.len() as u64;
+        let written = self.written;
+        let mut young = lock(&self.young);
+        young.rows.retain(|_, (number, _)| *number > written);
+        young.closed.retain(|_, (number, _)| *number > written);
+        young.generations.retain(|_, (number, _)| *number > written);
+        Ok(())
+    }
+}
+
+fn apply(write: &WriteTransaction, change: &Change) -> Result<(), Fault> {
+    match change {
+        Change::Row(key, row) => {
+            write.open_table(TRANSACTIONS)?.insert(key, row.to_bytes().as_slice())?;
+            if is_bet(row) {
+                write.open_table(BETS)?.insert((row.round.0, row.lsn.0), key)?;
+            }
+            if undoes(row) {
+                write.open_table(CANCELLED)?.insert(row.bet.0, row.lsn.0)?;
+            }
+            if closes(row) && row.round.0 != 0 {
+                write.open_table(CLOSED)?.insert(row.round.0, (row.lsn.0, row.decided.0))?;
+            }
+        }
+        Change::Closed(round, lsn, when) => {
+            write.open_table(CLOSED)?.insert(round.0, (lsn.0, when.0))?;
+        }
+        Change::Generation(session, generation) => {
+            write.open_table(GENERATIONS)?.insert(session.0, generation)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(kind: OperationKind, code: ResultCode, lsn: u64, bet: u128) -> Row {
+        Row {
+            kind,
+            code,
+            lsn: Lsn(lsn),
+            decided: Timestamp(lsn),
+            player: PlayerId::from_index(4),
+            asset: AssetId(1),
+            game: GameId::new(7, 1),
+            session: SessionId(3),
+            amount: Amount(1 << 100),
+            bet: Reference(bet),
+            round: Reference(5),
+            tag: 9,
+            ends_round: false,
+            shown: Some(Amount(12)),
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_same_after_it_was_written() {
+        let row = row(OperationKind::Bet, ResultCode::InsufficientFunds, 77, 1);
+        assert_eq!(Row::from_bytes(&row.to_bytes()), Some(row));
+        assert_eq!(Row::from_bytes(&row.to_bytes()[1..]), None);
+    }
+
+    #[test]
+    fn a_rounds_bets_are_found_young_and_old_and_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let bets = |store: &Store| {
+            let found = store.bets_of(Reference(5)).expect("bets");
+            found.into_iter().map(|bet| (bet.bet.0, bet.cancelled)).collect::<Vec<_>>()
+        };
+        let store = Store::open(dir.path()).expect("a store");
+        store.put(1, row(OperationKind::Bet, ResultCode::Done, 10, 1));
+        store.put(2, row(OperationKind::Bet, ResultCode::LimitNear, 11, 2));
+        store.put(3, row(OperationKind::Bet, ResultCode::InsufficientFunds, 12, 3));
+        assert_eq!(bets(&store), [(1, false), (2, false)], "what was refused is no bet");
+        store.put(4, row(OperationKind::Rollback, ResultCode::Done, 13, 1));
+        assert_eq!(bets(&store), [(1, true), (2, false)]);
+        drop(store);
+        let store = Store::open(dir.path()).expect("a store");
+        assert_eq!(bets(&store), [(1, true), (2, false)]);
+        assert_eq!(store.closed(Reference(5)).expect("a read"), None);
+        store.put(6, Row { ends_round: true, ..row(OperationKind::Win, ResultCode::Done, 14, 2) });
+        assert_eq!(store.closed(Reference(5)).expect("a read"), Some(Timestamp(14)));
+        store.put_generation(SessionId(3), 2);
+        assert_eq!(store.generation(SessionId(3)).expect("a read"), 2);
+        drop(store);
+        let store = Store::open(dir.path()).expect("a store");
+        assert_eq!(store.closed(Reference(5)).expect("a read"), Some(Timestamp(14)));
+        assert_eq!(store.generation(SessionId(3)).expect("a read"), 2);
+        assert_eq!(store.get(2).expect("a read").map(|row| row.lsn), Some(Lsn(11)));
+    }
+}

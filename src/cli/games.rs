@@ -1,0 +1,59 @@
+//! `cage games`: the bridge to game providers, as a process of its own.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cage_games::{Bridge, Config};
+use clap::Args;
+use tokio::runtime::LocalRuntime;
+
+use super::serve::stop_signal;
+use super::{fail, init_tracing};
+
+/// Exit code: the configuration does not do.
+const EXIT_CONFIG: u8 = 1;
+/// Exit code: the ledger, the store or the address cannot be had.
+const EXIT_START: u8 = 2;
+
+/// Run the bridge to game providers.
+///
+/// Prints where providers call, then `ready` on a line of its own. SIGTERM and SIGINT end it when what was taken is
+/// answered; a second signal ends it at once. Exit codes: 0 ended in order, 1 the configuration does not do, 2 the
+/// ledger, the store or the address cannot be had.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: cage games games.toml")]
+pub(crate) struct Games {
+    /// The bridge's configuration
+    #[arg(value_name = "FILE", env = "CAGE_GAMES")]
+    config: PathBuf,
+}
+
+impl Games {
+    pub(crate) fn run(self) -> ExitCode {
+        init_tracing();
+        let config = match Config::load(&self.config) {
+            Ok(config) => config,
+            Err(reason) => return fail(EXIT_CONFIG, &reason),
+        };
+        let runtime = match LocalRuntime::new() {
+            Ok(runtime) => runtime,
+            Err(reason) => return fail(EXIT_START, &reason),
+        };
+        let ended = runtime.block_on(async {
+            let (bridge, running) = Bridge::start(config).await?;
+            let stop = stop_signal();
+            // Whoever started it may have stopped listening: that is no reason not to serve.
+            let mut stdout = std::io::stdout();
+            let _ = writeln!(stdout, "providers {}", running.address);
+            let _ = writeln!(stdout, "ready");
+            bridge.run(stop).await;
+            Ok::<_, cage_games::BridgeError>(())
+        });
+        runtime.shutdown_background();
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => fail(EXIT_START, &reason),
+        }
+    }
+}
