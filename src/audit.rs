@@ -163,10 +163,10 @@ pub fn audit(
 fn base(data: &DataDir) -> Result<Base, AuditError> {
     let unreadable = |fault: StorageError| AuditError::Unreadable(fault.into());
     let first = data.whole_log(1).first_segment().map_err(unreadable)?;
-    let Some(first) = first.filter(|first| *first > 1) else { return Ok(Base::empty(0)) };
+    let Some(first) = first.filter(|first| *first > 1) else { return Ok(Base::empty()) };
     let dir = data.snapshots();
     for lsn in list(&dir).map_err(unreadable)?.into_iter().rev() {
-        let base = snapshots::load(&dir, 0, |other| other == lsn)?;
+        let base = snapshots::load(&dir, |other| other == lsn)?;
         if base.facts.is_some() && base.first_segment() >= first {
             return Ok(base);
         }
@@ -195,8 +195,8 @@ impl Auditor {
         let AuditOptions { until, head, acks, witness, repaired } = options;
         let seen = acks.as_ref().map(Acks::ids).unwrap_or_default();
         let mut auditor = Self {
-            snapshot_lsn: Lsn(base.state.next_lsn().0 - 1),
-            state: base.state,
+            snapshot_lsn: Lsn(base.state.0.next_lsn().0 - 1),
+            state: base.state.0,
             until,
             head,
             acks,

@@ -19,7 +19,8 @@ pub struct Clock {
     jumped: bool,
 }
 
-fn wall() -> Timestamp {
+/// What the wall clock says, for whatever people look at.
+pub(crate) fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -4,10 +4,15 @@
 //! segments. Never here: a look into any of them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cage_wal::StorageError;
 use cage_wal::archive::Archive;
+use cage_wal::cover::Places;
+use cage_wal::storage::faulty::{FaultPlan, Faulty};
 use cage_wal::storage::{Directory, WholeLog};
+
+use crate::recovery::tell_fault;
 
 /// A data directory, and the archive that belongs to it.
 #[derive(Clone, Debug)]
@@ -59,7 +64,7 @@ impl DataDir {
     /// The archive, which may not exist yet.
     #[must_use]
     pub fn archive(&self) -> Archive {
-        Archive::new(Directory::existing(&self.archive))
+        Archive::new(Arc::new(Directory::existing(&self.archive)))
     }
 
     /// The same, made unless it is there.
@@ -67,7 +72,8 @@ impl DataDir {
     /// # Errors
     /// It cannot be made.
     pub fn make_archive(&self) -> Result<Archive, StorageError> {
-        Directory::create(&self.archive).map(Archive::new)
+        let archive = self.archive();
+        archive.make().map(|()| archive)
     }
 
     /// The first segment that is missing between two others, of which the first is archived.
@@ -86,6 +92,26 @@ impl DataDir {
     /// The log with its archive, for readers. Archived segments are listed from number `from` on.
     #[must_use]
     pub fn whole_log(&self, from: u64) -> WholeLog {
-        WholeLog::new(Directory::existing(&self.log()), self.archive(), from)
+        WholeLog::new(Arc::new(Directory::existing(&self.log())), self.archive(), from)
+    }
+
+    /// The log, its snapshots and its archive, for whoever makes snapshots. With a plan of faults all three go wrong when
+    /// the plan says so.
+    #[must_use]
+    pub fn places(&self, faults: Option<FaultPlan>) -> Places {
+        let name = self.root.display().to_string();
+        let (log, snapshots) = (Directory::existing(&self.log()), self.snapshots());
+        let Some(plan) = faults else {
+            return Places {
+                name,
+                log: Arc::new(log),
+                snapshots: Arc::new(snapshots),
+                archive: self.archive(),
+            };
+        };
+        let log = Faulty::new(log, plan, tell_fault);
+        let snapshots = Arc::new(log.beside(snapshots));
+        let archive = Archive::new(Arc::new(log.beside(Directory::existing(&self.archive))));
+        Places { name, log: Arc::new(log), snapshots, archive }
     }
 }

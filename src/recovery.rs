@@ -14,7 +14,7 @@ use cage_wal::{
 use crate::data::DataDir;
 use crate::limits::{BATCH_ITEMS_MAX, RECORDS_PER_ITEM_MAX, TOUCH_ITEMS};
 use crate::read_ahead::{Visitor, read_ahead};
-use crate::snapshots::{self, Base, LoadFault};
+use crate::snapshots::{self, Base, Books, LoadFault};
 
 /// What the log has to know of a record.
 pub const RECORDS: RecordTraits = RecordTraits { linked: record::is_linked, time_ns: record::decided_nanos };
@@ -142,23 +142,25 @@ impl From<StorageError> for RecoverFault {
     }
 }
 
+/// Says that a call was struck.
+pub(crate) fn tell_fault(strike: &Strike) {
+    tracing::warn!(%strike, "a fault, as the plan says");
+}
+
 /// Loads the newest good snapshot of `data`, verifies the log after it and replays that. The log's folder is made unless
 /// it is there. With a plan of faults the log goes wrong when the plan says so: for drills.
 ///
 /// # Errors
 /// What is wrong with the snapshots or the log, and where.
 pub fn recover(data: &DataDir, faults: Option<FaultPlan>) -> Result<Recovery, RecoverFault> {
-    let base = snapshots::load(&data.snapshots(), rand::random(), |_| true)?;
+    let base = snapshots::load(&data.snapshots(), |_| true)?;
     let limits = base.anchor().map_or_else(Limits::default, Limits::after);
     Directory::create(&data.log())?;
     let storage = data.whole_log(base.first_segment());
-    let Base { mut state, facts: snapshot, passed_over } = base;
+    let Base { state: Books(mut state), facts: snapshot, passed_over } = base;
     let scan = |visit: Visitor<'_>| match faults {
         None => recover_from(storage, limits, |frame| visit(&frame)),
-        Some(plan) => {
-            let tell = |strike: &Strike| tracing::warn!(%strike, "a fault, as the plan says");
-            recover_from(Faulty::new(storage, plan, tell), limits, |frame| visit(&frame))
-        }
+        Some(plan) => recover_from(Faulty::new(storage, plan, tell_fault), limits, |frame| visit(&frame)),
     };
     let log = read_ahead(scan, |_, records| apply_all(&mut state, records))?;
     Ok(Recovery { state, log, snapshot, passed_over })

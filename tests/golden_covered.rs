@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use cage::recovery;
 use cage_engine::{RULES_VERSION, State};
@@ -79,13 +79,13 @@ fn cover(data_dir: &Path, seed: u64) {
         digest: state.digest(),
         created_ns: CREATED_NS,
     };
-    let mut writer =
-        SnapshotWriter::begin(&directory(&data_dir.join("snapshots")), anchor.lsn).expect("a file");
+    let snapshots = directory(&data_dir.join("snapshots"));
+    let mut writer = SnapshotWriter::begin(&snapshots, anchor.lsn).expect("a file");
     state.write_image(|piece| writer.write(piece)).expect("an image");
     let unproven = writer.finish(&facts).expect("a snapshot");
     unproven.read_back().expect("what was written");
     unproven.publish().expect("a name");
-    let archive = Archive::new(directory(&data_dir.join("archive")));
+    let archive = Archive::new(Arc::new(directory(&data_dir.join("archive"))));
     for number in ARCHIVED {
         archive.take(&directory(&log), number, |_| Ok(())).expect("a sealed segment");
     }
@@ -144,7 +144,7 @@ fn the_golden_snapshot_holds_the_state_of_the_golden_log_and_the_golden_archive_
     let held = State::from_image(snapshot.body(), 5).expect("its image");
     assert_eq!((held.digest(), held.next_lsn()), (state.digest(), state.next_lsn()));
     assert_eq!(snapshot.facts().digest, state.digest());
-    let archive = Archive::new(Directory::existing(&kept().join("archive")));
+    let archive = Archive::new(Arc::new(Directory::existing(&kept().join("archive"))));
     assert_eq!(archive.segments().expect("a folder"), ARCHIVED);
     for number in ARCHIVED {
         let segment = fs::read(log.join(format!("{number:016x}.wal"))).expect("a segment");

@@ -262,7 +262,7 @@ impl Replay {
     fn synced(&mut self, time: Nanos, folder: &Path) {
         if folder == self.log {
             if self.overlook != Overlook::Names {
-                self.happened(time, Event::SyncDirectory);
+                self.happened(time, Event::SyncDirectory { folder: String::new() });
             }
         } else if self.overlook != Overlook::Parents {
             for (made, durable) in &mut self.folders {

@@ -6,12 +6,14 @@
 //! ```text
 //!  records --> life (a log on a simulated disk) --> crash: cut off at any moment, any sectors in flight
 //!                |                                         failures: the n-th write, sync, allocation fails
+//!                |                                         cover: the same while snapshots are made and segments archived
 //!                '--> logs --> truth (frames, witnesses) --> damage: cuts, bits, bursts, pieces
 //!                                                            classify: below or above the watermark
 //!  program: tests of the whole server, told how much to do
 //! ```
 
 pub mod classify;
+pub mod cover;
 pub mod crash;
 pub mod damage;
 pub mod life;
@@ -39,7 +41,7 @@ pub struct Campaign {
 }
 
 /// All of them.
-pub const CAMPAIGNS: [Campaign; 10] = [
+pub const CAMPAIGNS: [Campaign; 12] = [
     Campaign {
         name: "crash-states",
         about: "the power goes at any moment; any subset of the sectors and names in flight arrives",
@@ -53,6 +55,20 @@ pub const CAMPAIGNS: [Campaign; 10] = [
         ci: 1_000,
         full: 10_000,
         run: crash::failures,
+    },
+    Campaign {
+        name: "covering",
+        about: "the power goes while snapshots are made and segments leave for the archive",
+        ci: 4_000,
+        full: 1_000_000,
+        run: cover::covering,
+    },
+    Campaign {
+        name: "cover-failures",
+        about: "the n-th call on log, snapshots or archive fails meanwhile",
+        ci: 500,
+        full: 20_000,
+        run: cover::failures,
     },
     Campaign {
         name: "cuts",

@@ -11,7 +11,8 @@ use std::{
 
 use cage_wal::{
     Callbacks, Epoch, Identity, Limits, LogId, LogOptions, Lsn, OpenError, Record, RecoveryError,
-    SEGMENT_BYTES_MIN, Writer, recover_from, scan_from, storage::sim::SimDisk,
+    SEGMENT_BYTES_MIN, Writer, recover_from, scan_from,
+    storage::{Storage, sim::SimDisk},
 };
 
 use crate::records::{Random, TRAITS, is_linked, run};
@@ -64,9 +65,9 @@ pub struct Life {
 ///
 /// # Errors
 /// Why the log is refused.
-pub fn read(disk: &SimDisk) -> Result<Vec<Record>, RecoveryError<Infallible>> {
+pub fn read(storage: &dyn Storage) -> Result<Vec<Record>, RecoveryError<Infallible>> {
     let mut records = Vec::new();
-    let report = scan_from(disk, Limits::default(), |frame| {
+    let report = scan_from(storage, Limits::default(), |frame| {
         records.extend(frame.records().copied());
         Ok(())
     })?;
@@ -88,8 +89,25 @@ impl Life {
         options: LogOptions,
         epoch: u64,
     ) -> Result<(Self, Writer), (Self, OpenError)> {
+        Self::try_open_over(disk.clone(), disk, known, options, epoch)
+    }
+
+    /// The same for a log of which only a part lies in the disk's own folder; `storage` has all of it.
+    ///
+    /// # Errors
+    /// As [`Self::try_open`].
+    ///
+    /// # Panics
+    /// As [`Self::try_open`].
+    pub fn try_open_over(
+        storage: impl Storage,
+        disk: SimDisk,
+        known: Vec<Record>,
+        options: LogOptions,
+        epoch: u64,
+    ) -> Result<(Self, Writer), (Self, OpenError)> {
         let mut records = Vec::new();
-        let recovered = recover_from(disk.clone(), Limits::default(), |frame| {
+        let recovered = recover_from(storage, Limits::default(), |frame| {
             records.extend(frame.records().copied());
             Ok::<_, Infallible>(())
         });
@@ -190,17 +208,26 @@ impl Life {
     /// The promise that it breaks.
     pub fn judge(&self, moment: usize, image: &SimDisk) -> Result<Vec<Record>, String> {
         let records = read(image).map_err(|error| format!("refused: {error}"))?;
+        self.judge_records(moment, &records)?;
+        Ok(records)
+    }
+
+    /// Whether these are what a loss of power at this moment may leave.
+    ///
+    /// # Errors
+    /// The promise that is broken.
+    pub fn judge_records(&self, moment: usize, records: &[Record]) -> Result<(), String> {
         let (left, promised) = (records.len(), self.promised(moment));
         if (left as u64) < promised {
             return Err(format!("{promised} records were durable, {left} are left"));
         }
-        if Some(records.as_slice()) != self.appended.get(..left) {
+        if Some(records) != self.appended.get(..left) {
             return Err("a record was invented".to_owned());
         }
         if records.last().is_some_and(is_linked) {
             return Err("a run was cut in two".to_owned());
         }
-        Ok(records)
+        Ok(())
     }
 
     /// Cuts the power; gives what is left, on its disk.
@@ -216,7 +243,7 @@ impl Life {
 }
 
 /// Waits until everything appended is durable. `false` if the log has stopped instead.
-fn wait(writer: &mut Writer) -> bool {
+pub fn wait(writer: &mut Writer) -> bool {
     writer.publish();
     let last = writer.next_lsn().previous();
     while writer.handle().durable().get() < last {

@@ -79,7 +79,7 @@ impl Repair {
             );
         }
         // As a start does: what the newest good snapshot covers is not needed.
-        let covered = match load(&data.snapshots(), rand::random(), |_| true) {
+        let covered = match load(&data.snapshots(), |_| true) {
             Ok(base) => base.anchor(),
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use cage_wal::storage::faulty::FaultPlan;
 use clap::Args;
 use rustix::process::{Signal, nice, set_parent_process_death_signal};
 use serde::Serialize;
@@ -36,6 +37,9 @@ pub(crate) struct Snapshot {
     /// How many MiB of segments stay in DIR/log at least
     #[arg(long, value_name = "MIB", default_value_t = super::serve::HOT_MIB)]
     hot_mib: u64,
+    /// For drills: which calls on the log, the snapshots and the archive, counted together, fail, like `rename@2`
+    #[arg(long, value_name = "PLAN", env = "CAGE_SNAPSHOT_FAULTS", hide = true)]
+    faults: Option<FaultPlan>,
     /// Run after everybody else, and not longer than whoever started it
     #[arg(long, hide = true)]
     background: bool,
@@ -64,9 +68,16 @@ impl Snapshot {
             let _ = nice(NICENESS);
             let _ = set_parent_process_death_signal(Some(Signal::KILL));
         }
+        if self.faults.is_some() {
+            tracing::warn!("FAULTS ARE ON: this is a drill");
+        }
         let begin = Instant::now();
         let data = DataDir::new(&self.dir, self.archive.as_deref());
-        let made = match make(&data, Keep { hot_bytes: self.hot_mib.saturating_mul(1 << 20) }) {
+        let made = match make(
+            &data,
+            Keep { hot_bytes: self.hot_mib.saturating_mul(1 << 20) },
+            self.faults.clone(),
+        ) {
             Ok(made) => made,
             Err(reason @ MakeFault::Busy(_)) => return fail(EXIT_BUSY, &reason),
             Err(reason @ MakeFault::Archive(_)) => return fail(EXIT_NOT_ARCHIVED, &reason),

@@ -16,6 +16,7 @@
 //! The bytes are described in `docs/wal-format.md`, the promises in `docs/durability.md`.
 
 pub mod archive;
+pub mod cover;
 mod error;
 mod format;
 mod live;

@@ -15,7 +15,7 @@ use crate::{
     format::{FORMAT_VERSION, PAGE_BYTES, SNAPSHOT_CHUNK_BYTES, SnapshotHeader, SnapshotHeaderFault},
     lsn::{Epoch, Lsn},
     read::Anchor,
-    storage::{Content, Directory, NewFile, RandomRead, Source, Storage},
+    storage::{Content, NewFile, RandomRead, Source, Storage},
 };
 
 const SUFFIX: &str = ".snapshot";
@@ -53,7 +53,7 @@ fn with_suffix(lsn: Lsn, suffix: &str) -> String {
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn list(dir: &Directory) -> Result<Vec<Lsn>, StorageError> {
+pub fn list(dir: &dyn Storage) -> Result<Vec<Lsn>, StorageError> {
     let files = dir.list()?;
     let number = |name: &str| u64::from_str_radix(name.strip_suffix(SUFFIX)?, 16).ok();
     let named = |file: &str| number(file).filter(|lsn| file_name(Lsn(*lsn)) == file).map(Lsn);
@@ -66,7 +66,7 @@ pub fn list(dir: &Directory) -> Result<Vec<Lsn>, StorageError> {
 ///
 /// # Errors
 /// The operating system refuses.
-pub fn remove_unfinished(dir: &Directory) -> Result<(), StorageError> {
+pub fn remove_unfinished(dir: &dyn Storage) -> Result<(), StorageError> {
     for file in dir.list()?.iter().filter(|file| file.name.ends_with(TEMPORARY_SUFFIX)) {
         dir.remove(&file.name)?;
     }
@@ -77,32 +77,32 @@ pub fn remove_unfinished(dir: &Directory) -> Result<(), StorageError> {
 ///
 /// # Errors
 /// The operating system refuses.
-pub fn retire(dir: &Directory, lsn: Lsn) -> Result<(), StorageError> {
+pub fn retire(dir: &dyn Storage, lsn: Lsn) -> Result<(), StorageError> {
     dir.retire(&file_name(lsn))
 }
 
 /// A snapshot that is being written, under a temporary name.
 #[derive(Debug)]
-pub struct SnapshotWriter {
-    dir: Directory,
+pub struct SnapshotWriter<'d> {
+    dir: &'d dyn Storage,
     lsn: Lsn,
-    file: NewFile,
+    file: Box<dyn NewFile>,
     chunk: Vec<u8>,
     hashes: Vec<u8>,
     body_bytes: u64,
 }
 
-impl SnapshotWriter {
+impl<'d> SnapshotWriter<'d> {
     /// Begins the snapshot after the record at `lsn`.
     ///
     /// # Errors
     /// The file cannot be created.
-    pub fn begin(dir: &Directory, lsn: Lsn) -> Result<Self, StorageError> {
+    pub fn begin(dir: &'d dyn Storage, lsn: Lsn) -> Result<Self, StorageError> {
         let mut file = dir.begin(&with_suffix(lsn, TEMPORARY_SUFFIX))?;
         // The header is written last: a file without one is no snapshot.
         file.append(&[0; PAGE_BYTES])?;
         let chunk = Vec::with_capacity(SNAPSHOT_CHUNK_BYTES);
-        Ok(Self { dir: dir.clone(), lsn, file, chunk, hashes: Vec::new(), body_bytes: 0 })
+        Ok(Self { dir, lsn, file, chunk, hashes: Vec::new(), body_bytes: 0 })
     }
 
     /// Adds bytes to the body.
@@ -136,7 +136,7 @@ impl SnapshotWriter {
     ///
     /// # Panics
     /// If `facts` are those of another record than the one it was begun for.
-    pub fn finish(mut self, facts: &SnapshotFacts) -> Result<UnprovenSnapshot, StorageError> {
+    pub fn finish(mut self, facts: &SnapshotFacts) -> Result<UnprovenSnapshot<'d>, StorageError> {
         assert_eq!(facts.anchor.lsn, self.lsn, "a snapshot is named by its record");
         if !self.chunk.is_empty() {
             self.end_chunk()?;
@@ -154,12 +154,12 @@ impl SnapshotWriter {
 
 /// A snapshot that is durable under a temporary name. It gets its own when somebody has read it back.
 #[derive(Debug)]
-pub struct UnprovenSnapshot {
-    dir: Directory,
+pub struct UnprovenSnapshot<'d> {
+    dir: &'d dyn Storage,
     lsn: Lsn,
 }
 
-impl UnprovenSnapshot {
+impl UnprovenSnapshot<'_> {
     /// What the device holds of it, proven.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl UnprovenSnapshot {
     pub fn read_back(&self) -> Result<Snapshot, SnapshotError> {
         let temporary = with_suffix(self.lsn, TEMPORARY_SUFFIX);
         self.dir.settle(&temporary)?;
-        open(&self.dir, &temporary)
+        open(self.dir, &temporary)
     }
 
     /// Gives it its name, durably.
@@ -191,7 +191,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// It is damaged, of a newer format, or cannot be read.
-    pub fn open(dir: &Directory, lsn: Lsn) -> Result<Self, SnapshotError> {
+    pub fn open(dir: &dyn Storage, lsn: Lsn) -> Result<Self, SnapshotError> {
         let name = file_name(lsn);
         let snapshot = open(dir, &name)?;
         if snapshot.header.anchor.lsn == lsn {
@@ -225,7 +225,7 @@ impl Snapshot {
 ///
 /// # Errors
 /// The header is damaged, of a newer format, or cannot be read.
-pub fn facts(dir: &Directory, lsn: Lsn) -> Result<SnapshotFacts, SnapshotError> {
+pub fn facts(dir: &dyn Storage, lsn: Lsn) -> Result<SnapshotFacts, SnapshotError> {
     let name = file_name(lsn);
     let mut page = [0; PAGE_BYTES];
     let file: Box<dyn RandomRead> = dir.open_read(&name)?;
@@ -243,7 +243,7 @@ fn header(name: &str, page: &[u8; PAGE_BYTES]) -> Result<SnapshotHeader, Snapsho
     })
 }
 
-fn open(dir: &Directory, name: &str) -> Result<Snapshot, SnapshotError> {
+fn open(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
     let content = dir.load(name, Source::Mapping)?;
     let Some(page) = content.first_chunk::<PAGE_BYTES>() else {
         return Err(damaged(name, 0, "it is shorter than a header"));

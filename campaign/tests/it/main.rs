@@ -30,6 +30,19 @@ fn every_failure_of_the_disk_is_final_and_loses_nothing() {
     share("failures");
 }
 
+/// B4.14, B4.15. What breaks: a snapshot or a copy that has its name before it is durable, a segment that is gone before its
+/// copy is, or that only one snapshot covers.
+#[test]
+fn wherever_the_power_goes_while_a_log_is_covered_its_state_is_found_and_no_segment_is_missing() {
+    share("covering");
+}
+
+/// B4.14, B4.15. What breaks: a failure that nobody is told of, a step that is taken after the one before it failed.
+#[test]
+fn whatever_fails_while_a_log_is_covered_is_told_and_loses_nothing() {
+    share("cover-failures");
+}
+
 /// B4.7, B4.8. What breaks: old bytes of a reused disk that pass for new ones, a cut log that is refused for ever.
 #[test]
 fn a_log_that_is_cut_anywhere_is_recovered_to_what_is_whole() {

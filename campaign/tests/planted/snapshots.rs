@@ -1,6 +1,10 @@
 //! Bugs of snapshots, of the archive and of repair.
 
-use super::{Bug, log_test};
+use super::{Bug, Finder, campaign, log_test};
+
+const COVERING: Finder =
+    campaign("wherever_the_power_goes_while_a_log_is_covered_its_state_is_found_and_no_segment_is_missing");
+const COVER_FAILURES: Finder = campaign("whatever_fails_while_a_log_is_covered_is_told_and_loses_nothing");
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -81,6 +85,69 @@ pub(super) const BUGS: &[Bug] = &[
         right: "        } else if header.previous_chain != chain {\n            (",
         wrong: "        } else if header.previous_chain != chain && self.limits.after.is_none() {\n            (",
         finder: log_test("snapshots::a_log_that_does_not_continue_a_snapshot_is_refused"),
+    },
+    Bug {
+        what: "a snapshot has its name before anything made it durable",
+        file: "wal/src/snapshot.rs",
+        right: "        self.file.finish()?;\n",
+        wrong: "        let (own, temporary) = (file_name(self.lsn), with_suffix(self.lsn, TEMPORARY_SUFFIX));\n        self.dir.rename(&temporary, &own)?;\n        self.file.finish()?;\n        self.dir.rename(&own, &temporary)?;\n",
+        finder: COVERING,
+    },
+    Bug {
+        what: "segments leave that only the newest snapshot covers",
+        file: "wal/src/cover.rs",
+        right: "            before.map(|facts| facts.anchor)\n        }",
+        wrong: "            before.map(|_| facts.anchor)\n        }",
+        finder: COVERING,
+    },
+    Bug {
+        what: "the snapshot to fall back to is removed",
+        file: "wal/src/cover.rs",
+        right: ".skip(SNAPSHOTS_KEPT).filter(|lsn| *lsn < kept.lsn)",
+        wrong: ".skip(SNAPSHOTS_KEPT - 1).filter(|lsn| *lsn <= kept.lsn)",
+        finder: COVERING,
+    },
+    Bug {
+        what: "what is not sealed is covered",
+        file: "wal/src/cover.rs",
+        right: "sealed: true,",
+        wrong: "sealed: false,",
+        finder: COVERING,
+    },
+    Bug {
+        what: "the copy of a segment has its name before anything made it durable",
+        file: "wal/src/archive/mod.rs",
+        right: "            file.finish()?;\n            before(ArchiveStep::ReadBack)?;\n            self.prove_copy(&temporary, &header)?;",
+        wrong: "            drop(file);\n            before(ArchiveStep::ReadBack)?;",
+        finder: COVERING,
+    },
+    Bug {
+        what: "a segment leaves the log before its copy is there",
+        file: "wal/src/archive/mod.rs",
+        right: "        before(ArchiveStep::Prove)?;\n        let (header, raw) = prove(log, number)?;",
+        wrong: "        before(ArchiveStep::Prove)?;\n        let (header, raw) = prove(log, number)?;\n        log.retire(&segment_name(number))?;",
+        finder: COVERING,
+    },
+    Bug {
+        what: "nobody is told that a segment was not archived",
+        file: "wal/src/cover.rs",
+        right: "archive(places, covered, keep)?;",
+        wrong: "archive(places, covered, keep).unwrap_or_default();",
+        finder: COVER_FAILURES,
+    },
+    Bug {
+        what: "nobody is told that the older snapshot cannot be read",
+        file: "wal/src/cover.rs",
+        right: "            Err(fault) => made.passed_over.push(fault.to_string()),",
+        wrong: "            Err(_) => {}",
+        finder: COVER_FAILURES,
+    },
+    Bug {
+        what: "a segment leaves although its copy did not get its name",
+        file: "wal/src/archive/mod.rs",
+        right: "            self.dir.rename(&temporary, &name)?;",
+        wrong: "            let _ = self.dir.rename(&temporary, &name);",
+        finder: COVER_FAILURES,
     },
     Bug {
         what: "a repair deletes what leaves the log",

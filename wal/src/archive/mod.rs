@@ -6,14 +6,14 @@
 
 mod packed;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use crate::{
     error::{ArchiveError, Corruption, Damage, StorageError},
     format::{ArchiveHeader, HEADER_BYTES, PAGE_BYTES, SegmentHeader, segment_name, segment_number},
     lsn::{ChainHash, Lsn},
     read::{SegmentExtent, check_segment, in_segment},
-    storage::{Content, Directory, RandomRead, Source, Storage},
+    storage::{Content, RandomRead, Source, Storage},
 };
 
 use packed::Packed;
@@ -48,7 +48,7 @@ impl ArchiveStep {
 /// A directory of packed segments.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    dir: Directory,
+    dir: Arc<dyn Storage>,
 }
 
 /// A segment of the archive, by its header.
@@ -76,14 +76,16 @@ impl Archived {
 impl Archive {
     /// The archive in `dir`, which need not exist as long as nothing is put into it.
     #[must_use]
-    pub const fn new(dir: Directory) -> Self {
+    pub fn new(dir: Arc<dyn Storage>) -> Self {
         Self { dir }
     }
 
-    /// Where it is.
-    #[must_use]
-    pub const fn directory(&self) -> &Directory {
-        &self.dir
+    /// Makes its directory, durably, unless it is there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make(&self) -> Result<(), StorageError> {
+        self.dir.make()
     }
 
     /// The numbers of all segments in it, in order.
@@ -168,7 +170,7 @@ impl Archive {
     pub fn copy_to(&self, other: &Self, number: u64) -> Result<(), StorageError> {
         let name = packed_name(number);
         self.load(number)?;
-        copy(&self.dir, &other.dir, &name)
+        copy(&*self.dir, &*other.dir, &name)
     }
 
     /// Moves the oldest segment of a log's directory here. Another one has to follow it there. `before` is asked before
@@ -179,7 +181,7 @@ impl Archive {
     /// operating system refuses. The segment is then still in the log's directory.
     pub fn take(
         &self,
-        log: &Directory,
+        log: &dyn Storage,
         number: u64,
         mut before: impl FnMut(ArchiveStep) -> Result<(), StorageError>,
     ) -> Result<(), ArchiveError> {
@@ -194,7 +196,7 @@ impl Archive {
             before(ArchiveStep::Pack)?;
             let mut file = self.dir.begin(&temporary)?;
             file.append(&header.encode())?;
-            packed::pack(&raw, &mut file)?;
+            packed::pack(&raw, &mut *file, &temporary)?;
             file.finish()?;
             before(ArchiveStep::ReadBack)?;
             self.prove_copy(&temporary, &header)?;
@@ -218,8 +220,7 @@ impl Archive {
         if found == *header && hasher.finalize().as_bytes() == &header.raw {
             return Ok(());
         }
-        let file = self.dir.path().join(name).display().to_string();
-        Err(ArchiveError::Differs { file, segment: segment_name(header.segment) })
+        Err(ArchiveError::Differs { file: self.dir.place(name), segment: segment_name(header.segment) })
     }
 }
 
@@ -227,7 +228,7 @@ impl Archive {
 ///
 /// # Errors
 /// The operating system refuses.
-pub fn copy(from: &dyn Storage, to: &Directory, name: &str) -> Result<(), StorageError> {
+pub fn copy(from: &dyn Storage, to: &dyn Storage, name: &str) -> Result<(), StorageError> {
     let content = from.load(name, Source::Mapping)?;
     let temporary = format!("{name}{TEMPORARY_SUFFIX}");
     let mut file = to.begin(&temporary)?;
@@ -250,7 +251,7 @@ fn unreadable(name: &str, what: &str) -> StorageError {
 }
 
 /// Proves every byte of a sealed segment, as the device holds it.
-fn prove(log: &Directory, number: u64) -> Result<(ArchiveHeader, Content), ArchiveError> {
+fn prove(log: &dyn Storage, number: u64) -> Result<(ArchiveHeader, Content), ArchiveError> {
     let name = segment_name(number);
     log.settle(&name)?;
     let raw = log.load(&name, Source::Mapping)?;

@@ -28,13 +28,14 @@ const SKIPPED_HEADER_BYTES: usize = 8;
 const ENTRY_BYTES: usize = 8;
 const FOOTER_BYTES: usize = 9;
 
-/// Writes the bytes of a segment, packed, and the table of the pieces.
-pub(super) fn pack(raw: &[u8], file: &mut NewFile) -> Result<(), StorageError> {
+/// Writes the bytes of a segment, packed, and the table of the pieces, to a file of this name.
+pub(super) fn pack(raw: &[u8], file: &mut dyn NewFile, name: &str) -> Result<(), StorageError> {
+    let failed = |error| StorageError::new("pack", name, error);
     let (page, rest) = raw.split_at(raw.len().min(PAGE_BYTES));
     let mut table = Vec::new();
-    let mut packer = zstd::bulk::Compressor::new(LEVEL).map_err(|error| file.failed("pack")(error))?;
+    let mut packer = zstd::bulk::Compressor::new(LEVEL).map_err(failed)?;
     for piece in std::iter::once(page).chain(rest.chunks(PIECE_BYTES)) {
-        let packed = packer.compress(piece).map_err(|error| file.failed("pack")(error))?;
+        let packed = packer.compress(piece).map_err(failed)?;
         table.extend_from_slice(&(packed.len() as u32).to_le_bytes());
         table.extend_from_slice(&(piece.len() as u32).to_le_bytes());
         file.append(&packed)?;

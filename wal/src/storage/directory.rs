@@ -19,7 +19,8 @@ use memmap2::{Advice, Mmap};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 
 use super::{
-    AlignedBuffer, Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage, durable,
+    AlignedBuffer, Content, DurableFile, FileEntry, FlushStrategy, Lock, NewFile, RandomRead, Source,
+    Storage, durable,
 };
 use crate::{error::StorageError, format::PAGE_BYTES};
 
@@ -64,33 +65,6 @@ impl Directory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Whether there is such a file.
-    #[must_use]
-    pub fn holds(&self, name: &str) -> bool {
-        self.file(name).is_file()
-    }
-
-    /// Begins a file of any length. What a crash left under the name is written over. Its name is durable only after
-    /// [`rename`](Storage::rename).
-    ///
-    /// # Errors
-    /// It cannot be created.
-    pub fn begin(&self, name: &str) -> Result<NewFile, StorageError> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(self.file(name)).map_err(self.failed("create", name))?;
-        Ok(NewFile { file, path: self.file(name), bytes: 0, synced: 0 })
-    }
-
-    /// Removes a file, durably: one that nothing needs any more, because it was proven to be kept elsewhere.
-    ///
-    /// # Errors
-    /// The operating system refuses; whether the file is gone is then unknown.
-    pub fn retire(&self, name: &str) -> Result<(), StorageError> {
-        fs::remove_file(self.file(name)).map_err(self.failed("remove", name))?;
-        self.sync_directory().map_err(self.failed("sync the directory of", name))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -230,6 +204,30 @@ impl Storage for Directory {
         };
         content.map_err(self.failed("read", name))
     }
+
+    fn make(&self) -> Result<(), StorageError> {
+        Self::create(&self.path).map(drop)
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.file(name).is_file()
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.file(name).display().to_string()
+    }
+
+    fn begin(&self, name: &str) -> Result<Box<dyn NewFile>, StorageError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(self.file(name)).map_err(self.failed("create", name))?;
+        Ok(Box::new(GrowingFile { file, path: self.file(name), bytes: 0, synced: 0 }))
+    }
+
+    fn retire(&self, name: &str) -> Result<(), StorageError> {
+        fs::remove_file(self.file(name)).map_err(self.failed("remove", name))?;
+        self.sync_directory().map_err(self.failed("sync the directory of", name))
+    }
 }
 
 /// Bytes that may wait in the page cache before they are made durable: so few that nobody else's write waits behind a
@@ -238,25 +236,23 @@ const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
 
 /// A file that is being written from its beginning to its end.
 #[derive(Debug)]
-pub struct NewFile {
+struct GrowingFile {
     file: File,
     path: PathBuf,
     bytes: u64,
     synced: u64,
 }
 
-impl NewFile {
+impl GrowingFile {
     /// For `map_err`: adds what was tried.
-    pub(crate) fn failed(&self, operation: &'static str) -> impl FnOnce(io::Error) -> StorageError {
+    fn failed(&self, operation: &'static str) -> impl FnOnce(io::Error) -> StorageError {
         let file = self.path.display().to_string();
         move |error| StorageError { operation, file, source: error }
     }
+}
 
-    /// Adds bytes at its end.
-    ///
-    /// # Errors
-    /// No space left, or any other refusal.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+impl NewFile for GrowingFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         self.file.write_all_at(bytes, self.bytes).map_err(self.failed("write"))?;
         self.bytes += bytes.len() as u64;
         if self.bytes - self.synced >= UNSYNCED_BYTES_MAX {
@@ -266,21 +262,12 @@ impl NewFile {
         Ok(())
     }
 
-    /// Writes over bytes that are there already.
-    ///
-    /// # Errors
-    /// The operating system refuses.
-    pub fn write_over(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    fn write_over(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         assert!(offset + bytes.len() as u64 <= self.bytes, "what is written over was written before");
         self.file.write_all_at(bytes, offset).map_err(self.failed("write"))
     }
 
-    /// Makes all of it durable, but for its name, and forgets the page cache: what is read from now on is what the
-    /// device holds.
-    ///
-    /// # Errors
-    /// The operating system refuses; nothing is known of the file then.
-    pub fn finish(self) -> Result<(), StorageError> {
+    fn finish(self: Box<Self>) -> Result<(), StorageError> {
         self.file.sync_all().map_err(self.failed("sync"))?;
         drop_cache(&self.file).map_err(self.failed("drop the page cache of"))
     }

@@ -16,7 +16,7 @@ use std::{fmt, io, ops::Deref, sync::atomic::AtomicBool};
 
 pub(crate) use aligned::AlignedBuffer;
 pub use bus::exit_on_bus_error;
-pub use directory::{Directory, NewFile};
+pub use directory::Directory;
 pub use filesystem::Filesystem;
 pub use whole::WholeLog;
 
@@ -109,6 +109,28 @@ pub trait RandomRead: Send + Sync + fmt::Debug {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
+/// A file that is being written from its beginning to its end, under a name that nobody believes yet.
+pub trait NewFile: Send + fmt::Debug {
+    /// Adds bytes at its end.
+    ///
+    /// # Errors
+    /// No space left, or any other refusal.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Writes over bytes that are there already.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    fn write_over(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Makes all of it durable, but for its name, and forgets the page cache: what is read from now on is what the
+    /// device holds.
+    ///
+    /// # Errors
+    /// The operating system refuses; nothing is known of the file then.
+    fn finish(self: Box<Self>) -> Result<(), StorageError>;
+}
+
 /// Holding it keeps every other writer out.
 pub trait Lock: Send + Sync + fmt::Debug {
     /// Whether it still does: the directory is the one that was locked, and the lock is in its place.
@@ -118,7 +140,7 @@ pub trait Lock: Send + Sync + fmt::Debug {
     fn check(&self) -> io::Result<()>;
 }
 
-/// A directory that holds one log.
+/// A directory that holds one log, or the snapshots of one, or its archive.
 pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// Takes the writer's lock; `None` if somebody else has it.
     ///
@@ -193,6 +215,31 @@ pub trait Storage: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// The file is missing, or the operating system refuses.
     fn load(&self, name: &str, source: Source) -> Result<Content, StorageError>;
+
+    /// Makes the directory itself, durably, unless it is there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn make(&self) -> Result<(), StorageError>;
+
+    /// Whether there is such a file.
+    fn holds(&self, name: &str) -> bool;
+
+    /// What people call a file of it.
+    fn place(&self, name: &str) -> String;
+
+    /// Begins a file of any length. What a crash left under the name is written over. Its name is durable only after
+    /// [`rename`](Self::rename).
+    ///
+    /// # Errors
+    /// It cannot be created.
+    fn begin(&self, name: &str) -> Result<Box<dyn NewFile>, StorageError>;
+
+    /// Removes a file, durably: one that nothing needs any more, because it was proven to be kept elsewhere.
+    ///
+    /// # Errors
+    /// The operating system refuses; whether the file is gone is then unknown.
+    fn retire(&self, name: &str) -> Result<(), StorageError>;
 
     /// Where segments are that have left the directory; `None` if they never do.
     fn archive(&self) -> Option<&Archive> {

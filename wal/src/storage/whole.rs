@@ -3,15 +3,18 @@
 //! In: the log's directory and its archive. Out: reads from either; everything that is written goes to the directory.
 //! Never here: a segment that goes from one to the other; see [`Archive::take`](crate::archive::Archive::take).
 
-use std::{io, sync::atomic::AtomicBool};
+use std::{
+    io,
+    sync::{Arc, atomic::AtomicBool},
+};
 
-use super::{Content, Directory, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage};
+use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, NewFile, RandomRead, Source, Storage};
 use crate::{archive::Archive, error::StorageError, format::segment_number};
 
 /// A log's directory and its archive. What is in both is read from the directory.
 #[derive(Clone, Debug)]
 pub struct WholeLog {
-    log: Directory,
+    log: Arc<dyn Storage>,
     archive: Archive,
     from: u64,
 }
@@ -20,7 +23,7 @@ impl WholeLog {
     /// The whole log. Listed are archived segments from number `from` on, as far as they are there: whoever begins
     /// further on does not look at thousands of files for nothing. Reads by name reach all of them.
     #[must_use]
-    pub const fn new(log: Directory, archive: Archive, from: u64) -> Self {
+    pub fn new(log: Arc<dyn Storage>, archive: Archive, from: u64) -> Self {
         Self { log, archive, from }
     }
 
@@ -142,6 +145,26 @@ impl Storage for WholeLog {
             }
             (found, _) => found,
         }
+    }
+
+    fn make(&self) -> Result<(), StorageError> {
+        self.log.make()
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.log.holds(name) || self.archived(name).is_some()
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.log.place(name)
+    }
+
+    fn begin(&self, name: &str) -> Result<Box<dyn NewFile>, StorageError> {
+        self.log.begin(name)
+    }
+
+    fn retire(&self, name: &str) -> Result<(), StorageError> {
+        self.log.retire(name)
     }
 
     fn archive(&self) -> Option<&Archive> {

@@ -1,6 +1,6 @@
 //! Segments that leave the log's directory: they are read as if they were there, and go only when their copy is proven.
 
-use std::{convert::Infallible, fs, io, path::Path};
+use std::{convert::Infallible, fs, io, path::Path, sync::Arc};
 
 use cage_wal::{
     ArchiveError, Limits, Lsn, Record, StorageError,
@@ -40,12 +40,12 @@ impl Home {
         let (mut live, _) = Log::on(log.clone(), options(), epoch);
         write_frames(&mut live, &[100; 12]);
         let records = live.close().durable.get().0;
-        let archive = Archive::new(directory(&dir.path().join("archive")));
+        let archive = Archive::new(Arc::new(directory(&dir.path().join("archive"))));
         Self { dir, log, archive, records }
     }
 
     fn whole(&self) -> WholeLog {
-        WholeLog::new(self.log.clone(), self.archive.clone(), 1)
+        WholeLog::new(Arc::new(self.log.clone()), self.archive.clone(), 1)
     }
 
     /// All records, wherever they are.
@@ -105,7 +105,7 @@ fn a_live_log_gives_back_records_that_were_archived_before_or_meanwhile() {
     home.take(2);
     // From the third segment on; what lies before is known from elsewhere.
     let report = scan_from(&home.whole(), Limits::default(), |_| Ok::<_, Infallible>(())).unwrap();
-    let whole = WholeLog::new(home.log.clone(), home.archive.clone(), u64::MAX);
+    let whole = WholeLog::new(Arc::new(home.log.clone()), home.archive.clone(), u64::MAX);
     let recovered =
         cage_wal::recover_from(whole, Limits::from(Lsn(report.next_lsn.0 - 1)), |_| Ok::<_, Infallible>(()))
             .unwrap();

@@ -12,7 +12,7 @@ use cage_wal::{
     Callbacks, FlushStrategy, Full, Limits, LogFault, LogOptions, Lsn, OpenError, StorageError, scan,
     scan_from,
     storage::{
-        Content, DurableFile, FileEntry, Lock, RandomRead, Source, Storage,
+        Content, DurableFile, FileEntry, Lock, NewFile, RandomRead, Source, Storage,
         sim::{Operation, SimDisk},
     },
 };
@@ -334,6 +334,26 @@ impl Storage for SlowRead {
 
     fn settle(&self, name: &str) -> Result<(), StorageError> {
         self.disk.settle(name)
+    }
+
+    fn make(&self) -> Result<(), StorageError> {
+        self.disk.make()
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.disk.holds(name)
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.disk.place(name)
+    }
+
+    fn begin(&self, name: &str) -> Result<Box<dyn NewFile>, StorageError> {
+        self.disk.begin(name)
+    }
+
+    fn retire(&self, name: &str) -> Result<(), StorageError> {
+        self.disk.retire(name)
     }
 }
 

@@ -16,11 +16,12 @@
 //!
 //! | CALL | is |
 //! |---|---|
-//! | `write` | a durable write, before it is done |
-//! | `sync` | the same after it was done: the bytes are on the device, and yet it says no |
+//! | `write` | a durable write, or an addition to a new file, before it is done |
+//! | `sync` | a durable write after it was done, a new file after it was synced: the bytes are on the device, and yet it says no |
 //! | `allocate` | the creation of a file |
 //! | `open` | the opening of a file |
 //! | `rename`, `dirsync` | a change of name, before it is done; the same after it was done |
+//! | `remove` | the removal of a file that nothing needs any more, before it is done (`dirsync`: after it) |
 //! | `read` | the reading of a file, or of a piece of one |
 //! | `settle` | dropping a file's cache |
 //! | `list` | listing the directory |
@@ -38,7 +39,8 @@
 //! | `delay:MS` | it is done, so many milliseconds later |
 //! | `kill` | the process gets SIGKILL: in the middle of a write, before any other call (for `sync`: after the write, before anybody is told) |
 //!
-//! `cage serve --faults PLAN` (or `CAGE_FAULTS`) runs a whole server on it.
+//! `cage serve --faults PLAN` (or `CAGE_FAULTS`) runs a whole server on it, `cage snapshot --faults PLAN` (or
+//! `CAGE_SNAPSHOT_FAULTS`) the making of a snapshot.
 
 mod plan;
 
@@ -57,7 +59,7 @@ use rustix::{
     process::{Signal, getpid, kill_process},
 };
 
-use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage};
+use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, NewFile, RandomRead, Source, Storage};
 use crate::{archive::Archive, error::StorageError, format::PAGE_BYTES};
 
 /// A storage whose calls are counted, and struck as the plan says.
@@ -104,6 +106,11 @@ impl<S: Storage> Faulty<S> {
         let counts = std::array::from_fn(|_| AtomicU64::new(0));
         let injector = Injector { plan, counts, of_all: AtomicU64::new(0), tell: Box::new(tell) };
         Self { inner, injector: Arc::new(injector) }
+    }
+
+    /// Another storage under the same plan: the calls of both are counted together.
+    pub fn beside<T: Storage>(&self, inner: T) -> Faulty<T> {
+        Faulty { inner, injector: Arc::clone(&self.injector) }
     }
 
     /// The counts, to be looked at later.
@@ -207,6 +214,30 @@ impl<S: Storage> Storage for Faulty<S> {
         self.inner.load(name, source)
     }
 
+    fn make(&self) -> Result<(), StorageError> {
+        self.inner.make()
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.inner.holds(name)
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.inner.place(name)
+    }
+
+    fn begin(&self, name: &str) -> Result<Box<dyn NewFile>, StorageError> {
+        self.pass(Call::Allocate, "create", name)?;
+        let file = self.inner.begin(name)?;
+        Ok(Box::new(FaultyNewFile { file, name: self.place(name), injector: Arc::clone(&self.injector) }))
+    }
+
+    fn retire(&self, name: &str) -> Result<(), StorageError> {
+        self.pass(Call::Remove, "remove", name)?;
+        self.inner.retire(name)?;
+        self.pass(Call::DirectorySync, "sync the directory of", name)
+    }
+
     fn archive(&self) -> Option<&Archive> {
         self.inner.archive()
     }
@@ -250,6 +281,43 @@ impl DurableFile for FaultyFile {
 
     fn bytes(&self) -> u64 {
         self.file.bytes()
+    }
+}
+
+#[derive(Debug)]
+struct FaultyNewFile {
+    file: Box<dyn NewFile>,
+    name: String,
+    injector: Arc<Injector>,
+}
+
+impl FaultyNewFile {
+    /// The fault of a write, after its first half was done if that belongs to it.
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        write: impl Fn(&mut dyn NewFile, &[u8]) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let Some(fault) = self.injector.strike(Call::Write) else { return write(&mut *self.file, bytes) };
+        if matches!(fault, Fault::Short | Fault::Kill) {
+            write(&mut *self.file, &bytes[..bytes.len() / 2])?;
+        }
+        Err(StorageError::new("write", &self.name, failure(fault)))
+    }
+}
+
+impl NewFile for FaultyNewFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.write(bytes, |file, bytes| file.append(bytes))
+    }
+
+    fn write_over(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        self.write(bytes, |file, bytes| file.write_over(offset, bytes))
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StorageError> {
+        self.file.finish()?;
+        self.injector.pass(Call::Sync).map_err(|error| StorageError::new("sync", &self.name, error))
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Call {
     Rename,
     /// The same, after it was done: the sync of the directory fails.
     DirectorySync,
+    /// The removal of a file, before it is done.
+    Remove,
     /// The reading of a file or of a piece of one.
     Read,
     /// Dropping a file's cache, so that the device is read.
@@ -31,13 +33,14 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Write,
         Self::Sync,
         Self::Allocate,
         Self::Open,
         Self::Rename,
         Self::DirectorySync,
+        Self::Remove,
         Self::Read,
         Self::Settle,
         Self::List,
@@ -53,6 +56,7 @@ impl Call {
             Self::Open => "open",
             Self::Rename => "rename",
             Self::DirectorySync => "dirsync",
+            Self::Remove => "remove",
             Self::Read => "read",
             Self::Settle => "settle",
             Self::List => "list",
@@ -186,7 +190,7 @@ fn rule(item: &str) -> Result<Rule, &'static str> {
     let call = match call {
         "any" => None,
         name => Some(Call::ALL.into_iter().find(|call| call.name() == name).ok_or(
-            "expected a call: write, sync, allocate, open, rename, dirsync, read, settle, list, any",
+            "expected a call: write, sync, allocate, open, rename, dirsync, remove, read, settle, list, any",
         )?),
     };
     Ok(Rule { call, which: parse_which(which)?, fault: parse_fault(fault)? })

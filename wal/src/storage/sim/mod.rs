@@ -6,9 +6,11 @@
 //! file, a clock, a random number that the caller did not supply.
 //!
 //! What is modelled: writes reach the disk in pieces of 512 bytes, in any order and combination, at any time
-//! between the write and the end of its sync; the names of files change in the order in which they were
-//! changed, each change at any time until the directory was synced. What is not: bytes that change later
-//! (flip them with [`SimDisk::edit`]).
+//! between the write and the end of its sync; the names of a folder's files change in the order in which they were
+//! changed, each change at any time until the folder was synced; folders know nothing of each other. What is not: bytes
+//! that change later (flip them with [`SimDisk::edit`]).
+
+mod disk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +22,11 @@ use std::{
     },
 };
 
-use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, RandomRead, Source, Storage};
+use super::{Content, DurableFile, FileEntry, FlushStrategy, Lock, NewFile, RandomRead, Source, Storage};
 use crate::{error::StorageError, format::is_zero};
+
+use disk::{Disk, SimFile};
+pub use disk::{Event, Past};
 
 /// The piece that a disk writes as a whole.
 pub const SECTOR_BYTES: usize = 512;
@@ -37,107 +42,8 @@ pub enum Operation {
     Allocate,
     /// A change of name.
     Rename,
-}
-
-/// One thing that was done to the disk. Files are numbered in the order in which they were created.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A new file of this length, all zero.
-    Create {
-        /// Its number: how many files there were before.
-        file: usize,
-        /// Its name.
-        name: String,
-        /// Its length.
-        bytes: u64,
-    },
-    /// A file was made longer (never shorter), with zeroes.
-    Grow {
-        /// Which file.
-        file: usize,
-        /// Its new length.
-        bytes: u64,
-    },
-    /// Everything of a file became durable.
-    SyncFile {
-        /// Which file.
-        file: usize,
-    },
-    /// A write was begun: from now on any part of it may be on the disk.
-    Write {
-        /// Which file.
-        file: usize,
-        /// Where.
-        offset: u64,
-        /// What.
-        bytes: Arc<[u8]>,
-    },
-    /// A range of a file, and the file's length, became durable.
-    SyncRange {
-        /// Which file.
-        file: usize,
-        /// From where.
-        offset: u64,
-        /// How much.
-        bytes: usize,
-    },
-    /// The sync of a range failed: the cache shows it, and takes it for synced.
-    FailSync {
-        /// Which file.
-        file: usize,
-        /// From where.
-        offset: u64,
-        /// How much.
-        bytes: usize,
-    },
-    /// A file was synced and its cache forgotten.
-    Settle {
-        /// Which file.
-        file: usize,
-    },
-    /// A file got another name.
-    Rename {
-        /// The old one.
-        from: String,
-        /// The new one.
-        to: String,
-    },
-    /// A name was taken away.
-    Remove {
-        /// Which one.
-        name: String,
-    },
-    /// All names became durable.
-    SyncDirectory,
-}
-
-/// A file's bytes as programs see them, and which sectors of them are not on the disk yet. Copies of a file share
-/// the bytes until one of them changes.
-#[derive(Clone, Debug, Default)]
-struct SimFile {
-    live: Arc<Vec<u8>>,
-    durable: Arc<Vec<u8>>,
-    unsynced: BTreeSet<usize>,
-    /// Those of them whose sync has failed: the cache shows them, and takes them for synced.
-    failed: BTreeSet<usize>,
-    /// The file was made longer, and that is not on the disk yet: it may be found as short as `durable`.
-    grown: bool,
-}
-
-/// A change of names that may not be on the disk yet.
-#[derive(Clone, Debug)]
-enum NameChange {
-    Create { name: String, file: usize },
-    Rename { from: String, to: String },
-    Remove { name: String },
-}
-
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    files: Vec<SimFile>,
-    names: BTreeMap<String, usize>,
-    durable_names: BTreeMap<String, usize>,
-    unsynced_names: Vec<NameChange>,
+    /// The removal of a name that nothing needs any more.
+    Remove,
 }
 
 #[derive(Debug, Default)]
@@ -150,13 +56,17 @@ struct State {
     failures: BTreeSet<(Operation, u64)>,
     /// Where bytes that were not zero were written over.
     overwritten: Vec<(usize, u64)>,
-    locked: bool,
+    /// Folders whose writer's lock is taken.
+    locked: BTreeSet<String>,
 }
 
-/// A simulated disk with one directory. Clones are the same disk.
+/// A folder of a simulated disk: its own, or one in that. Clones are the same folder of the same disk; a disk's history
+/// is one, whatever folder it is asked about.
 #[derive(Clone, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// `""` for the disk's own.
+    folder: Arc<str>,
 }
 
 impl fmt::Debug for SimDisk {
@@ -175,7 +85,22 @@ impl SimDisk {
 
     fn with(disk: Disk) -> Self {
         let state = State { origin: disk.clone(), disk, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), folder: Arc::default() }
+    }
+
+    /// A folder of this disk. Its files are `name/file` to the disk's own.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Self {
+        Self { state: Arc::clone(&self.state), folder: self.path(name).into() }
+    }
+
+    /// What the disk calls a file of this folder.
+    fn path(&self, name: &str) -> String {
+        if self.folder.is_empty() { name.to_owned() } else { format!("{}/{name}", self.folder) }
+    }
+
+    fn sync_directory(&self, state: &mut State) {
+        state.happen(Event::SyncDirectory { folder: self.folder.to_string() });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -228,7 +153,7 @@ impl SimDisk {
     /// The number of the file that has this name now.
     #[must_use]
     pub fn number_of(&self, name: &str) -> Option<usize> {
-        self.state().disk.names.get(name).copied()
+        self.state().disk.names.get(&self.path(name)).copied()
     }
 
     /// Everything that was done to the disk, to be gone through moment by moment.
@@ -262,7 +187,7 @@ impl SimDisk {
         Self::with(disk)
     }
 
-    /// All files as programs see them.
+    /// All files of all folders as programs see them.
     #[must_use]
     pub fn files(&self) -> BTreeMap<String, Arc<Vec<u8>>> {
         let state = self.state();
@@ -289,7 +214,7 @@ impl SimDisk {
     /// If there is no such file.
     pub fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
-        let number = state.disk.names[name];
+        let number = state.disk.names[&self.path(name)];
         let file = &mut state.disk.files[number];
         edit(Arc::make_mut(&mut file.live));
         *file = SimFile::durable(Arc::clone(&file.live));
@@ -305,7 +230,7 @@ impl SimDisk {
     #[must_use]
     pub fn bytes_of(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state();
-        let file = *state.disk.names.get(name)?;
+        let file = *state.disk.names.get(&self.path(name))?;
         Some(state.disk.files[file].live.to_vec())
     }
 
@@ -314,16 +239,16 @@ impl SimDisk {
         let mut state = self.state();
         let file = state.disk.files.len();
         state.disk.files.push(SimFile::durable(Arc::new(bytes)));
-        state.disk.names.insert(name.to_owned(), file);
-        state.disk.durable_names.insert(name.to_owned(), file);
+        state.disk.names.insert(self.path(name), file);
+        state.disk.durable_names.insert(self.path(name), file);
         state.forget_past();
     }
 
     /// Takes a file away behind the log's back, durably.
     pub fn take(&self, name: &str) {
         let mut state = self.state();
-        state.disk.names.remove(name);
-        state.disk.durable_names.remove(name);
+        state.disk.names.remove(&self.path(name));
+        state.disk.durable_names.remove(&self.path(name));
         state.forget_past();
     }
 }
@@ -362,180 +287,6 @@ impl State {
     }
 }
 
-impl Disk {
-    fn replay(&mut self, event: &Event) {
-        match event {
-            Event::Create { file, name, bytes } => {
-                assert_eq!(*file, self.files.len(), "files are numbered in order");
-                self.files.push(SimFile::default());
-                self.files[*file].grow(*bytes as usize);
-                self.names.insert(name.clone(), *file);
-                self.unsynced_names.push(NameChange::Create { name: name.clone(), file: *file });
-            }
-            Event::Grow { file, bytes } => self.files[*file].grow(*bytes as usize),
-            Event::SyncFile { file } => self.files[*file].sync(0, usize::MAX),
-            Event::Write { file, offset, bytes } => self.files[*file].write(*offset as usize, bytes),
-            Event::SyncRange { file, offset, bytes } => self.files[*file].sync(*offset as usize, *bytes),
-            Event::FailSync { file, offset, bytes } => self.files[*file].fail_sync(*offset as usize, *bytes),
-            Event::Settle { file } => self.files[*file].settle_cache(),
-            Event::Rename { from, to } => {
-                self.unsynced_names.push(NameChange::Rename { from: from.clone(), to: to.clone() });
-                rename(&mut self.names, from, to);
-            }
-            Event::Remove { name } => {
-                self.unsynced_names.push(NameChange::Remove { name: name.clone() });
-                self.names.remove(name);
-            }
-            Event::SyncDirectory => {
-                self.durable_names.clone_from(&self.names);
-                self.unsynced_names.clear();
-            }
-        }
-    }
-
-    fn lose_power(&mut self, keep: &mut impl FnMut() -> bool) {
-        for change in std::mem::take(&mut self.unsynced_names) {
-            if !keep() {
-                break;
-            }
-            match change {
-                NameChange::Create { name, file } => drop(self.durable_names.insert(name, file)),
-                NameChange::Rename { from, to } => rename(&mut self.durable_names, &from, &to),
-                NameChange::Remove { name } => drop(self.durable_names.remove(&name)),
-            }
-        }
-        self.names.clone_from(&self.durable_names);
-        self.files.iter_mut().for_each(|file| file.lose_power(keep));
-    }
-}
-
-fn rename(names: &mut BTreeMap<String, usize>, from: &str, to: &str) {
-    if let Some(file) = names.remove(from) {
-        names.insert(to.to_owned(), file);
-    }
-}
-
-impl SimFile {
-    fn durable(bytes: Arc<Vec<u8>>) -> Self {
-        Self { durable: Arc::clone(&bytes), live: bytes, ..Self::default() }
-    }
-
-    fn grow(&mut self, bytes: usize) {
-        let before = self.live.len();
-        if bytes > before {
-            Arc::make_mut(&mut self.live).resize(bytes, 0);
-            self.unsynced.extend(before / SECTOR_BYTES..bytes.div_ceil(SECTOR_BYTES));
-            self.grown = true;
-        }
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.grow(offset + bytes.len());
-        Arc::make_mut(&mut self.live)[offset..offset + bytes.len()].copy_from_slice(bytes);
-        self.unsynced.extend(offset / SECTOR_BYTES..(offset + bytes.len()).div_ceil(SECTOR_BYTES));
-    }
-
-    fn sync(&mut self, offset: usize, bytes: usize) {
-        self.sync_length();
-        let end = offset.saturating_add(bytes);
-        let done: Vec<usize> =
-            self.unsynced.range(offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES)).copied().collect();
-        for sector in done {
-            self.settle(sector);
-            self.unsynced.remove(&sector);
-        }
-        if self.unsynced.is_empty() {
-            self.durable = Arc::clone(&self.live);
-        }
-    }
-
-    /// What was never written holds garbage until it is synced.
-    fn sync_length(&mut self) {
-        if std::mem::take(&mut self.grown) {
-            Arc::make_mut(&mut self.durable).resize(self.live.len(), 0xA5);
-        }
-    }
-
-    fn fail_sync(&mut self, offset: usize, bytes: usize) {
-        self.failed.extend(offset / SECTOR_BYTES..(offset + bytes).div_ceil(SECTOR_BYTES));
-    }
-
-    /// What is dirty is written; what a failed sync has left behind is gone once the cache is.
-    fn settle_cache(&mut self) {
-        self.sync_length();
-        for sector in std::mem::take(&mut self.failed) {
-            if self.unsynced.remove(&sector) {
-                let end = ((sector + 1) * SECTOR_BYTES).min(self.live.len());
-                let sector = sector * SECTOR_BYTES..end;
-                Arc::make_mut(&mut self.live)[sector.clone()].copy_from_slice(&self.durable[sector]);
-            }
-        }
-        self.sync(0, usize::MAX);
-    }
-
-    fn settle(&mut self, sector: usize) {
-        let end = ((sector + 1) * SECTOR_BYTES).min(self.live.len());
-        let sector = sector * SECTOR_BYTES..end;
-        Arc::make_mut(&mut self.durable)[sector.clone()].copy_from_slice(&self.live[sector]);
-    }
-
-    fn lose_power(&mut self, keep: &mut impl FnMut() -> bool) {
-        self.failed.clear();
-        if self.grown && keep() {
-            self.sync_length();
-        }
-        for sector in std::mem::take(&mut self.unsynced) {
-            if keep() && !self.grown {
-                self.settle(sector);
-            }
-        }
-        self.grown = false;
-        self.live = Arc::clone(&self.durable);
-    }
-}
-
-/// A disk's past: what was done to it, in order, and the disk at one moment of it.
-#[derive(Debug)]
-pub struct Past {
-    disk: Disk,
-    events: Vec<Event>,
-    moment: usize,
-}
-
-impl Past {
-    /// How many things were done: the last moment.
-    #[must_use]
-    pub fn moments(&self) -> usize {
-        self.events.len()
-    }
-
-    /// Goes on to the moment after so many events.
-    ///
-    /// # Panics
-    /// If that moment has passed, or has not come.
-    pub fn go_to(&mut self, moment: usize) {
-        self.events[self.moment..moment].iter().for_each(|event| self.disk.replay(event));
-        self.moment = moment;
-    }
-
-    /// The disk as the next process finds it if this one was killed at this moment: everything is there, and what was
-    /// not durable still is not.
-    #[must_use]
-    pub fn kill_image(&self) -> SimDisk {
-        SimDisk::with(self.disk.clone())
-    }
-
-    /// A disk as it could be found if the power had gone at this moment. For each piece that was not durable
-    /// then, `keep` decides whether it had reached the disk; for each change of a file's length too, and for each
-    /// change of a name, until it says no.
-    #[must_use]
-    pub fn crash_image(&self, mut keep: impl FnMut() -> bool) -> SimDisk {
-        let mut disk = self.disk.clone();
-        disk.lose_power(&mut keep);
-        SimDisk::with(disk)
-    }
-}
-
 #[derive(Debug)]
 struct SimLock(SimDisk);
 
@@ -547,7 +298,7 @@ impl Lock for SimLock {
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.0.state().locked = false;
+        self.0.state().locked.remove(&*self.0.folder);
     }
 }
 
@@ -611,23 +362,68 @@ impl RandomRead for OpenFile {
     }
 }
 
+/// A file of the simulated disk that is being written from its beginning to its end. It is synced only when it is
+/// finished: a sync before that makes fewer states possible.
+#[derive(Debug)]
+struct GrowingFile {
+    disk: SimDisk,
+    file: usize,
+    name: String,
+    bytes: u64,
+}
+
+impl GrowingFile {
+    fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let mut state = self.disk.state();
+        let attempt = state.attempt(Operation::Write);
+        let done = if attempt.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        state.happen(Event::Write { file: self.file, offset, bytes: done.into() });
+        attempt.map_err(|error| StorageError::new("write", &self.name, error))
+    }
+}
+
+impl NewFile for GrowingFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.write(self.bytes, bytes)?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn write_over(&mut self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        assert!(offset + bytes.len() as u64 <= self.bytes, "what is written over was written before");
+        self.write(offset, bytes)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StorageError> {
+        let file = self.file;
+        let mut state = self.disk.state();
+        let attempt = state.attempt(Operation::Sync);
+        state.happen(match attempt {
+            Ok(()) => Event::SyncFile { file },
+            Err(_) => Event::FailSync { file, offset: 0, bytes: self.bytes as usize },
+        });
+        attempt.map_err(|error| StorageError::new("sync", &self.name, error))
+    }
+}
+
 impl Storage for SimDisk {
     fn lock(&self) -> Result<Option<Box<dyn Lock>>, StorageError> {
         let mut state = self.state();
-        if state.locked {
+        if !state.locked.insert(self.folder.to_string()) {
             return Ok(None);
         }
-        state.locked = true;
         Ok(Some(Box::new(SimLock(self.clone()))))
     }
 
     fn list(&self) -> Result<Vec<FileEntry>, StorageError> {
         let state = self.state();
-        let entry = |(name, file): (&String, &usize)| FileEntry {
-            name: name.clone(),
-            bytes: state.disk.files[*file].live.len() as u64,
+        let prefix = self.path("");
+        let own =
+            |path: &String| path.strip_prefix(&prefix).filter(|name| !name.contains('/')).map(str::to_owned);
+        let entry = |(path, file): (&String, &usize)| {
+            Some(FileEntry { name: own(path)?, bytes: state.disk.files[*file].live.len() as u64 })
         };
-        Ok(state.disk.names.iter().map(entry).collect())
+        Ok(state.disk.names.iter().filter_map(entry).collect())
     }
 
     fn allocate(
@@ -637,63 +433,108 @@ impl Storage for SimDisk {
         _strategy: FlushStrategy,
         stop: &AtomicBool,
     ) -> Result<(), StorageError> {
-        let refused = |error| StorageError::new("create", name, error);
+        let name = self.path(name);
+        let refused = |error| StorageError::new("create", &name, error);
         let mut state = self.state();
         if stop.load(Ordering::Relaxed) {
             return Err(refused(io::ErrorKind::Interrupted.into()));
         }
-        if state.disk.names.contains_key(name) {
+        if state.disk.names.contains_key(&name) {
             return Err(refused(io::ErrorKind::AlreadyExists.into()));
         }
         let file = state.disk.files.len();
-        state.happen(Event::Create { file, name: name.to_owned(), bytes });
+        state.happen(Event::Create { file, name: name.clone(), bytes });
         state.attempt(Operation::Allocate).map_err(refused)?;
         state.happen(Event::SyncFile { file });
         Ok(())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        let refused = |error| StorageError::new("rename", from, error);
+        let (from, to) = (self.path(from), self.path(to));
+        let refused = |error| StorageError::new("rename", &from, error);
         let mut state = self.state();
-        state.file(from).map_err(refused)?;
+        state.file(&from).map_err(refused)?;
         state.attempt(Operation::Rename).map_err(refused)?;
-        state.happen(Event::Rename { from: from.to_owned(), to: to.to_owned() });
-        state.happen(Event::SyncDirectory);
+        state.happen(Event::Rename { from: from.clone(), to });
+        self.sync_directory(&mut state);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<(), StorageError> {
+        let name = self.path(name);
         let mut state = self.state();
-        state.file(name).map_err(|error| StorageError::new("remove", name, error))?;
-        state.happen(Event::Remove { name: name.to_owned() });
+        state.file(&name).map_err(|error| StorageError::new("remove", &name, error))?;
+        state.happen(Event::Remove { name });
         Ok(())
     }
 
     fn open_write(&self, name: &str, _strategy: FlushStrategy) -> Result<Box<dyn DurableFile>, StorageError> {
-        let file = self.state().file(name).map_err(|error| StorageError::new("open", name, error))?;
+        let file = self
+            .state()
+            .file(&self.path(name))
+            .map_err(|error| StorageError::new("open", &self.path(name), error))?;
         Ok(Box::new(OpenFile { disk: self.clone(), file }))
     }
 
     fn open_read(&self, name: &str) -> Result<Box<dyn RandomRead>, StorageError> {
-        let file = self.state().file(name).map_err(|error| StorageError::new("open", name, error))?;
+        let file = self
+            .state()
+            .file(&self.path(name))
+            .map_err(|error| StorageError::new("open", &self.path(name), error))?;
         Ok(Box::new(OpenFile { disk: self.clone(), file }))
     }
 
     fn settle(&self, name: &str) -> Result<(), StorageError> {
         let mut state = self.state();
-        let file = state.file(name).map_err(|error| StorageError::new("sync", name, error))?;
+        let file = state
+            .file(&self.path(name))
+            .map_err(|error| StorageError::new("sync", &self.path(name), error))?;
         if !state.disk.files[file].unsynced.is_empty() {
             state.happen(Event::Settle { file });
         }
-        if !state.disk.unsynced_names.is_empty() {
-            state.happen(Event::SyncDirectory);
+        if state.disk.unsynced_folders().contains(&*self.folder) {
+            self.sync_directory(&mut state);
         }
         Ok(())
     }
 
     fn load(&self, name: &str, _source: Source) -> Result<Content, StorageError> {
         let state = self.state();
-        let file = state.file(name).map_err(|error| StorageError::new("read", name, error))?;
+        let file = state
+            .file(&self.path(name))
+            .map_err(|error| StorageError::new("read", &self.path(name), error))?;
         Ok(Content::new(Shared(Arc::clone(&state.disk.files[file].live))))
+    }
+
+    fn make(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.state().file(&self.path(name)).is_ok()
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.path(name)
+    }
+
+    fn begin(&self, name: &str) -> Result<Box<dyn NewFile>, StorageError> {
+        let name = self.path(name);
+        let mut state = self.state();
+        state.attempt(Operation::Allocate).map_err(|error| StorageError::new("create", &name, error))?;
+        let file = state.disk.files.len();
+        state.happen(Event::Create { file, name: name.clone(), bytes: 0 });
+        Ok(Box::new(GrowingFile { disk: self.clone(), file, name, bytes: 0 }))
+    }
+
+    fn retire(&self, name: &str) -> Result<(), StorageError> {
+        let name = self.path(name);
+        let refused = |error| StorageError::new("remove", &name, error);
+        let mut state = self.state();
+        state.file(&name).map_err(refused)?;
+        state.attempt(Operation::Remove).map_err(refused)?;
+        state.happen(Event::Remove { name: name.clone() });
+        self.sync_directory(&mut state);
+        Ok(())
     }
 }
