@@ -66,7 +66,7 @@ struct State {
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
     /// `""` for the disk's own.
-    folder: Arc<str>,
+    folder: Arc<String>,
 }
 
 impl fmt::Debug for SimDisk {
@@ -91,7 +91,7 @@ impl SimDisk {
     /// A folder of this disk. Its files are `name/file` to the disk's own.
     #[must_use]
     pub fn folder(&self, name: &str) -> Self {
-        Self { state: Arc::clone(&self.state), folder: self.path(name).into() }
+        Self { state: Arc::clone(&self.state), folder: Arc::new(self.path(name)) }
     }
 
     /// What the disk calls a file of this folder.
@@ -298,7 +298,7 @@ impl Lock for SimLock {
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.0.state().locked.remove(&*self.0.folder);
+        self.0.state().locked.remove(self.0.folder.as_str());
     }
 }
 
@@ -492,7 +492,7 @@ impl Storage for SimDisk {
         if !state.disk.files[file].unsynced.is_empty() {
             state.happen(Event::Settle { file });
         }
-        if state.disk.unsynced_folders().contains(&*self.folder) {
+        if state.disk.unsynced_folders().contains(self.folder.as_str()) {
             self.sync_directory(&mut state);
         }
         Ok(())
