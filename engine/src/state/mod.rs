@@ -8,6 +8,7 @@ mod ids;
 mod image;
 mod index;
 mod keys;
+mod list;
 mod players;
 mod rows;
 mod store;

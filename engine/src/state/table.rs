@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::ops::Range;
 
 use super::chunked::Chunked;
 use super::digest::Hasher;
@@ -138,6 +139,17 @@ impl<R: Row> Table<R> {
     /// In no particular order: nothing that can be seen may depend on it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &R> {
         self.rows.iter().flatten()
+    }
+
+    /// How many places there are, taken or free.
+    pub(crate) const fn places(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The rows in some places.
+    pub(crate) fn at(&self, places: Range<usize>) -> impl Iterator<Item = &R> {
+        let end = places.end.min(self.rows.len());
+        (places.start..end).filter_map(|place| self.row(place as u32))
     }
 
     /// In the order of their keys: that of digests and images.
