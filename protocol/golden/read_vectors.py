@@ -31,7 +31,14 @@ SUBSCRIBE = [("after", 8, "u"), ("player", 8, "u"), ("provider", 2, "u"), ("flag
              ("kinds", 32, "x"), ("credit", 8, "u")]
 PROGRESS = [("position", 8, "u"), ("durable", 8, "u")]
 FEED_END = [("code", 2, "u"), (None, 6, "0"), ("resume_after", 8, "u"), ("reason", 112, "x")]
-LAYOUTS = {"subscribe": (SUBSCRIBE, 64), "progress": (PROGRESS, 16), "feed_end": (FEED_END, 128),
+QUERY = [("kind", 2, "u"), ("asset", 2, "u"), ("limit", 2, "u"), ("flags", 2, "u"), ("player", 8, "u"),
+         ("provider", 2, "u"), (None, 6, "0"), ("cursor", 8, "u"), ("id", 16, "u"), (None, 16, "0")]
+ROW = [("place", 8, "u"), ("player", 8, "u"), ("key", 16, "u"), ("asset", 2, "u"), (None, 2, "0"), ("game", 4, "u"),
+       ("session", 4, "u"), ("open_holds", 4, "u"), ("opened_at", 8, "u"), ("until", 8, "u"), ("amount", 16, "u"),
+       ("payout", 16, "u"), ("round", 16, "u"), (None, 16, "0")]
+QUERY_END = [("code", 2, "u"), ("more", 1, "u"), (None, 5, "0"), ("cursor", 8, "u"), ("as_of", 8, "u"),
+             ("reason", 104, "x")]
+LAYOUTS = {"query": (QUERY, 64), "row": (ROW, 128), "query_end": (QUERY_END, 128), "subscribe": (SUBSCRIBE, 64), "progress": (PROGRESS, 16), "feed_end": (FEED_END, 128),
            "request": (REQUEST, 128), "reply": (REPLY, 64), "hello": (HELLO, 96), "welcome": (WELCOME, 128),
            "frame": (FRAME, 8), "open_session": (OPEN_SESSION, None),
            "checkpoint": (CHECKPOINT, 256)}

@@ -11,6 +11,7 @@ use crate::feed::{
     SUBSCRIBE_BYTES, Subscribe,
 };
 use crate::hello::{HELLO_BYTES, WELCOME_BYTES};
+use crate::query::{PAGE_ROWS_MAX, QUERY_BYTES, QUERY_END_BYTES, Query, QueryEnd, ROW_BYTES};
 use crate::reply::REPLY_BYTES;
 use crate::request::WIRE_REQUEST_BYTES;
 use crate::session::{OPEN_SESSION_BYTES_MIN, OpenSession};
@@ -54,6 +55,12 @@ pub enum FrameKind {
     Progress = 11,
     /// Server to client, on that stream: its end, and why.
     FeedEnd = 12,
+    /// Client to server, alone on a stream of its own: a query.
+    Query = 13,
+    /// Server to client, on that stream: rows of its answer. Records come in frames of the feed.
+    Rows = 14,
+    /// Server to client, on that stream: the end of the page.
+    QueryEnd = 15,
 }
 
 impl FrameKind {
@@ -71,6 +78,9 @@ impl FrameKind {
             10 => Self::Feed,
             11 => Self::Progress,
             12 => Self::FeedEnd,
+            13 => Self::Query,
+            14 => Self::Rows,
+            15 => Self::QueryEnd,
             _ => return None,
         })
     }
@@ -91,6 +101,9 @@ impl FrameKind {
             Self::Feed => FEED_ITEM_BYTES,
             Self::Progress => PROGRESS_BYTES,
             Self::FeedEnd => FEED_END_BYTES,
+            Self::Query => QUERY_BYTES,
+            Self::Rows => ROW_BYTES,
+            Self::QueryEnd => QUERY_END_BYTES,
         }
     }
 
@@ -98,6 +111,7 @@ impl FrameKind {
         match self {
             Self::Requests | Self::Replies => FRAME_ITEMS_MAX,
             Self::Feed => FEED_ITEMS_MAX,
+            Self::Rows => PAGE_ROWS_MAX,
             _ => 1,
         }
     }
@@ -235,6 +249,18 @@ pub fn progress(progress: &Progress) -> Vec<u8> {
 #[must_use]
 pub fn feed_end(end: &FeedEnd<'_>) -> Vec<u8> {
     [header(FrameKind::FeedEnd, 1).as_slice(), &end.to_bytes()].concat()
+}
+
+/// A query in its frame.
+#[must_use]
+pub fn query(query: &Query) -> Vec<u8> {
+    [header(FrameKind::Query, 1).as_slice(), &query.to_bytes()].concat()
+}
+
+/// The end of a page, in its frame.
+#[must_use]
+pub fn query_end(end: &QueryEnd<'_>) -> Vec<u8> {
+    [header(FrameKind::QueryEnd, 1).as_slice(), &end.to_bytes()].concat()
 }
 
 /// A goodbye in its frame. A reason that is too long is cut.

@@ -8,6 +8,7 @@
 //! client: Hello, perhaps a Checkpoint, then Requests (each 1..=1024 items of 128 bytes) and OpenSession (a token)
 //! server: Welcome, then Replies (items of 64 bytes) and, if asked for, Checkpoint (one a second), at the end perhaps
 //!         Goodbye
+//! a stream that begins with Query: server: Rows or Feed, then QueryEnd
 //! a stream that begins with Subscribe: client: Credit; server: Feed (durable records) and Progress, at the end FeedEnd
 //! ```
 
@@ -21,6 +22,7 @@ pub mod fault;
 pub mod feed;
 pub mod frame;
 pub mod hello;
+pub mod query;
 pub mod reply;
 pub mod request;
 pub mod session;
@@ -30,6 +32,7 @@ pub use fault::CloseCode;
 pub use feed::{FeedEnd, FeedEndCode, Filter, KindSet, Progress, Subscribe};
 pub use frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameFault, FrameKind};
 pub use hello::{Hello, Watermark, Welcome};
+pub use query::{Query, QueryEnd, QueryKind, Row};
 pub use reply::{REPLY_BYTES, Reply};
 pub use request::{Ask, Asked, Read, WIRE_REQUEST_BYTES};
 pub use session::{OpenSession, TOKEN_BYTES_MAX};

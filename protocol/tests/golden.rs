@@ -11,7 +11,8 @@ use cage_engine::{
 };
 use cage_protocol::{
     Ask, Asked, Checkpoint, CloseCode, FeedEnd, FeedEndCode, Filter, Frame, FrameKind, Hello, OpenSession,
-    Progress, Read, Reply, SignedCheckpoint, Subscribe, Watermark, Welcome, feed, frame,
+    Progress, Query, QueryEnd, QueryKind, Read, Reply, Row, SignedCheckpoint, Subscribe, Watermark, Welcome,
+    feed, frame,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/vectors.json");
@@ -202,6 +203,7 @@ fn vectors() -> Vec<Vector> {
     let fields = vec![("length", length), ("kind", "6".to_owned()), ("count", "1".to_owned())];
     vectors.push(("frame", "open_session".to_owned(), frame::open_session(&open_session()), fields));
     vectors.extend(feed_vectors());
+    vectors.extend(query_vectors());
     vectors
 }
 
@@ -210,6 +212,52 @@ fn subscriptions() -> [(&'static str, Subscribe); 2] {
     let kinds = [OperationKind::OpenAsset, OperationKind::Reserve, OperationKind::LateCorrection];
     let filter = Filter::EVERYTHING.of_player(PlayerId::from_index(4)).of_provider(7).of_kinds(&kinds);
     [("subscribe_all", all), ("subscribe", Subscribe { after: Lsn(998), filter, credit: 5 })]
+}
+
+fn query() -> Query {
+    let (player, provider) = (Some(PlayerId::from_index(4)), Some(7));
+    let query = Query::new(QueryKind::OpenHolds);
+    Query { asset: AssetId(2), limit: 50, player, provider, cursor: 998, id: 0xabc, ..query }
+}
+
+const ROW: Row = Row {
+    place: 998,
+    player: 195,
+    key: 1 << 100,
+    asset: 2,
+    game: 7 << 20,
+    session: 9,
+    open_holds: 3,
+    opened_at: 1_700_000_000_000_000_000,
+    until: 1_700_000_060_000_000_000,
+    amount: 1 << 90,
+    payout: 1 << 91,
+    round: 0x0f_f1ce,
+};
+
+const QUERY_END: QueryEnd<'static> =
+    QueryEnd { fault: None, more: true, cursor: 998, as_of: Lsn(1_000), reason: "" };
+
+fn query_vectors() -> Vec<Vector> {
+    let (asked, row) = (query(), ROW);
+    let numbers = |fields: &[(&'static str, u128)]| {
+        fields.iter().map(|(name, value)| (*name, value.to_string())).collect::<Vec<_>>()
+    };
+    let player = asked.player.map_or(0, PlayerId::number);
+    let fields = [("kind", 4), ("asset", 2), ("limit", 50), ("flags", 3), ("player", u128::from(player))];
+    let fields = numbers(&[&fields[..], &[("provider", 7), ("cursor", 998), ("id", 0xabc)]].concat());
+    let mut vectors = vec![("query", "query".to_owned(), asked.to_bytes().to_vec(), fields)];
+    let fields = [("place", 998), ("player", 195), ("key", row.key), ("asset", 2), ("game", 7 << 20)];
+    let more = [("session", 9), ("open_holds", 3), ("opened_at", u128::from(row.opened_at))];
+    let rest = [("until", u128::from(row.until)), ("amount", row.amount), ("payout", row.payout)];
+    let fields = numbers(&[&fields[..], &more, &rest, &[("round", row.round)]].concat());
+    vectors.push(("row", "row".to_owned(), row.to_bytes().to_vec(), fields));
+    let fields = numbers(&[("code", 0), ("more", 1), ("cursor", 998), ("as_of", 1_000)]);
+    vectors.push(("query_end", "query_end".to_owned(), QUERY_END.to_bytes().to_vec(), fields));
+    let frame = |kind: u128, length: u128| numbers(&[("length", length), ("kind", kind), ("count", 1)]);
+    vectors.push(("frame", "query".to_owned(), frame::query(&asked), frame(13, 64)));
+    vectors.push(("frame", "query_end".to_owned(), frame::query_end(&QUERY_END), frame(15, 128)));
+    vectors
 }
 
 const PROGRESS: Progress = Progress { position: Lsn(998), durable: Lsn(1_000) };
@@ -370,6 +418,9 @@ fn what_is_written_is_read_back() {
     for (_, asked) in subscriptions() {
         assert_eq!(Subscribe::from_bytes(&asked.to_bytes()), Ok(asked));
     }
+    assert_eq!(Query::from_bytes(&query().to_bytes()), Ok(query()));
+    assert_eq!(Row::from_bytes(&ROW.to_bytes()), Some(ROW));
+    assert_eq!(QueryEnd::from_bytes(&QUERY_END.to_bytes()), Some(QUERY_END));
     assert_eq!(Progress::from_bytes(&PROGRESS.to_bytes()), Some(PROGRESS));
     assert_eq!(FeedEnd::from_bytes(&END.to_bytes()), Some(END));
     let item = [&7_u64.to_le_bytes()[..], &[9; 256]].concat();

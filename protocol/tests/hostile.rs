@@ -2,8 +2,8 @@
 
 use cage_engine::{Amount, AssetId, Malformed, Operation, PlayerId, Purse, RequestId, ResultCode, SessionId};
 use cage_protocol::{
-    Ask, Asked, CloseCode, FRAME_BYTES_MAX, FeedEnd, Frame, FrameKind, Hello, OpenSession, Progress, Read,
-    Reply, Subscribe, Welcome, feed, frame,
+    Ask, Asked, CloseCode, FRAME_BYTES_MAX, FeedEnd, Frame, FrameKind, Hello, OpenSession, Progress, Query,
+    QueryEnd, Read, Reply, Row, Subscribe, Welcome, feed, frame,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -48,6 +48,10 @@ fn no_bytes_make_the_decoder_panic_and_what_it_accepts_is_written_the_same() {
         if let Ok(asked) = Subscribe::from_bytes(&bytes[..64]) {
             assert_eq!(asked.to_bytes(), bytes[..64], "one meaning, one way to write it");
         }
+        if let Ok(asked) = Query::from_bytes(&bytes[..64]) {
+            assert_eq!(asked.to_bytes(), bytes[..64], "one meaning, one way to write it");
+        }
+        let _ = (Row::from_bytes(&bytes), QueryEnd::from_bytes(&bytes));
         let cut = &bytes[..random.random_range(0..=128)];
         let _ = (Progress::from_bytes(cut), feed::read_feed_item(cut), FeedEnd::from_bytes(cut));
         let _ = frame::read_goodbye(&bytes[..random.random_range(0..=128)]);
