@@ -31,6 +31,7 @@ pub mod sequencer;
 
 pub mod commit;
 pub mod feed;
+pub mod query;
 
 pub mod reply;
 

@@ -80,6 +80,10 @@ pub const FEED_CATCH_UP_BYTES: usize = 8 << 20;
 pub const FEED_TURN_RECORDS: u64 = 16_384;
 /// How long a subscriber, for whom nothing comes, is not told how far the log is.
 pub const FEED_PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Queries that are being answered at a time, of all connections together.
+pub const QUERIES_MAX: usize = 64;
+/// Rows of a table that one look at the ledger passes: a tenth of a millisecond.
+pub const LOOK_ROWS: usize = 2_048;
 /// How long a subscriber may take nothing although something waits for it. Then it is cut off, and told where to resume.
 pub const FEED_STALL_MAX: Duration = Duration::from_secs(10);
 

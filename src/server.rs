@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cage_engine::{ResultCode, Settings, Timestamp};
+use cage_engine::{Lsn, ResultCode, Settings, State, Timestamp};
 use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Filter, Hello, SignedCheckpoint, VERSION, Welcome, frame};
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{
@@ -39,7 +39,7 @@ use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
 use crate::sequencer::look::Looks;
 use crate::sequencer::{Closed, DueOutcome, LogFull, Sequencer};
-use crate::session::{First, Greeting, Host, Session};
+use crate::session::{First, Greeting, Host, Places, Session};
 use crate::snapshots::LoadFault;
 use crate::snapshots::keeper::{Keeper, Schedule};
 use crate::tokens::{KEYS_DIR, KeysError, Tokens, ensure_development_keys};
@@ -158,6 +158,7 @@ pub struct Server {
 struct Shared {
     inbox: Inbox,
     looks: Looks,
+    queries: Places,
     feed: Feed,
     commit: Rc<Commit>,
     tokens: Tokens,
@@ -243,6 +244,7 @@ impl Server {
         let shared = Rc::new(Shared {
             inbox: Inbox::default(),
             looks: Looks::default(),
+            queries: Places::default(),
             feed,
             commit: Rc::new(Commit::new(log.clone(), progress, Arc::clone(&fault))),
             tokens,
@@ -486,12 +488,20 @@ impl Host for Shared {
         &self.feed
     }
 
+    fn queries(&self) -> &Places {
+        &self.queries
+    }
+
+    async fn look<T: 'static>(&self, at: impl FnOnce(&State) -> T + 'static) -> Option<(T, Lsn)> {
+        let seen = self.looks.look(at).await?;
+        let lsn = Lsn(seen.lsn().0);
+        Some((self.commit.shown(seen).await, lsn))
+    }
+
     async fn may_follow(&self, identity: &Identity, filter: &Filter) -> Result<(), String> {
         let (identity, filter) = (identity.clone(), *filter);
-        match self.looks.look(move |state| rights::check(state, &identity, &filter)).await {
-            Some(seen) => self.commit.shown(seen).await,
-            None => Err("the server ends".to_owned()),
-        }
+        let seen = self.look(move |state| rights::check(state, &identity, &filter)).await;
+        seen.map_or_else(|| Err("the server ends".to_owned()), |(allowed, _)| allowed)
     }
 
     async fn greet(&self, first: &First, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {

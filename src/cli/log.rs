@@ -1,6 +1,6 @@
 //! `cage log`: prints records of a log, one a line.
 
-mod fields;
+pub(super) mod fields;
 mod segments;
 
 use std::io::{BufWriter, Write};

@@ -14,6 +14,7 @@ mod demo;
 mod games;
 mod log;
 mod prove;
+mod query;
 mod repair;
 mod restore;
 mod scrub;
@@ -43,6 +44,7 @@ enum Command {
     Scrub(scrub::Scrub),
     Repair(repair::Repair),
     Prove(prove::Prove),
+    Query(query::Query),
     Verify(verify::Verify),
     CheckpointKey(checkpoint_key::CheckpointKey),
     Restore(restore::Restore),
@@ -61,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Scrub(scrub) => scrub.run(),
         Command::Repair(repair) => repair.run(),
         Command::Prove(prove) => prove.run(),
+        Command::Query(query) => query.run(),
         Command::Verify(verify) => verify.run(),
         Command::CheckpointKey(key) => key.run(),
         Command::Restore(restore) => restore.run(),

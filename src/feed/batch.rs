@@ -73,6 +73,12 @@ impl Key {
     }
 }
 
+/// Whether a filter wants a record that is no continuation.
+#[must_use]
+pub fn is_wanted(record: &Record, filter: &Filter) -> bool {
+    Key::of(record, None).is_wanted_by(filter)
+}
+
 impl Batch {
     /// The records from `first` on.
     ///

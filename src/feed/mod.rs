@@ -13,6 +13,8 @@ mod catch_up;
 mod live;
 pub mod rights;
 
+pub use batch::is_wanted;
+
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
@@ -24,7 +26,7 @@ use std::thread::{self, JoinHandle};
 use bytes::Bytes;
 use cage_engine::Lsn;
 use cage_protocol::Filter;
-use cage_wal::{Flushed, LogHandle};
+use cage_wal::{Flushed, LogHandle, Reader};
 use tokio::sync::oneshot;
 
 use crate::limits::{FEED_QUEUE_BYTES, SUBSCRIPTIONS_MAX};
@@ -211,6 +213,12 @@ impl Feed {
         // From here on either the flusher sees the follower, or the follower sees how far the flusher was.
         fence(Ordering::SeqCst);
         Some(Place { shared: Arc::clone(&self.shared), subscriptions: Rc::clone(&self.subscriptions) })
+    }
+
+    /// A reader of the log, for another thread.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        self.log.reader()
     }
 
     /// How far the log is durable.

@@ -5,6 +5,7 @@
 //! instead. Never here: what a request means.
 
 mod hello;
+mod query;
 mod stream;
 mod subscription;
 
@@ -12,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use cage_engine::Timestamp;
+use cage_engine::{Lsn, State, Timestamp};
 use cage_protocol::{CloseCode, Filter, frame};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::Notify;
@@ -36,6 +37,14 @@ pub trait Host {
     fn tokens(&self) -> &Tokens;
     /// Where subscriptions ask for records.
     fn feed(&self) -> &Feed;
+    /// The queries that are being answered.
+    fn queries(&self) -> &Places;
+    /// Looks at the ledger between two batches; gives what was seen when it is durable, and the latest record that was seen.
+    /// Nothing if the server ends.
+    fn look<T: 'static>(
+        &self,
+        at: impl FnOnce(&State) -> T + 'static,
+    ) -> impl Future<Output = Option<(T, Lsn)>>;
     /// Whether a caller may follow what a filter lets through.
     ///
     /// # Errors
@@ -50,6 +59,18 @@ pub trait Host {
         first: &First,
         identity: &Identity,
     ) -> impl Future<Output = Result<Greeting, (CloseCode, String)>>;
+}
+
+/// Places of which only so many are taken at a time.
+#[derive(Debug, Default)]
+pub struct Places(Rc<()>);
+
+impl Places {
+    /// A place, given back when it is dropped; none if all are taken.
+    #[must_use]
+    pub fn enter(&self, most: usize) -> Option<Rc<()>> {
+        (Rc::strong_count(&self.0) <= most).then(|| Rc::clone(&self.0))
+    }
 }
 
 /// One connection.

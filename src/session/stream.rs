@@ -12,8 +12,7 @@ use cage_protocol::{CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, OpenSession, f
 use quinn::{RecvStream, SendStream};
 use tokio::sync::Notify;
 
-use super::subscription::{self, Begun};
-use super::{Ended, Host, Session};
+use super::{Ended, Host, Session, query, subscription};
 use crate::admission::{Ticket, admit, admit_session};
 use crate::limits::READ_BYTES;
 use crate::sequencer::inbox::Batch;
@@ -30,7 +29,7 @@ pub struct StreamEnd {
     unanswered: Cell<usize>,
     /// The client sends no more requests.
     ended: Cell<bool>,
-    /// The stream becomes a subscription.
+    /// The stream becomes a subscription, or carries a query.
     subscribes: Cell<bool>,
 }
 
@@ -106,7 +105,13 @@ pub(super) async fn run(
     };
     // The client sends no more requests, and is still to be answered.
     match (begun, write.await) {
-        (Some(begun), Some(send)) => subscription::run(session, host, Rc::clone(&end), send, begun).await,
+        (Some(Begun::Subscription(begun)), Some(send)) => {
+            subscription::run(session, host, Rc::clone(&end), send, begun).await
+        }
+        (Some(Begun::Query(item)), Some(send)) => {
+            query::run(session, host, send, item).await;
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -129,9 +134,14 @@ async fn read(
         // What stands in front of a fault is done all the same.
         match stop {
             Some(Stop::Fault(fault)) => break Err(fault),
+            Some(Stop::Queried(item)) => {
+                end.subscribes.set(true);
+                break Ok(Some(Begun::Query(item)));
+            }
             Some(Stop::Subscribed(item)) => {
                 end.subscribes.set(true);
-                break Ok(Some(Begun { item, unread: unread.rest().to_vec(), receive }));
+                let rest = unread.rest().to_vec();
+                break Ok(Some(Begun::Subscription(subscription::Begun { item, unread: rest, receive })));
             }
             None => {}
         }
@@ -163,6 +173,14 @@ enum Stop {
     Fault(Ended),
     /// It is to become a subscription: the item of its frame.
     Subscribed(Vec<u8>),
+    /// It carries a query: the item of its frame.
+    Queried(Vec<u8>),
+}
+
+/// What became of a stream that is not one of requests.
+enum Begun {
+    Subscription(subscription::Begun),
+    Query(Vec<u8>),
 }
 
 impl Unread {
@@ -208,8 +226,12 @@ impl Unread {
                     taken += length;
                     break Some(Stop::Subscribed(item));
                 }
-                FrameKind::Subscribe => {
-                    break fault(CloseCode::FrameMalformed, "a subscription needs a stream of its own");
+                FrameKind::Query if !self.used => break Some(Stop::Queried(frame.items.to_vec())),
+                FrameKind::Subscribe | FrameKind::Query => {
+                    break fault(
+                        CloseCode::FrameMalformed,
+                        "a subscription or a query needs a stream of its own",
+                    );
                 }
                 FrameKind::Hello => {
                     break fault(CloseCode::HelloMisplaced, CloseCode::HelloMisplaced.meaning());

@@ -8,7 +8,7 @@ use cage_engine::field::{FieldSpec, Slot};
 use cage_engine::{LimitKind, LockReason, Operation, Period, PlayerClass, Request, Rule, Settings, Status};
 
 /// The fields of what `request` asks, in the order of the engine's list.
-pub(super) fn of(request: &Request) -> impl Iterator<Item = (&'static str, String)> {
+pub(in crate::cli) fn of(request: &Request) -> impl Iterator<Item = (&'static str, String)> {
     request.kind.fields().iter().flat_map(|field| match (field.name, field.bytes) {
         ("settings", 32) => settings(request),
         _ => vec![(field.name, text(request, field))],
