@@ -300,6 +300,14 @@ impl Client {
         Feed::new(Arc::clone(&self.handle.pool), filter, after)
     }
 
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.handle.pool
+    }
+
+    pub(crate) const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// The most that was seen of the log. Every hello presents it.
     #[must_use]
     pub fn watermark(&self) -> Watermark {

@@ -43,6 +43,7 @@ mod window;
 
 mod feed;
 mod pool;
+mod query;
 
 mod connection;
 mod endpoint;
@@ -66,4 +67,5 @@ pub use error::ConnectionError;
 pub use feed::{Feed, FeedError, FeedEvent, FeedRecord};
 pub use ids::permanent_key;
 pub use outcome::{Error, Executed};
+pub use query::{Cursor, Exposure, Only, OpenHold, OpenRound, Page, QueryError, Receivable};
 pub use stream::{ReplyReceiver, RequestSender, RequestStream};
