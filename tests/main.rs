@@ -20,6 +20,7 @@ mod kill;
 mod order;
 mod power;
 mod proofs;
+mod queries;
 mod refusals;
 mod repair;
 mod replay;
