@@ -18,7 +18,7 @@ const EXIT_START: u8 = 2;
 
 /// Run the bridge to game providers.
 ///
-/// Prints where providers call, then `ready` on a line of its own. SIGTERM and SIGINT end it when what was taken is
+/// Prints where providers and the casino call, then `ready` on a line of its own. SIGTERM and SIGINT end it when what was taken is
 /// answered; a second signal ends it at once. Exit codes: 0 ended in order, 1 the configuration does not do, 2 the
 /// ledger, the store or the address cannot be had.
 #[derive(Debug, Args)]
@@ -45,7 +45,13 @@ impl Games {
             let stop = stop_signal();
             // Whoever started it may have stopped listening: that is no reason not to serve.
             let mut stdout = std::io::stdout();
-            let _ = writeln!(stdout, "providers {}", running.address);
+            let _ = writeln!(stdout, "providers {}", running.providers);
+            if let Some(casino) = running.casino {
+                let _ = writeln!(stdout, "casino {casino}");
+            }
+            if running.taken_over > 0 {
+                tracing::info!(bets = running.taken_over, "bets that were on their way are taken over");
+            }
             let _ = writeln!(stdout, "ready");
             bridge.run(stop).await;
             Ok::<_, cage_games::BridgeError>(())

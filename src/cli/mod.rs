@@ -12,6 +12,7 @@ mod audit;
 mod checkpoint_key;
 mod demo;
 mod games;
+mod house;
 mod log;
 mod prove;
 mod query;
@@ -21,6 +22,7 @@ mod scrub;
 mod serve;
 mod snapshot;
 mod verify;
+mod verify_roll;
 
 use std::process::ExitCode;
 
@@ -40,12 +42,14 @@ enum Command {
     Audit(audit::Audit),
     Demo(demo::Demo),
     Games(games::Games),
+    House(house::HouseGames),
     Log(log::Log),
     Scrub(scrub::Scrub),
     Repair(repair::Repair),
     Prove(prove::Prove),
     Query(query::Query),
     Verify(verify::Verify),
+    VerifyRoll(verify_roll::VerifyRoll),
     CheckpointKey(checkpoint_key::CheckpointKey),
     Restore(restore::Restore),
     Snapshot(snapshot::Snapshot),
@@ -59,12 +63,14 @@ pub fn run() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Demo(demo) => demo.run(),
         Command::Games(games) => games.run(),
+        Command::House(house) => house.run(),
         Command::Log(log) => log.run(),
         Command::Scrub(scrub) => scrub.run(),
         Command::Repair(repair) => repair.run(),
         Command::Prove(prove) => prove.run(),
         Command::Query(query) => query.run(),
         Command::Verify(verify) => verify.run(),
+        Command::VerifyRoll(roll) => roll.run(),
         Command::CheckpointKey(key) => key.run(),
         Command::Restore(restore) => restore.run(),
         Command::Snapshot(snapshot) => snapshot.run(),

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use cage_engine::{AssetId, GameId};
 use serde::Deserialize;
 
+use crate::limits::PROVIDER_TIME;
 use crate::money::Scale;
 use crate::signature::{KeyFault, RsaSigner, RsaVerifier, SharedSecret};
 
@@ -62,6 +64,8 @@ pub enum Format {
     Hub88,
     /// Lists of actions, HMAC over the raw body.
     Softswiss,
+    /// One bet at a time, sent out to the provider.
+    Rgs,
 }
 
 /// What a provider is shown as the player's balance.
@@ -86,6 +90,27 @@ pub enum Credential {
     Secret(SharedSecret),
     /// A bearer token, as its SHA-256 would be compared: in constant time.
     Bearer(Bearer),
+}
+
+/// How a provider is called.
+#[derive(Clone)]
+pub struct Outbound {
+    /// Where.
+    pub address: SocketAddr,
+    /// With which bearer token.
+    pub bearer: String,
+    /// How long it has for an answer.
+    pub answer_time: Duration,
+    /// Whether a bet may be sent again under its id.
+    pub repeats: bool,
+    /// The most that a bet can pay, in hundredths of its stake.
+    pub win_max_hundredths: u64,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// A bearer token.
@@ -119,6 +144,10 @@ pub struct Provider {
     pub currencies: BTreeMap<String, Currency>,
     /// The number of its jackpot, in the lower 20 bits.
     pub jackpot: u32,
+    /// How it is called, if it is one that is called.
+    pub outbound: Option<Outbound>,
+    /// Where its games are played: `{token}`, `{game}` and `{currency}` are filled in.
+    pub launch_url: Option<String>,
 }
 
 impl Provider {
@@ -166,6 +195,30 @@ pub struct Config {
     pub token_secret: SharedSecret,
     /// The providers by name.
     pub providers: BTreeMap<String, Provider>,
+    /// The casino's own side, if there is one.
+    pub casino: Option<CasinoSide>,
+}
+
+/// Where the casino itself calls.
+#[derive(Clone)]
+pub struct CasinoSide {
+    /// The address: not one that others can reach.
+    pub listen: SocketAddr,
+    /// With which bearer token.
+    pub bearer: Vec<u8>,
+}
+
+impl std::fmt::Debug for CasinoSide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CasinoSide").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CasinoText {
+    listen: SocketAddr,
+    key_file: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -178,6 +231,7 @@ struct ConfigText {
     token_secret_file: PathBuf,
     currencies: BTreeMap<String, CurrencyText>,
     providers: BTreeMap<String, ProviderText>,
+    casino: Option<CasinoText>,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +259,13 @@ struct ProviderText {
     currencies: Option<Vec<String>>,
     #[serde(default = "one")]
     jackpot: u32,
+    launch_url: Option<String>,
+    /// With `format = "rgs"`: where it is called.
+    address: Option<SocketAddr>,
+    answer_time_ms: Option<u64>,
+    #[serde(default)]
+    repeats: bool,
+    win_max_hundredths: Option<u64>,
 }
 
 fn allowance() -> String {
@@ -260,7 +321,12 @@ impl Config {
             }
             providers.insert(name, provider);
         }
+        let casino = told.casino.map(|casino| {
+            let bearer = secret(&folder.join(casino.key_file))?;
+            Ok::<_, ConfigError>(CasinoSide { listen: casino.listen, bearer })
+        });
         Ok(Self {
+            casino: casino.transpose()?,
             listen: told.listen,
             ledger: told.ledger,
             certs: folder.join(told.certs),
@@ -327,8 +393,9 @@ impl ProviderText {
         let credential = match self.format {
             Format::Hub88 => Credential::Rsa(public_key(&path)?),
             Format::Softswiss => Credential::Secret(SharedSecret::new(&secret(&path)?)),
-            Format::Pam => Credential::Bearer(Bearer(secret(&path)?)),
+            Format::Pam | Format::Rgs => Credential::Bearer(Bearer(secret(&path)?)),
         };
+        let outbound = self.outbound(name, &path)?;
         let known = |code: &String| {
             let currency = currencies.get(code).map(|currency| (code.clone(), *currency));
             currency.ok_or_else(|| wrong(name, "currencies", "names from [currencies]"))
@@ -347,6 +414,31 @@ impl ProviderText {
             games: self.games,
             currencies,
             jackpot: self.jackpot,
+            outbound,
+            launch_url: self.launch_url,
         })
+    }
+
+    /// How the provider is called, if its format is that of one that is.
+    fn outbound(&self, name: &str, key: &Path) -> Result<Option<Outbound>, ConfigError> {
+        let told = self.address.is_some() || self.win_max_hundredths.is_some() || self.repeats;
+        let (address, win_max_hundredths) = match (self.format, self.address, self.win_max_hundredths) {
+            (Format::Rgs, Some(address), Some(most)) if most >= 100 => (address, most),
+            (Format::Rgs, ..) => {
+                let expected = "format rgs needs address and win_max_hundredths (100 or more)";
+                return Err(wrong(name, "address", expected));
+            }
+            _ if told => {
+                return Err(wrong(
+                    name,
+                    "address",
+                    "address, repeats, win_max_hundredths with format rgs only",
+                ));
+            }
+            _ => return Ok(None),
+        };
+        let bearer = String::from_utf8(secret(key)?).map_err(|_| wrong(name, "key_file", "text"))?;
+        let answer_time = self.answer_time_ms.map_or(PROVIDER_TIME, Duration::from_millis);
+        Ok(Some(Outbound { address, bearer, answer_time, repeats: self.repeats, win_max_hundredths }))
     }
 }

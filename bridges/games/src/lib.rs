@@ -1,11 +1,14 @@
 //! The game bridge: bets reach game providers and outcomes reach balances, exactly once, in the providers' own formats.
 //!
-//! In: callbacks of providers over HTTP. Out: operations of the ledger, and answers that providers understand. Never
-//! here: a balance that is kept beside the ledger's, a float, a movement that is not a record of the log.
+//! In: callbacks of providers over HTTP, bets of players. Out: operations of the ledger, answers that providers understand,
+//! requests to providers. Never here: a balance that is kept beside the ledger's, a float, a movement that is not a record of the log.
 //!
 //! ```text
 //!  provider --HTTP--> http -> adapter (translates) -> Call -> inbound::plan -> ledger (cage_client, role games)
 //!           <-------- http <- adapter (renders)    <- Done <- inbound::desk <-- answers, transactions kept
+//!
+//!
+//!  front-end --HTTP--> casino -> outbound::driver -> ledger: reserve; provider: play; ledger: settle or cancel
 //! ```
 //!
 //! An adapter only translates: everything that decides is the ledger's.
@@ -13,13 +16,17 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+pub mod breaker;
 pub mod bridge;
+pub mod casino;
 pub mod config;
+pub mod house;
 pub mod http;
 pub mod inbound;
 pub mod limits;
 pub mod money;
 pub mod names;
+pub mod outbound;
 pub mod refusals;
 pub mod signature;
 pub mod store;

@@ -12,6 +12,16 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// How long the ledger has for a callback. Providers give up after one to four seconds: an answer after that is for nobody.
 pub const LEDGER_TIME_MAX: Duration = Duration::from_millis(2_500);
+/// How long requests under way have when the bridge ends: what the ledger has, and as much again for reads after it.
+pub const DRAIN_TIME_MAX: Duration = LEDGER_TIME_MAX.saturating_mul(2);
+/// How long a connection to a provider may take.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a provider has for an answer, unless it is told otherwise. After that nobody knows.
+pub const PROVIDER_TIME: Duration = Duration::from_secs(5);
+/// How many connections to a provider are kept for the next call.
+pub const IDLE_CONNECTIONS_MAX: usize = 64;
+/// How many bets that have ended are still told of; the ledger knows them all.
+pub const ENDED_BETS_MAX: usize = 100_000;
 /// How many actions one call may carry: what fits a group of the ledger.
 pub const ACTIONS_MAX: usize = 60;
 /// The longest name of a transaction, round, game or player that is taken, in bytes.

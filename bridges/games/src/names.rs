@@ -4,7 +4,7 @@
 //! one key: each key says what it is of, and its parts do not run together.
 
 use cage_client::permanent_key;
-use cage_engine::{PlayerId, Reference, RequestId, Timestamp};
+use cage_engine::{PlayerId, Reference, RequestId, SessionId, Timestamp};
 
 fn reference(provider: u16, what: &str, parts: &[&[u8]]) -> Reference {
     let number = provider.to_le_bytes();
@@ -41,6 +41,13 @@ pub fn prize(provider: u16, name: &str) -> RequestId {
 #[must_use]
 pub fn jackpot(provider: u16, name: &str) -> RequestId {
     permanent_key(&[b"jackpot_win", &provider.to_le_bytes(), name.as_bytes()])
+}
+
+/// The name that a provider that is called knows a player's session by: it says nothing of the player.
+#[must_use]
+pub fn alias(provider: u16, player: PlayerId, session: SessionId) -> String {
+    let parts = [&player.number().to_le_bytes()[..], &session.0.to_le_bytes()[..]];
+    reference(provider, "alias", &parts).to_string()
 }
 
 /// What a bet's request id carries of the provider's own name for the bet, when wins refer to that and not to the

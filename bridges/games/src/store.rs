@@ -14,9 +14,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cage_engine::{
-    Amount, AssetId, GameId, Lsn, OperationKind, PlayerId, Reference, ResultCode, SessionId, Timestamp,
+    Amount, AssetId, GameId, Lsn, OperationKind, PlayerId, Reference, RequestId, ResultCode, SessionId,
+    Timestamp,
 };
 use redb::{Database, Durability, TableDefinition, WriteTransaction};
+use tokio::sync::oneshot;
 
 use crate::limits::{STORE_BATCH_MAX, STORE_SYNC_EVERY};
 
@@ -30,6 +32,11 @@ const CANCELLED: TableDefinition<'_, u128, u64> = TableDefinition::new("cancelle
 const CLOSED: TableDefinition<'_, u128, (u64, u64)> = TableDefinition::new("closed");
 /// Sessions whose token was changed: how often.
 const GENERATIONS: TableDefinition<'_, u32, u8> = TableDefinition::new("generations");
+
+/// Bets on their way, as JSON, by the id of the hold.
+const HOLDS: TableDefinition<'_, u128, &str> = TableDefinition::new("holds");
+/// Bets that provider and ledger ended differently, and when that was seen.
+const DISPUTES: TableDefinition<'_, &str, u64> = TableDefinition::new("disputes");
 
 const FILE: &str = "transactions.redb";
 const ROW_BYTES: usize = 108;
@@ -164,11 +171,14 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*first)
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Change {
     Row(u128, Row),
     Closed(Reference, Lsn, Timestamp),
     Generation(SessionId, u8),
+    Hold(RequestId, String, oneshot::Sender<()>),
+    HoldGone(RequestId),
+    Dispute(String, Timestamp),
 }
 
 /// What is not written yet, by key, with its number in the order of changes.
@@ -285,6 +295,62 @@ impl Store {
         Ok(found.map(|found| Timestamp(found.value().1)))
     }
 
+    /// Keeps a bet that is about to be on its way. Done when it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub async fn keep_hold(&self, id: RequestId, text: String) -> Result<(), StoreError> {
+        let (sender, durable) = oneshot::channel();
+        self.send_locked(Change::Hold(id, text, sender));
+        durable.await.map_err(|_| self.fault("the writer has ended"))
+    }
+
+    /// Forgets a bet that has ended.
+    pub fn forget_hold(&self, id: RequestId) {
+        self.send_locked(Change::HoldGone(id));
+    }
+
+    /// Keeps that provider and ledger ended a bet differently.
+    pub fn put_dispute(&self, bet: &str, when: Timestamp) {
+        self.send_locked(Change::Dispute(bet.to_owned(), when));
+    }
+
+    fn send_locked(&self, change: Change) {
+        // Numbers and changes go in the same order.
+        let _young = lock(&self.young);
+        self.send(change);
+    }
+
+    /// The bets that were on their way.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn holds(&self) -> Result<Vec<String>, StoreError> {
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(HOLDS).map_err(|error| self.fault(error))?;
+        let mut found = Vec::new();
+        for entry in table.range(0..).map_err(|error| self.fault(error))? {
+            let (_, text) = entry.map_err(|error| self.fault(error))?;
+            found.push(text.value().to_owned());
+        }
+        Ok(found)
+    }
+
+    /// The bets that provider and ledger ended differently.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn disputes(&self) -> Result<Vec<String>, StoreError> {
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(DISPUTES).map_err(|error| self.fault(error))?;
+        let mut found = Vec::new();
+        for entry in table.range::<&str>(..).map_err(|error| self.fault(error))? {
+            let (bet, _) = entry.map_err(|error| self.fault(error))?;
+            found.push(bet.value().to_owned());
+        }
+        Ok(found)
+    }
+
     /// How often a session's token was changed.
     ///
     /// # Errors
@@ -359,6 +425,8 @@ fn create_tables(base: &Database) -> Result<(), Fault> {
     write.open_table(CANCELLED)?;
     write.open_table(CLOSED)?;
     write.open_table(GENERATIONS)?;
+    write.open_table(HOLDS)?;
+    write.open_table(DISPUTES)?;
     write.commit()?;
     Ok(())
 }
@@ -396,12 +464,14 @@ impl Writer {
             let over = matches!(first, Err(RecvTimeoutError::Disconnected));
             batch.extend(first);
             batch.extend(self.arriving.try_iter().take(STORE_BATCH_MAX));
-            let sync = over || unsynced && synced.elapsed() >= STORE_SYNC_EVERY;
-            if let Err(reason) = self.write(&batch, sync) {
+            let any = !batch.is_empty();
+            let awaited = batch.iter().any(|change| matches!(change, Change::Hold(..)));
+            let sync = over || awaited || unsynced && synced.elapsed() >= STORE_SYNC_EVERY;
+            if let Err(reason) = self.write(batch, sync) {
                 tracing::error!(%reason, "transactions of providers cannot be written: they stay in memory");
                 return;
             }
-            unsynced = !sync && (unsynced || !batch.is_empty());
+            unsynced = !sync && (unsynced || any);
             if sync || !unsynced {
                 synced = Instant::now();
             }
@@ -411,14 +481,20 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &[Change], sync: bool) -> Result<(), Fault> {
+    fn write(&mut self, batch: Vec<Change>, sync: bool) -> Result<(), Fault> {
         let mut write = self.base.begin_write()?;
         write.set_durability(if sync { Durability::Immediate } else { Durability::None });
-        for change in batch {
+        for change in &batch {
             apply(&write, change)?;
         }
         write.commit()?;
         self.written += batch.len() as u64;
+        for change in batch {
+            if let Change::Hold(_, _, durable) = change {
+                // Whoever waited may have gone.
+                let _ = durable.send(());
+            }
+        }
         let written = self.written;
         let mut young = lock(&self.young);
         young.rows.retain(|_, (number, _)| *number > written);
@@ -444,6 +520,15 @@ fn apply(write: &WriteTransaction, change: &Change) -> Result<(), Fault> {
         }
         Change::Closed(round, lsn, when) => {
             write.open_table(CLOSED)?.insert(round.0, (lsn.0, when.0))?;
+        }
+        Change::Hold(id, text, _) => {
+            write.open_table(HOLDS)?.insert(id.0, text.as_str())?;
+        }
+        Change::HoldGone(id) => {
+            write.open_table(HOLDS)?.remove(id.0)?;
+        }
+        Change::Dispute(bet, when) => {
+            write.open_table(DISPUTES)?.insert(bet.as_str(), when.0)?;
         }
         Change::Generation(session, generation) => {
             write.open_table(GENERATIONS)?.insert(session.0, generation)?;

@@ -149,6 +149,7 @@ pub fn verify(provider: &Provider, arrived: &Arrived<'_>) -> Result<(), Refused>
         Format::Hub88 => hub88::verify(provider, arrived),
         Format::Softswiss => softswiss::verify(provider, arrived),
         Format::Pam => pam::verify(provider, arrived),
+        Format::Rgs => Err(never_calls()),
     }
 }
 
@@ -165,7 +166,13 @@ pub fn understand(
         Format::Hub88 => hub88::understand(config, provider, arrived),
         Format::Softswiss => softswiss::understand(config, provider, arrived),
         Format::Pam => pam::understand(config, provider, arrived),
+        Format::Rgs => Err(never_calls()),
     }
+}
+
+/// A provider that is called does not call.
+fn never_calls() -> Refused {
+    Refused { reason: Reason::Path, answer: Answer { status: 404, body: Vec::new() } }
 }
 
 /// The player whose number, with its check digits, a provider knows the player by.

@@ -4,6 +4,7 @@
 //! says *refused* when nobody knows.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cage_client::{Client, Error, Executed};
@@ -27,7 +28,7 @@ pub struct Desk {
     client: Client,
     /// For each provider, the same client under the grant for it.
     granted: HashMap<u16, Client>,
-    store: Store,
+    store: Rc<Store>,
 }
 
 /// What the ledger said to one operation.
@@ -77,7 +78,7 @@ fn unreadable(error: &StoreError) -> Done {
 impl Desk {
     /// One that asks through this client, of role games.
     #[must_use]
-    pub fn new(client: &Client, store: Store) -> Self {
+    pub fn new(client: &Client, store: Rc<Store>) -> Self {
         let client = client.with_deadline(LEDGER_TIME_MAX);
         Self { client, granted: HashMap::new(), store }
     }
@@ -85,6 +86,12 @@ impl Desk {
     /// Acts for a provider under the grant of this number from now on.
     pub fn act_under(&mut self, provider: u16, grant: u64) {
         self.granted.insert(provider, self.client.with_grant(grant));
+    }
+
+    /// The client under the grant for a provider.
+    #[must_use]
+    pub fn client_for(&self, provider: u16) -> Client {
+        self.granted.get(&provider).unwrap_or(&self.client).clone()
     }
 
     fn client_of(&self, provider: &Provider) -> &Client {

@@ -108,6 +108,38 @@ impl Verdict {
         }
     }
 
+    /// Its name, for the casino's own front-ends.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AlreadyCancelled => "already_cancelled",
+            Self::Tombstoned => "tombstoned",
+            Self::Conflict => "conflict",
+            Self::Insufficient => "insufficient",
+            Self::BetUnknown => "bet_unknown",
+            Self::BetCancelled => "bet_cancelled",
+            Self::BetRefused => "bet_refused",
+            Self::BetDiffers => "bet_differs",
+            Self::Settled => "settled",
+            Self::CancelledBefore => "cancelled_before",
+            Self::NotABet => "not_a_bet",
+            Self::RoundClosed => "round_closed",
+            Self::RoundDiffers => "round_differs",
+            Self::RoundUnknown => "round_unknown",
+            Self::PlayerBlocked => "player_blocked",
+            Self::PlayerUnknown => "player_unknown",
+            Self::SessionGone => "session_gone",
+            Self::SessionExpired => "session_expired",
+            Self::Limit => "limit",
+            Self::GameStopped => "game_stopped",
+            Self::Currency => "currency",
+            Self::OtherRefused => "other_refused",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
     /// What a failure of the client's means.
     #[must_use]
     pub fn of_error(error: &Error) -> Self {

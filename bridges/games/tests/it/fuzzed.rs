@@ -48,6 +48,8 @@ fn provider(format: Format) -> Provider {
         games: BTreeMap::from([("dragon".to_owned(), 1)]),
         currencies: BTreeMap::from([("EUR".to_owned(), currency)]),
         jackpot: 1,
+        outbound: None,
+        launch_url: None,
     }
 }
 
@@ -59,6 +61,7 @@ fn config() -> Config {
         data_dir: "games".into(),
         token_secret: SharedSecret::new(TOKEN_SECRET.as_bytes()),
         providers: BTreeMap::new(),
+        casino: None,
     }
 }
 

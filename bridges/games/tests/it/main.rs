@@ -6,5 +6,6 @@ mod cases;
 mod forged;
 mod fuzzed;
 mod harness;
+mod outbound;
 mod privacy;
 mod restarts;

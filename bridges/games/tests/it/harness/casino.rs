@@ -122,6 +122,11 @@ impl Casino {
         (available.0, allowance.0)
     }
 
+    /// What a player has in open bets.
+    pub(crate) async fn reserved(&self, player: PlayerId) -> i128 {
+        self.frontend.purse(player, self.asset, Purse::Reserved).await.expect("a purse").0
+    }
+
     pub(crate) async fn close(self) {
         for client in [self.operator, self.cashier, self.frontend, self.risk] {
             client.close().await;

@@ -7,6 +7,7 @@ pub(crate) mod casino;
 pub(crate) mod http;
 pub(crate) mod provider;
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,14 @@ fn program() -> &'static Path {
     })
 }
 
+/// Runs the program to its end; gives what it said.
+pub(crate) fn run_cage(arguments: &[String]) -> String {
+    let output = Command::new(program()).args(arguments).output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
 /// A process of the program.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -91,13 +100,20 @@ impl Process {
 
     /// Waits until it serves; gives the address that it says behind a word.
     fn ready(&self, word: &str) -> SocketAddr {
-        let mut address = None;
+        self.all_ready().remove(word).unwrap_or_else(|| panic!("no {word}"))
+    }
+
+    /// Waits until it serves; gives all addresses that it says, by the word before them.
+    fn all_ready(&self) -> HashMap<String, SocketAddr> {
+        let mut addresses = HashMap::new();
         loop {
             match self.lines.recv_timeout(SOON) {
-                Ok(line) if line == "ready" => return address.expect("an address"),
+                Ok(line) if line == "ready" => return addresses,
                 Ok(line) => {
-                    if let Some(text) = line.strip_prefix(word) {
-                        address = Some(text.trim().parse().expect("an address"));
+                    if let Some((word, address)) = line.split_once(' ')
+                        && let Ok(address) = address.parse()
+                    {
+                        addresses.insert(word.to_owned(), address);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => panic!("the program ended before it served"),
@@ -125,6 +141,11 @@ pub(crate) struct House {
     dir: PathBuf,
     ledger: Process,
     bridge: Option<Process>,
+    games: Option<Process>,
+    /// Where the house's games are called.
+    pub(crate) games_address: SocketAddr,
+    /// Where the casino calls the bridge.
+    pub(crate) casino_address: SocketAddr,
     /// Where the ledger is.
     pub(crate) ledger_address: SocketAddr,
     /// Where providers call.
@@ -136,7 +157,16 @@ impl House {
     pub(crate) fn ledger(dir: &Path) -> Self {
         let (ledger, ledger_address) = Self::start_ledger(dir, "127.0.0.1:0");
         let bridge_address = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { dir: dir.to_owned(), ledger, bridge: None, ledger_address, bridge_address }
+        Self {
+            dir: dir.to_owned(),
+            ledger,
+            bridge: None,
+            games: None,
+            games_address: bridge_address,
+            casino_address: bridge_address,
+            ledger_address,
+            bridge_address,
+        }
     }
 
     fn start_ledger(dir: &Path, listen: &str) -> (Process, SocketAddr) {
@@ -145,7 +175,7 @@ impl House {
         arguments.push(data.to_str().expect("a plain path"));
         arguments.extend(SMALL);
         let process = Process::spawn(&arguments, &dir.join("ledger.log"));
-        let address = process.ready("quic ");
+        let address = process.ready("quic");
         (process, address)
     }
 
@@ -164,8 +194,36 @@ impl House {
         }
         let arguments = ["games", path.to_str().expect("a plain path")];
         let process = Process::spawn(&arguments, &self.dir.join("games.log"));
-        self.bridge_address = process.ready("providers ");
+        let addresses = process.all_ready();
+        self.bridge_address = addresses["providers"];
+        self.casino_address = addresses.get("casino").copied().unwrap_or(self.casino_address);
         self.bridge = Some(process);
+    }
+
+    /// SIGKILL for the bridge, and nobody in its place yet.
+    pub(crate) fn kill_bridge_only(&mut self) {
+        self.bridge = None;
+    }
+
+    /// Starts the house's games, or kills and starts them again at the same address, with these faults.
+    pub(crate) fn open_games(&mut self, faults: &str) {
+        self.games = None;
+        let key = self.dir.join("bearer.secret");
+        std::fs::write(&key, provider::BEARER).expect("a key");
+        let data = self.dir.join("house");
+        let (listen, text) =
+            (self.games_address.to_string(), |path: &Path| path.to_str().expect("a plain path").to_owned());
+        let (key, data) = (text(&key), text(&data));
+        let arguments =
+            ["house", "--listen", &listen, "--data-dir", &data, "--key-file", &key, "--faults", faults];
+        let process = Process::spawn(&arguments, &self.dir.join("house.log"));
+        self.games_address = process.ready("house");
+        self.games = Some(process);
+    }
+
+    /// SIGKILL for the house's games.
+    pub(crate) fn stop_games(&mut self) {
+        self.games = None;
     }
 
     /// SIGKILL for the bridge, and a new one at the same address.

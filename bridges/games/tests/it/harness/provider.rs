@@ -34,6 +34,17 @@ pub(crate) fn providers(asset: cage_engine::AssetId, more: &str) -> String {
     text
 }
 
+/// A provider that is called: the house's games, and the casino's side of the bridge.
+pub(crate) fn outbound(asset: cage_engine::AssetId, house: &super::House) -> String {
+    let (casino, games) = (house.casino_address, house.games_address);
+    format!(
+        "[casino]\nlisten = \"{casino}\"\nkey_file = \"bearer.secret\"\n\
+         [currencies]\nEUR = {{ asset = {asset}, scale = 6 }}\n\
+         [providers.house]\nnumber = 11\nformat = \"rgs\"\nkey_file = \"bearer.secret\"\naddress = \"{games}\"\n\
+         answer_time_ms = 1000\nrepeats = true\nwin_max_hundredths = 10000\n[providers.house.games]\ndice = 1\ncrash = 2\n"
+    )
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Hub88,
