@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+pub mod answer;
 pub mod checkpoint;
 pub mod fault;
 pub mod feed;
@@ -27,6 +28,7 @@ pub mod reply;
 pub mod request;
 pub mod session;
 
+pub use answer::answer;
 pub use checkpoint::{CHECKPOINT_BYTES, Checkpoint, SignedCheckpoint};
 pub use fault::CloseCode;
 pub use feed::{FeedEnd, FeedEndCode, Filter, KindSet, Progress, Subscribe};

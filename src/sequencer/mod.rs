@@ -14,14 +14,13 @@ use cage_engine::{
     Admitted, Answer, Decision, Lsn, Operation, OperationKind, RECORD_BYTES, RequestId, ResultCode, Role,
     Settings, State, Timestamp, decide, decide_group,
 };
-use cage_protocol::Reply;
+use cage_protocol::{Reply, answer};
 use cage_wal::{Appended, LINKED_RECORDS_MAX, LogFault, LogStats, Writer};
 
 use crate::admission::{Item, Ticket};
 use crate::limits::{DUE_PER_STEP_MAX, TOUCH_ITEMS};
 use crate::reply::Replies;
 
-mod read;
 mod set_aside;
 
 pub use set_aside::DueOutcome;
@@ -162,7 +161,7 @@ impl Sequencer {
             }
             Item::Read(read) => {
                 self.counts.reads += 1;
-                let reply = read::read(&self.state, ticket.tag, *read);
+                let reply = answer(&self.state, ticket.tag, *read);
                 replies.push(&reply);
                 reply.lsn
             }
