@@ -15,18 +15,17 @@ use clap::Parser;
 
 /// A first bet against a running ledger
 #[derive(Debug, Parser)]
-struct Arguments {
+pub(crate) struct Arguments {
     /// The server's address
     #[arg(env = "CAGE_CONNECT", default_value = "127.0.0.1:4710")]
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The folder with ca.pem and a pair ROLE.pem, ROLE.key per role
     #[arg(env = "CAGE_CERTS", default_value = "cage-data/certs")]
-    certs: PathBuf,
+    pub(crate) certs: PathBuf,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let Arguments { address, certs } = Arguments::parse();
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let Arguments { address, certs } = arguments;
     let connect = async |role: &str| -> Result<Client, Box<dyn Error>> {
         Ok(Client::connect(Config::new(address), Credentials::from_dir(&certs, role)?).await?)
     };
@@ -67,4 +66,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         client.close().await;
     }
     Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run(Arguments::parse()).await
 }

@@ -46,7 +46,8 @@ struct Handle {
     lanes: Vec<mpsc::UnboundedSender<Submission>>,
     closing: watch::Sender<bool>,
     pool: Arc<Pool>,
-    endpoint: Endpoint,
+    /// None if the ledger is in this process.
+    endpoint: Option<Endpoint>,
 }
 
 /// A player's purses in an asset.
@@ -138,9 +139,21 @@ impl Client {
         if let Some(file) = config.watermark_file {
             tokio::spawn(kept::keep(file, Arc::clone(&shared), links, closed));
         }
-        let pool = Arc::new(Pool::new(dialer.for_listeners(), Arc::clone(&shared)));
-        let handle = Handle { shared, lanes, closing, pool, endpoint };
+        let pool = Arc::new(Pool::new(Some(dialer.for_listeners()), Arc::clone(&shared)));
+        let handle = Handle { shared, lanes, closing, pool, endpoint: Some(endpoint) };
         Ok(Self { handle: Arc::new(handle), deadline: config.deadline, grant: 0 })
+    }
+
+    /// A client whose submissions somebody else in this process answers.
+    pub(crate) fn of_lane(
+        shared: Arc<Shared>,
+        lane: mpsc::UnboundedSender<Submission>,
+        closing: watch::Sender<bool>,
+        deadline: Duration,
+    ) -> Self {
+        let pool = Arc::new(Pool::new(None, Arc::clone(&shared)));
+        let handle = Handle { shared, lanes: vec![lane], closing, pool, endpoint: None };
+        Self { handle: Arc::new(handle), deadline, grant: 0 }
     }
 
     /// The same client with another deadline for what is submitted through it.
@@ -338,7 +351,9 @@ impl Client {
         self.handle.closing.send_replace(true);
         self.handle.closing.closed().await;
         self.handle.pool.close().await;
-        self.handle.endpoint.wait_idle().await;
+        if let Some(endpoint) = &self.handle.endpoint {
+            endpoint.wait_idle().await;
+        }
     }
 
     fn entry(&self, id: RequestId, ask: Ask) -> (Entry, Submitted) {

@@ -41,6 +41,7 @@ mod link;
 mod shared;
 mod window;
 
+pub mod fake;
 mod feed;
 mod pool;
 mod query;

@@ -34,7 +34,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Inner {
-    dialer: Dialer,
+    /// None if the ledger is in this process.
+    dialer: Option<Dialer>,
     connections: Vec<Used>,
 }
 
@@ -46,7 +47,7 @@ struct Used {
 }
 
 impl Pool {
-    pub(crate) fn new(dialer: Dialer, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(dialer: Option<Dialer>, shared: Arc<Shared>) -> Self {
         Self { shared, inner: Mutex::new(Inner { dialer, connections: Vec::new() }) }
     }
 
@@ -58,7 +59,11 @@ impl Pool {
         if let Some(used) = free {
             return used.stream().await;
         }
-        let connection = inner.dialer.attempt(CONNECT_ATTEMPT_MAX).await?;
+        let Some(dialer) = &mut inner.dialer else {
+            let reason = "a ledger in this process has no subscriptions and no queries: look at its records";
+            return Err(ConnectionError::Address(reason.to_owned()));
+        };
+        let connection = dialer.attempt(CONNECT_ATTEMPT_MAX).await?;
         inner.connections.push(Used { connection, places: Arc::new(()) });
         match inner.connections.last() {
             Some(used) => used.stream().await,

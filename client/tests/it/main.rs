@@ -5,5 +5,6 @@ mod server;
 mod watermark;
 
 mod connect;
+mod fake;
 mod lost;
 mod outcomes;
