@@ -9,6 +9,7 @@ mod bridges;
 mod cli;
 mod damage;
 mod drills;
+mod examples;
 mod feed;
 mod full_disk;
 mod golden;
