@@ -12,7 +12,7 @@ use crate::field::LockReason;
 use crate::id::{AssetId, GameId, Lsn, PlayerId, RequestId, SessionId};
 use crate::layout;
 use crate::operation::OperationKind;
-use crate::request::{COUNTERPARTY_PREVIOUS_AT, DETAIL_BYTES, Detail, Request};
+use crate::request::{COUNTERPARTY_AT, COUNTERPARTY_PREVIOUS_AT, DETAIL_BYTES, Detail, Request};
 use crate::role::Role;
 use crate::table::{Effect, HandsOut};
 use crate::time::Timestamp;
@@ -369,6 +369,16 @@ pub const fn decided_nanos(bytes: &[u8; RECORD_BYTES]) -> u64 {
         index += 1;
     }
     u64::from_le_bytes(field)
+}
+
+/// Whether a record, in bytes, is one of those through which a player's records are followed backwards.
+#[must_use]
+pub fn concerns(bytes: &[u8; RECORD_BYTES], player: PlayerId) -> bool {
+    let Some(layout) = layout::read::<RecordLayout>(bytes) else { return false };
+    let kind = OperationKind::from_number(layout.kind.to_native());
+    let Some(kind) = kind.filter(|kind| *kind != OperationKind::Continue) else { return false };
+    layout.player.to_native() == player.number()
+        || kind.spec().counterparty && Detail(layout.detail).u64_at(COUNTERPARTY_AT) == player.number()
 }
 
 /// Bytes that are no record of this version; the field that gives them away.

@@ -264,6 +264,14 @@ pub enum ReadError {
         /// The last durable one.
         durable: DurableLsn,
     },
+    /// There is no such record.
+    #[error("there is no record {lsn}: the log ends with {last}")]
+    Absent {
+        /// The record asked for.
+        lsn: Lsn,
+        /// The last one.
+        last: Lsn,
+    },
     /// The record lies before the oldest segment that was recovered.
     #[error("LSN {lsn} is older than the oldest segment of this log, which begins with LSN {oldest}")]
     TooOld {

@@ -40,9 +40,9 @@ pub use live::{
 };
 pub use lsn::{Appended, ChainHash, DurableLsn, Epoch, LogId, Lsn, Position};
 pub use read::{
-    Anchor, ControlInfo, FrameInfo, FrameView, Inspection, Limits, Recovered, Repair, ScanReport, Scrubbed,
-    SegmentInfo, SegmentState, SlotContent, SlotInfo, TornTail, inspect, recover, recover_from, scan,
-    scan_from, scrub_segment, segment_numbers,
+    Anchor, ControlInfo, FrameInfo, FrameView, Inspection, Limits, Lookup, Recovered, Repair, ScanReport,
+    Scrubbed, SegmentInfo, SegmentState, SlotContent, SlotInfo, TornTail, inspect, recover, recover_from,
+    scan, scan_from, scrub_segment, segment_numbers,
 };
 pub use repair::{Damaged, Diagnosis, Kept, Repaired, diagnose};
 pub use storage::FlushStrategy;

@@ -192,13 +192,20 @@ impl Snapshot {
     /// # Errors
     /// It is damaged, of a newer format, or cannot be read.
     pub fn open(dir: &dyn Storage, lsn: Lsn) -> Result<Self, SnapshotError> {
-        let name = file_name(lsn);
-        let snapshot = open(dir, &name)?;
-        if snapshot.header.anchor.lsn == lsn {
-            return Ok(snapshot);
+        open(dir, &file_name(lsn))?.of(lsn)
+    }
+
+    /// This snapshot, if it is the one after `lsn` as its name says.
+    fn of(self, lsn: Lsn) -> Result<Self, SnapshotError> {
+        if self.header.anchor.lsn == lsn {
+            return Ok(self);
         }
-        let detail = format!("it says that it was made after LSN {}", snapshot.header.anchor.lsn);
-        Err(SnapshotError::Damaged { file: name, offset: 0, detail })
+        let detail = format!("it says that it was made after LSN {}", self.header.anchor.lsn);
+        Err(SnapshotError::Damaged { file: file_name(lsn), offset: 0, detail })
+    }
+
+    fn hashes(&self) -> &[u8] {
+        &self.content[PAGE_BYTES + self.header.body_bytes as usize..]
     }
 
     /// What is known of it.
@@ -244,6 +251,15 @@ fn header(name: &str, page: &[u8; PAGE_BYTES]) -> Result<SnapshotHeader, Snapsho
 }
 
 fn open(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
+    let snapshot = load(dir, name)?;
+    if let Some(piece) = first_unproven(snapshot.body(), snapshot.hashes()) {
+        return Err(unproven(name, piece));
+    }
+    Ok(snapshot)
+}
+
+/// All but the body is proven.
+fn load(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
     let content = dir.load(name, Source::Mapping)?;
     let Some(page) = content.first_chunk::<PAGE_BYTES>() else {
         return Err(damaged(name, 0, "it is shorter than a header"));
@@ -255,15 +271,56 @@ fn open(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
         let detail = "its length is not the one that its header says";
         return Err(damaged(name, content.len(), detail));
     }
-    let (body, hashes) = content[PAGE_BYTES..].split_at(body_bytes);
-    if blake3::hash(hashes).as_bytes() != &header.chunks {
+    if blake3::hash(&content[PAGE_BYTES + body_bytes..]).as_bytes() != &header.chunks {
         return Err(damaged(name, PAGE_BYTES + body_bytes, "the hash of the pieces' hashes does not match"));
     }
-    if let Some(piece) = first_unproven(body, hashes) {
-        let offset = PAGE_BYTES + piece * SNAPSHOT_CHUNK_BYTES;
-        return Err(damaged(name, offset, "the hash of this piece does not match"));
-    }
     Ok(Snapshot { header, content })
+}
+
+fn unproven(name: &str, piece: usize) -> SnapshotError {
+    damaged(name, PAGE_BYTES + piece * SNAPSHOT_CHUNK_BYTES, "the hash of this piece does not match")
+}
+
+/// A snapshot of which only the beginning is read, and proven as far as it is.
+#[derive(Debug)]
+pub struct SnapshotBeginning {
+    snapshot: Snapshot,
+    proven_pieces: usize,
+}
+
+impl SnapshotBeginning {
+    /// Opens the snapshot after the record at `lsn`.
+    ///
+    /// # Errors
+    /// Its header or its hashes are damaged, it is of a newer format, or cannot be read.
+    pub fn open(dir: &dyn Storage, lsn: Lsn) -> Result<Self, SnapshotError> {
+        let snapshot = load(dir, &file_name(lsn))?;
+        Ok(Self { snapshot: snapshot.of(lsn)?, proven_pieces: 0 })
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub const fn facts(&self) -> SnapshotFacts {
+        self.snapshot.facts()
+    }
+
+    /// The first bytes of its body, at least so many, or all of it.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn body(&mut self, bytes: usize) -> Result<&[u8], SnapshotError> {
+        let body = self.snapshot.body();
+        let pieces = bytes.min(body.len()).div_ceil(SNAPSHOT_CHUNK_BYTES);
+        let hashes = self.snapshot.hashes().chunks_exact(HASH_BYTES);
+        let unknown = body.chunks(SNAPSHOT_CHUNK_BYTES).zip(hashes).enumerate().take(pieces);
+        for (piece, (bytes, hash)) in unknown.skip(self.proven_pieces) {
+            if blake3::hash(bytes).as_bytes() != hash {
+                return Err(unproven(&file_name(self.facts().anchor.lsn), piece));
+            }
+        }
+        self.proven_pieces = self.proven_pieces.max(pieces);
+        Ok(&body[..body.len().min(pieces * SNAPSHOT_CHUNK_BYTES)])
+    }
 }
 
 fn damaged(name: &str, offset: usize, detail: &str) -> SnapshotError {

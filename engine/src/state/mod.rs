@@ -32,7 +32,8 @@ pub(crate) use switches::Switches;
 pub(crate) use table::{Row, Sort};
 
 pub use ids::Ending;
-pub use image::{IMAGE_VERSION, ImageFault};
+pub use image::{Glance, IMAGE_VERSION, ImageFault};
+use players::PURSES;
 pub use players::Player;
 pub use rows::{
     Address, Adjustment, ChainCounter, ClosedEnds, ClosedWager, Corrections, Deposit, DisabledGame, Exposure,
@@ -606,6 +607,16 @@ impl State {
             available: self.players.balance(player, asset, Purse::Available),
             reserved: self.players.balance(player, asset, Purse::Reserved),
         }
+    }
+
+    /// A player's purses that hold something, in all assets.
+    pub fn holdings(&self, player: PlayerId) -> impl Iterator<Item = (AccountId, Balance)> {
+        self.players.holdings(player).flat_map(move |(asset, held)| {
+            let filled = PURSES.into_iter().zip(held).filter(|(_, held)| *held != 0);
+            // Nothing puts more into a purse than a balance can hold.
+            filled
+                .map(move |(purse, held)| (AccountId::of_player(asset, purse, player), Balance(held as i128)))
+        })
     }
 
     /// The house's accounts, in no particular order.

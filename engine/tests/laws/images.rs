@@ -1,6 +1,6 @@
 //! Images: whoever goes on from one decides as if there had been none; bytes that are none are refused.
 
-use cage_engine::{ImageFault, State, decide};
+use cage_engine::{Glance, ImageFault, PlayerId, State, decide};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -24,6 +24,31 @@ fn from_image(state: &State, seed: u64) -> State {
     assert_eq!(loaded.digest(), state.digest(), "an image holds all of the books");
     assert_eq!(image(&loaded), bytes, "books that were loaded have the same image");
     loaded
+}
+
+/// A look at the beginning of an image says of each player which record is the latest, and from fewer bytes than that
+/// nothing at all.
+fn glances_agree(state: &State) {
+    let bytes = image(state);
+    let codes: Vec<_> =
+        state.asset_ids().filter_map(|asset| state.asset(asset)).map(|a| (a.code, a.scale)).collect();
+    for (player, _) in state.players() {
+        let glance = Glance::of(&bytes, player).expect("an image");
+        assert_eq!((glance.latest, &glance.assets), (Some(state.latest(player)), &codes), "player {player}");
+        let (mut few, mut enough) = (0, bytes.len());
+        while enough - few > 1 {
+            let middle = few + (enough - few) / 2;
+            match Glance::of(&bytes[..middle], player) {
+                Ok(found) => {
+                    assert_eq!(found, glance, "never another answer from fewer bytes");
+                    enough = middle;
+                }
+                Err(_) => few = middle,
+            }
+        }
+    }
+    let stranger = PlayerId::from_index(state.player_count() as u32);
+    assert_eq!(Glance::of(&bytes, stranger).expect("an image").latest, None);
 }
 
 /// Whatever was asked before is asked once more: nothing is executed again by the one that is not by the other.
@@ -56,6 +81,7 @@ fn books_from_an_image_decide_as_the_ones_it_was_made_of() {
             if step % 97 == 0 {
                 remember_the_same(&walk.ledger, &loaded);
                 loaded = from_image(&walk.ledger.state, seed * 1_000 + step);
+                glances_agree(&walk.ledger.state);
                 images += 1;
             }
         }

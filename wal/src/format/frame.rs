@@ -10,7 +10,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::{
     BlockSums, FORMAT_VERSION, FRAME_BLOCKS_MAX, FRAME_BYTES_MAX, FRAME_MAGIC, FRAME_RECORDS_MAX,
-    HEADER_BYTES, PAGE_BYTES, RECORD_BYTES, is_zero,
+    HEADER_BYTES, PAGE_BYTES, RECORD_BYTES, Record, is_zero,
 };
 use crate::lsn::{ChainHash, Epoch, LogId, Lsn};
 
@@ -165,6 +165,20 @@ impl SegmentIdentity {
         next: Lsn,
         chain: ChainHash,
     ) -> Result<FrameHeader, FrameFault> {
+        let (header, _) = self.verify_unchained(rest, offset, next)?;
+        if header.previous_chain != chain {
+            return Err(FrameFault::contradiction(format!("previous chain {chain}"), header.previous_chain));
+        }
+        Ok(header)
+    }
+
+    /// The same for whoever does not know the chain; with the frame's records.
+    pub(crate) fn verify_unchained<'a>(
+        &self,
+        rest: &'a [u8],
+        offset: u64,
+        next: Lsn,
+    ) -> Result<(FrameHeader, &'a [Record]), FrameFault> {
         let layout = self.read_header(rest)?;
         let header = layout.header();
         let Some(frame) = rest.get(..header.frame_bytes()) else {
@@ -174,16 +188,14 @@ impl SegmentIdentity {
             ));
         };
         self.verify_blocks(frame, offset, &layout)?;
-        if !is_zero(&frame[HEADER_BYTES + header.records as usize * RECORD_BYTES..]) {
+        let (records, padding) = frame[HEADER_BYTES..].split_at(header.records as usize * RECORD_BYTES);
+        if !is_zero(padding) {
             return Err(FrameFault::contradiction("zeroes after the last record", "other bytes"));
         }
         if header.first_lsn != next {
             return Err(FrameFault::contradiction(format!("first LSN {next}"), header.first_lsn));
         }
-        if header.previous_chain != chain {
-            return Err(FrameFault::contradiction(format!("previous chain {chain}"), header.previous_chain));
-        }
-        Ok(header)
+        Ok((header, records.as_chunks().0))
     }
 
     fn verify_blocks(&self, frame: &[u8], offset: u64, layout: &Layout) -> Result<(), FrameFault> {

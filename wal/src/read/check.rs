@@ -35,7 +35,7 @@ pub(crate) struct Checked {
 }
 
 /// A look at the file at a time, and somebody who may slow it down or end it.
-struct Window<'a> {
+pub(super) struct Window<'a> {
     file: &'a dyn RandomRead,
     bytes: u64,
     room: Vec<u8>,
@@ -46,9 +46,14 @@ struct Window<'a> {
 /// Reading was ended by whoever paced it.
 pub(crate) const STOPPED: io::ErrorKind = io::ErrorKind::Interrupted;
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// Of the first `bytes` of a file.
+    pub(super) fn new(file: &'a dyn RandomRead, bytes: u64, pace: &'a mut dyn FnMut(u64) -> bool) -> Self {
+        Self { file, bytes, room: Vec::new(), begin: 0, pace }
+    }
+
     /// The bytes from `offset` on: at least as many as the longest frame, unless the file ends before.
-    fn at(&mut self, offset: u64) -> io::Result<&[u8]> {
+    pub(super) fn at(&mut self, offset: u64) -> io::Result<&[u8]> {
         let wanted = (self.bytes - offset).min(FRAME_BYTES_MAX as u64);
         if offset < self.begin || self.begin + (self.room.len() as u64) < offset + wanted {
             let length = (self.bytes - offset).min(WINDOW_BYTES as u64);
@@ -73,7 +78,7 @@ pub(crate) fn check_segment(
 ) -> io::Result<Checked> {
     let identity = SegmentIdentity::new(header.log, header.epoch, header.segment);
     let bytes = header.segment_bytes;
-    let mut window = Window { file, bytes, room: Vec::new(), begin: 0, pace };
+    let mut window = Window::new(file, bytes, pace);
     let mut found = Checked {
         next: header.first_lsn,
         chain: header.chain_after(),

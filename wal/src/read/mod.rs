@@ -8,9 +8,10 @@ mod check;
 #[cfg(test)]
 mod forged;
 mod inspect;
-
+mod lookup;
 mod scanner;
 mod scrub;
+mod search;
 mod survey;
 mod tail;
 
@@ -25,8 +26,10 @@ use crate::{
 
 pub(crate) use check::check_segment;
 pub use inspect::{FrameInfo, Inspection, SegmentInfo, SegmentState, SlotContent, SlotInfo, inspect};
+pub use lookup::Lookup;
 use scanner::{Mode, Scanner};
 pub use scrub::{Scrubbed, scrub_segment, segment_numbers};
+pub(crate) use search::{OpenSegments, Search};
 pub(crate) use survey::{CONTROL_NAME, Spare, UNFINISHED_REPAIR, in_segment, valid_slots};
 
 /// One verified frame.

@@ -3,14 +3,16 @@
 use std::{convert::Infallible, fs, io, path::Path, sync::Arc};
 
 use cage_wal::{
-    ArchiveError, Limits, Lsn, Record, StorageError,
+    ArchiveError, Limits, Lookup, Lsn, ReadError, Record, StorageError,
     archive::{Archive, ArchiveStep},
     scan_from,
     storage::{Directory, Storage, WholeLog},
 };
 use tempfile::TempDir;
 
-use crate::common::{Log, Random, assert_unbroken, directory, options, recover_all, seed, write_frames};
+use crate::common::{
+    Log, Random, assert_unbroken, directory, options, recover_all, seed, serial, write_frames,
+};
 
 /// A log in a directory, closed in order, and an archive beside it.
 struct Home {
@@ -273,4 +275,68 @@ fn a_recovery_over_the_archive_opens_and_goes_on() {
     live.close();
     assert_eq!(home.records().len() as u64, home.records + 7);
     assert!(home.whole().archive().is_some());
+}
+
+#[test]
+fn a_log_is_looked_into_at_any_record_as_if_all_of_it_had_been_read() {
+    let home = Home::written();
+    (1..=3).for_each(|number| home.take(number));
+    let records = home.records();
+    // Only what is hot is listed: the archive is asked when a record lies there.
+    let hot = || WholeLog::new(home.log.clone(), home.archive.clone(), u64::MAX);
+    let mut log = Lookup::open(hot()).expect("the log").expect("there is one");
+    assert_eq!(log.next_lsn().0, home.records + 1);
+    for (lsn, record) in (1..).zip(&records) {
+        assert_eq!(log.record(Lsn(lsn)).expect("the record"), *record, "record {lsn}");
+    }
+    for absent in [0, home.records + 1] {
+        assert!(matches!(log.record(Lsn(absent)), Err(ReadError::Absent { .. })));
+    }
+    let mut random = Random::new(seed(1));
+    for _ in 0..60 {
+        let (divisor, after) = (random.below(2 * home.records) + 1, random.below(home.records));
+        let wanted = |record: &Record| serial(record).is_multiple_of(divisor);
+        let by_scan =
+            (after + 1..=home.records).rev().find(|lsn| wanted(&records[*lsn as usize - 1])).map(Lsn);
+        assert_eq!(
+            log.newest(Lsn(after), wanted).expect("a look"),
+            by_scan,
+            "each {divisor}th after {after}"
+        );
+    }
+}
+
+#[test]
+fn a_look_into_a_log_that_grows_ends_with_a_whole_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut live, _) = Log::on(directory(dir.path()), options(), 1);
+    assert!(Lookup::open(directory(dir.path())).expect("a log").is_some());
+    let mut written = 0;
+    for size in [1, 5, 100, 3, 200, 7] {
+        write_frames(&mut live, &[size]);
+        written += size;
+        let mut log = Lookup::open(directory(dir.path())).expect("the log").expect("there is one");
+        assert_eq!(log.next_lsn(), Lsn(written + 1));
+        assert_eq!(serial(&log.record(Lsn(written)).expect("the last record")), written);
+    }
+    // A frame that was cut off is none. What the control file says was durable has to be there.
+    live.close();
+    let last = fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.path());
+    let mut segments: Vec<_> = last.filter(|path| path.extension().is_some_and(|end| end == "wal")).collect();
+    segments.sort();
+    let used = |path: &&std::path::PathBuf| fs::read(path).unwrap()[4096] != 0;
+    let path = segments.iter().rev().find(used).expect("a segment with frames");
+    let mut bytes = fs::read(path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end - 8] ^= 1;
+    fs::write(path, bytes).unwrap();
+    let mut log = Lookup::open(directory(dir.path())).expect("the log").expect("there is one");
+    assert!(
+        matches!(log.record(Lsn(written)), Err(ReadError::Corruption(_))),
+        "the record is not what was written"
+    );
+    assert!(
+        matches!(log.newest(Lsn(0), |_| true), Err(ReadError::Corruption(_))),
+        "nor does a search pass it over"
+    );
 }

@@ -17,6 +17,7 @@ mod write;
 
 use core::fmt;
 
+pub use read::Glance;
 pub(crate) use read::Input;
 pub(crate) use write::Output;
 

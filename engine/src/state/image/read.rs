@@ -3,6 +3,8 @@
 //! In: bytes that may be anything. Out: a state whose books add up, or the place that is wrong. Never here: room for
 //! more entries than there are bytes, an index out of bounds.
 
+use alloc::vec::Vec;
+
 use super::{IMAGE_VERSION, ImageFault, MAGIC, Part, layout};
 use crate::account::{AccountId, Purse};
 use crate::amount::Balance;
@@ -275,7 +277,57 @@ impl State {
     }
 }
 
+/// What the beginning of an image says of one player, and of the assets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// The code and the decimal places of each asset, from number 1 on.
+    pub assets: Vec<(AssetCode, u8)>,
+    /// The player's latest record; none if there is no such player.
+    pub latest: Option<Lsn>,
+}
+
+impl Glance {
+    /// Reads an image up to a player's row. Players come near the beginning and lie in the order of their numbers, so that
+    /// the first part of an image is enough.
+    ///
+    /// # Errors
+    /// [`ImageFault`] at the first bytes that no image has there, or if these bytes end before the row does.
+    pub fn of(image: &[u8], player: PlayerId) -> Result<Self, ImageFault> {
+        let mut input = Input { image, at: 0, part: "beginning", table: Part::Table as u16 };
+        input.begin()?;
+        let mut state = State::new(0);
+        state.get_head(&mut input)?;
+        state.get_assets(&mut input)?;
+        let assets = state.assets.iter().map(|asset| (asset.code, asset.scale)).collect();
+        let players = input.part(Part::Players as u16, "players", PlayerId::COUNT_MAX)?;
+        let wanted = player.index() as u64;
+        if players <= wanted {
+            return Ok(Self { assets, latest: None });
+        }
+        for _ in 0..wanted {
+            input.skip_player()?;
+        }
+        input.bytes(PLAYER_BYTES)?;
+        let latest: Lsn = input.get("a position")?;
+        input.check(latest < state.next_lsn, "a position before the image's")?;
+        Ok(Self { assets, latest: Some(latest) })
+    }
+}
+
+/// Bytes of a player before the latest record: caller's id, brand, jurisdiction, class, status, reason, hold, its reason.
+const PLAYER_BYTES: usize = 16 + 2 + 2 + 1 + 1 + 2 + 1 + 2;
+
 impl Input<'_> {
+    fn skip_player(&mut self) -> Result<(), ImageFault> {
+        self.bytes(PLAYER_BYTES + Lsn::BYTES)?;
+        for _ in 0..self.get::<u16>("how many assets there are")? {
+            let _asset: AssetId = self.get("an asset")?;
+            let filled: u8 = self.get("which purses are filled")?;
+            self.bytes(filled.count_ones() as usize * u128::BYTES)?;
+        }
+        Ok(())
+    }
+
     fn begin(&mut self) -> Result<(), ImageFault> {
         let magic: [u8; MAGIC.len()] = self.get("an image")?;
         self.check(magic == MAGIC, "an image")?;

@@ -1,0 +1,193 @@
+//! Reads single records of a log here and there, without its writer and without reading all of it.
+//!
+//! In: a storage, which somebody else may be writing to. Out: the record of an LSN, or the newest one that somebody wants,
+//! after the checksums of its frame were checked. Never here: the lock, a write, the hash chain (scans check it), a record
+//! whose frame is not whole.
+
+use std::sync::Arc;
+
+use crate::{
+    error::{Corruption, Damage, ReadError, RecoveryError, StorageError},
+    format::{PAGE, Record, SegmentHeader, SegmentIdentity, segment_name},
+    lsn::{LogId, Lsn},
+    storage::Storage,
+};
+
+use super::{
+    OpenSegments, Search, SegmentExtent,
+    check::Window,
+    scanner::Mode,
+    survey::{in_segment, survey},
+};
+
+/// A log that is looked into at single places. It does not grow while it is looked into.
+#[derive(Debug)]
+pub struct Lookup {
+    storage: Arc<dyn Storage>,
+    log: LogId,
+    /// The segments that are listed, oldest first, each with the LSN after its last record. Older ones may be archived.
+    segments: Vec<Extent>,
+    open: OpenSegments,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    segment: SegmentExtent,
+    end_lsn: Lsn,
+    sealed: bool,
+}
+
+impl Lookup {
+    /// Looks at the files: a page of each segment that the storage lists, and the end of the last one. `None` if there is
+    /// no log.
+    ///
+    /// # Errors
+    /// The files contradict each other, were written by a newer program, or cannot be read.
+    pub fn open(storage: impl Storage) -> Result<Option<Self>, RecoveryError<ReadError>> {
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let found = survey(&*storage, Mode::Audit)?;
+        let Some(control) = &found.control else { return Ok(None) };
+        let newest = control.newest;
+        let mut segments = Vec::with_capacity(found.used.len());
+        for pair in found.used.windows(2) {
+            let (header, next) = (&pair[0], &pair[1]);
+            let segment = extent(header, next.previous_end);
+            segments.push(Extent { segment, end_lsn: next.first_lsn, sealed: true });
+        }
+        if let Some(last) = found.used.last() {
+            let known = (newest.end.segment == last.segment)
+                .then_some((newest.end.offset, newest.durable_lsn.next()));
+            let (end, end_lsn) = end_of(&*storage, last, known.unwrap_or((PAGE, last.first_lsn)))?;
+            if end_lsn <= newest.durable_lsn {
+                let detail = format!("expected a frame, as LSN {} was durable", newest.durable_lsn);
+                return Err(in_segment(Damage::Frame, last.segment, end, end_lsn, detail).into());
+            }
+            segments.push(Extent { segment: extent(last, end), end_lsn, sealed: false });
+        }
+        Ok(Some(Self { storage, log: newest.log, segments, open: OpenSegments::default() }))
+    }
+
+    /// The log.
+    #[must_use]
+    pub const fn log_id(&self) -> LogId {
+        self.log
+    }
+
+    /// The LSN after the last record.
+    #[must_use]
+    pub fn next_lsn(&self) -> Lsn {
+        self.segments.last().map_or(Lsn::FIRST, |last| last.end_lsn)
+    }
+
+    /// The record with this LSN.
+    ///
+    /// # Errors
+    /// There is no such record, it lies before the oldest segment at hand, its frame does not verify, or the operating
+    /// system refuses.
+    pub fn record(&mut self, lsn: Lsn) -> Result<Record, ReadError> {
+        let Extent { segment: extent, end_lsn, sealed } = self.holding(lsn)?;
+        let identity = SegmentIdentity::new(self.log, extent.epoch, extent.number);
+        let bytes = self.open.segment(&*self.storage, extent.number, sealed)?;
+        Search { identity, bytes, extent, end_lsn, lsn }.record()
+    }
+
+    /// The newest record after `after` that is wanted. Segments are read whole, from the last one back to the one with the
+    /// record after `after`, until one has it.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn newest(
+        &self,
+        after: Lsn,
+        mut wanted: impl FnMut(&Record) -> bool,
+    ) -> Result<Option<Lsn>, ReadError> {
+        let mut before = self.next_lsn();
+        while before > after.next() {
+            let extent = self.holding(before.previous())?;
+            let mut found = None;
+            self.visit(&extent, &mut |lsn, record| {
+                if lsn > after && wanted(record) {
+                    found = Some(lsn);
+                }
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            before = extent.segment.first_lsn;
+        }
+        Ok(None)
+    }
+
+    fn holding(&self, lsn: Lsn) -> Result<Extent, ReadError> {
+        if lsn == Lsn::ZERO || lsn >= self.next_lsn() {
+            return Err(ReadError::Absent { lsn, last: self.next_lsn().previous() });
+        }
+        let index = self.segments.partition_point(|extent| extent.segment.first_lsn <= lsn);
+        if let Some(found) = index.checked_sub(1).and_then(|index| self.segments.get(index)) {
+            return Ok(*found);
+        }
+        let oldest = self.segments.first().map(|extent| extent.segment);
+        let archived = match self.storage.archive() {
+            Some(archive) => archive.holding(lsn, oldest.map_or(1, |oldest| oldest.number))?,
+            None => None,
+        };
+        match archived {
+            Some(found) => Ok(Extent { segment: found.extent(), end_lsn: found.next_lsn(), sealed: true }),
+            None => {
+                Err(ReadError::TooOld { lsn, oldest: oldest.map_or(Lsn::FIRST, |oldest| oldest.first_lsn) })
+            }
+        }
+    }
+
+    /// Shows each record of a segment, in order.
+    fn visit(&self, extent: &Extent, see: &mut dyn FnMut(Lsn, &Record)) -> Result<(), ReadError> {
+        let SegmentExtent { number, epoch, first_lsn, end } = extent.segment;
+        let name = segment_name(number);
+        let identity = SegmentIdentity::new(self.log, epoch, number);
+        let file = self.storage.open_read(&name)?;
+        let mut pace = |_| true;
+        let mut window = Window::new(&*file, end, &mut pace);
+        let (mut at, mut next) = (PAGE, first_lsn);
+        while at < end {
+            let rest = window.at(at).map_err(|error| StorageError::new("read", &name, error))?;
+            let (header, records) = identity
+                .verify_unchained(rest, at, next)
+                .map_err(|fault| damaged(number, at, next, &fault.to_string()))?;
+            for (record, lsn) in records.iter().zip(next.0..) {
+                see(Lsn(lsn), record);
+            }
+            at += header.frame_bytes() as u64;
+            next = header.next_lsn();
+        }
+        Ok(())
+    }
+}
+
+fn damaged(number: u64, offset: u64, lsn: Lsn, detail: &str) -> ReadError {
+    let corruption: Corruption = in_segment(Damage::Frame, number, offset, lsn, detail.to_owned());
+    ReadError::Corruption(Box::new(corruption))
+}
+
+const fn extent(header: &SegmentHeader, end: u64) -> SegmentExtent {
+    SegmentExtent { number: header.segment, epoch: header.epoch, first_lsn: header.first_lsn, end }
+}
+
+/// The end of the frames of the last segment in use, from a place on where one begins or none follows.
+fn end_of(
+    storage: &dyn Storage,
+    header: &SegmentHeader,
+    (mut end, mut next): (u64, Lsn),
+) -> Result<(u64, Lsn), StorageError> {
+    let name = segment_name(header.segment);
+    let identity = SegmentIdentity::new(header.log, header.epoch, header.segment);
+    let file = storage.open_read(&name)?;
+    let mut pace = |_| true;
+    let mut window = Window::new(&*file, header.segment_bytes, &mut pace);
+    while end < header.segment_bytes {
+        let rest = window.at(end).map_err(|error| StorageError::new("read", &name, error))?;
+        let Ok((frame, _)) = identity.verify_unchained(rest, end, next) else { break };
+        end += frame.frame_bytes() as u64;
+        next = frame.next_lsn();
+    }
+    Ok((end, next))
+}
