@@ -7,10 +7,10 @@ use std::sync::Arc;
 use cage_loadgen::{Load, Options, Stage, prepare};
 use serde::{Deserialize, Serialize};
 
+use crate::Taken;
 use crate::ladder::{Climb, many};
 use crate::limits::LimitError;
 use crate::server::{IDS_CAPACITY, Loaded, Serving};
-use crate::taken::Taken;
 
 /// Requests unanswered at a time, all connections together.
 const OUTSTANDING: usize = 8_192;

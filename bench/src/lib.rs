@@ -15,7 +15,6 @@ pub mod workload;
 
 pub mod ladder;
 pub mod rung;
-pub mod taken;
 
 pub mod compare;
 pub mod growth;
@@ -24,3 +23,8 @@ pub mod stages;
 
 pub mod page;
 pub mod plot;
+
+pub use cage_loadgen::Taken;
+
+/// How this program is started from the folder of the sources.
+pub const PROGRAM: &str = "cargo run --release -p cage-bench --";

@@ -8,7 +8,7 @@ use cage_bench::growth::Growth;
 use cage_bench::instructions::{self, Costs, Story};
 use cage_bench::ladder::{Climb, Ladder, Size};
 use cage_bench::limits::LimitError;
-use cage_bench::taken::Taken;
+use cage_bench::{PROGRAM, Taken};
 use cage_bench::{page, plot, rung, stages};
 use cage_loadgen::{Load, Options, Workload};
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -197,7 +197,7 @@ fn ladder(arguments: &LadderArgs) -> Result<(), LimitError> {
     size.restart_players = restart_players.unwrap_or(size.restart_players);
     size.restart_tail = restart_tail.unwrap_or(size.restart_tail);
     size.soak = soak.map_or(size.soak, |minutes| Duration::from_secs(minutes * 60));
-    let taken = Taken::now();
+    let taken = Taken::now(PROGRAM);
     println!("{}", rung::HEADER);
     let rungs = climb.climb(only, |rung| println!("{}", rung.row()))?;
     if let Some(path) = plot {
@@ -209,7 +209,7 @@ fn ladder(arguments: &LadderArgs) -> Result<(), LimitError> {
 
 fn growth(arguments: &GrowthArgs) -> Result<(), LimitError> {
     let GrowthArgs { measuring, plot } = arguments;
-    let taken = Taken::now();
+    let taken = Taken::now(PROGRAM);
     let curves = measuring.climb()?.grow(measuring.quick, |curve| println!("{}", curve.table()))?;
     if let Some(path) = plot {
         make_folder_of(path)?;

@@ -107,9 +107,9 @@ fn costs(costs: &Costs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Taken;
     use crate::growth::tests::curve;
     use crate::rung::{Better, Goal, Run, Rung};
-    use crate::taken::Taken;
 
     const EMPTY: &str = "# Words\n\n<!-- figures: ladder -->\nold\n<!-- end: ladder -->\n\nbetween\n\n\
         <!-- figures: growth -->\n<!-- end: growth -->\n\

@@ -15,10 +15,10 @@ use std::time::Duration;
 use cage_loadgen::{Options, prepare};
 use serde::{Deserialize, Serialize};
 
+use crate::Taken;
 use crate::ladder::Climb;
 use crate::limits::LimitError;
 use crate::server::Serving;
-use crate::taken::Taken;
 
 /// Samples a second: no divisor of the timers' frequencies.
 const FREQUENCY: u32 = 1_999;
@@ -146,7 +146,7 @@ impl Climb {
     /// # Errors
     /// What goes wrong; above all, if there is no `perf`.
     pub fn profile(&self, shape: impl FnOnce(Options) -> Options) -> Result<Stages, LimitError> {
-        let taken = Taken::now();
+        let taken = Taken::now(crate::PROGRAM);
         let serving = self.serve()?;
         let options = shape(Options { duration: self.time + 2 * MARGIN, ..serving.options() });
         let stage = prepare(&options, &Arc::default())?;

@@ -13,7 +13,10 @@
 #![forbid(unsafe_code)]
 
 mod options;
+mod page;
+mod picture;
 mod report;
+mod taken;
 
 mod run;
 mod setup;
@@ -25,11 +28,15 @@ mod acks;
 mod alarm;
 mod slots;
 mod tally;
+mod timeline;
 
 pub use acks::AcksError;
 pub use alarm::Alarm;
 pub use options::{Load, Options, OptionsError, Workload};
+pub use page::{PageError, Summary, write_page};
 pub use report::{Latency, Report};
 pub use run::{LoadError, Progress, prepare, run, run_on, run_with};
 pub use setup::SetupError;
+pub use taken::Taken;
+pub use timeline::Moment;
 pub use workload::Stage;

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use cage_loadgen::{Load, LoadError, Options, Progress, Report, Workload, run_with};
+use cage_loadgen::{
+    Load, LoadError, Options, Progress, Report, Summary, Taken, Workload, run_with, write_page,
+};
 use clap::{ArgGroup, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -67,6 +69,12 @@ struct Arguments {
     /// Write a line REQUEST_ID_HEX LSN RESULT_NUMBER for each acknowledgement, for `cage audit --acks`
     #[arg(long, value_name = "FILE")]
     acks: Option<PathBuf>,
+    /// Write summary.json, latency.hgrm and report.html, which opens without a network, to this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+    /// Beside an earlier run: the folder of its --report
+    #[arg(long, value_name = "EARLIER_DIR", requires = "report")]
+    compare: Option<PathBuf>,
     /// One JSON object on standard output, nothing else there
     #[arg(long)]
     json: bool,
@@ -82,11 +90,20 @@ const EXAMPLES: &str = "Examples:
   cage-loadgen --workload transfers --players 10000 --connections 1 --outstanding 8192
   cage-loadgen --workload casino --players 1000000 --connections 16 --duration 1m
   cage-loadgen --rate 50000 --json | jq .latency_us
-  cage-loadgen --duration 30s --acks acks.txt && cage audit cage-data --acks acks.txt";
+  cage-loadgen --duration 30s --acks acks.txt && cage audit cage-data --acks acks.txt
+  cage-loadgen --duration 1m --report today --compare yesterday";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let json = arguments.json;
+    let (json, page) = (arguments.json, arguments.report.clone());
+    // Read first: who waits for an hour of load does not want to hear then that a folder was mistyped.
+    let earlier = match arguments.compare.as_deref().map(Summary::read).transpose() {
+        Ok(earlier) => earlier,
+        Err(error) => {
+            eprintln!("cage-loadgen: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
     let options = arguments.options();
     let progress = Arc::<Progress>::default();
     stop_on_interrupt(Arc::clone(&progress));
@@ -96,7 +113,18 @@ fn main() -> ExitCode {
         with_progress_line(&options, &progress)
     };
     match run {
-        Ok(report) => print(&report, json),
+        Ok(report) => {
+            let written =
+                page.map(|dir| write_page(&dir, &report, Taken::now("cage-loadgen"), earlier.as_ref()));
+            let printed = print(&report, json);
+            match written {
+                Some(Err(error)) => {
+                    eprintln!("cage-loadgen: {error}");
+                    ExitCode::from(EXIT_SETUP)
+                }
+                _ => printed,
+            }
+        }
         Err(error) => {
             eprintln!("cage-loadgen: {error}");
             ExitCode::from(if matches!(error, LoadError::Options(_)) { EXIT_USAGE } else { EXIT_SETUP })

@@ -5,12 +5,14 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use cage_engine::Outcome;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::acks::AcksError;
 use crate::options::{Load, Options};
 use crate::run::Worked;
 use crate::tally::Tally;
+use crate::timeline::Moment;
 
 /// What a run came to. Field names are kept: others script against them.
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +61,12 @@ pub struct Report {
     pub results: BTreeMap<&'static str, u64>,
     /// Why connections ended before their time.
     pub faults: Vec<String>,
+    /// All latencies, in nanoseconds.
+    #[serde(skip)]
+    pub(crate) histogram: Histogram<u64>,
+    /// Answers over the time of the run.
+    #[serde(skip)]
+    pub(crate) moments: Vec<Moment>,
 }
 
 /// Latencies in microseconds.
@@ -112,7 +120,7 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn new(start: Instant) -> Self {
         Self {
-            tally: Tally::default(),
+            tally: Tally::new(start),
             sent: 0,
             unknown: 0,
             start,
@@ -173,6 +181,8 @@ impl Report {
             bytes_received: totals.bytes.1,
             results: totals.tally.results().map(|(code, count)| (code.name(), count)).collect(),
             faults: totals.faults,
+            moments: totals.tally.timeline.moments(seconds),
+            histogram: totals.tally.latency,
         }
     }
 }

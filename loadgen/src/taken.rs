@@ -1,4 +1,6 @@
 //! Where and when figures were taken.
+//!
+//! In: this machine, and how the program was started. Out: what a reader needs to take them again. Never here: a figure.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,9 +27,9 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Here and now, by this program's command line.
+    /// Here and now, by this process's arguments behind `program`.
     #[must_use]
-    pub fn now() -> Self {
+    pub fn now(program: &str) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo");
         let processor = processor.lines().find_map(|line| line.strip_prefix("model name"));
@@ -41,7 +43,7 @@ impl Taken {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             load_average: load.split(' ').take(3).collect::<Vec<_>>().join(" "),
-            command: format!("cargo run --release -p cage-bench -- {}", arguments.join(" ")),
+            command: format!("{program} {}", arguments.join(" ")),
         }
     }
 

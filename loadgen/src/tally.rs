@@ -5,8 +5,10 @@ use std::time::Instant;
 use cage_engine::{Outcome, ResultCode};
 use hdrhistogram::Histogram;
 
+use crate::timeline::Timeline;
+
 /// The longest latency that is told apart, in nanoseconds: longer ones count as this.
-const LATENCY_MAX_NANOS: u64 = 60_000_000_000;
+pub(crate) const LATENCY_MAX_NANOS: u64 = 60_000_000_000;
 /// Latencies are kept to three digits.
 const DIGITS: u8 = 3;
 /// The numbers of results lie below.
@@ -16,19 +18,20 @@ const RESULTS: usize = 1024;
 pub(crate) struct Tally {
     pub(crate) latency: Histogram<u64>,
     results: Box<[u64; RESULTS]>,
-    /// The latest latency and how often it was met in a row: what was sent together usually comes back together.
-    run: (u64, u64),
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1, LATENCY_MAX_NANOS, DIGITS);
-        let latency = latency.unwrap_or_else(|_| unreachable!("constant bounds that fit"));
-        Self { latency, results: Box::new([0; RESULTS]), run: (0, 0) }
-    }
+    pub(crate) timeline: Timeline,
+    /// The latest latency, how often it was met in a row and when: what was sent together usually comes back together.
+    run: (u64, u64, Instant),
 }
 
 impl Tally {
+    /// Of a run that began at `start`.
+    pub(crate) fn new(start: Instant) -> Self {
+        let latency = Histogram::new_with_bounds(1, LATENCY_MAX_NANOS, DIGITS);
+        let latency = latency.unwrap_or_else(|_| unreachable!("constant bounds that fit"));
+        let (timeline, run) = (Timeline::new(start), (0, 0, start));
+        Self { latency, results: Box::new([0; RESULTS]), timeline, run }
+    }
+
     /// Counts an answer to what was sent `at`.
     pub(crate) fn count(&mut self, result: ResultCode, at: Instant, now: Instant) {
         self.results[usize::from(result.number()) % RESULTS] += 1;
@@ -37,23 +40,28 @@ impl Tally {
             return;
         }
         let nanos = now.saturating_duration_since(at).as_nanos() as u64;
-        if self.run.0 == nanos {
+        if self.run.0 == nanos && self.run.2 == now {
             self.run.1 += 1;
         } else {
             self.record();
-            self.run = (nanos, 1);
+            self.run = (nanos, 1, now);
         }
     }
 
     fn record(&mut self) {
-        let (nanos, count) = std::mem::take(&mut self.run);
-        self.latency.saturating_record_n(nanos.max(1), count);
+        let (nanos, count, now) = self.run;
+        if count > 0 {
+            self.latency.saturating_record_n(nanos.max(1), count);
+            self.timeline.count(now, nanos, count);
+        }
+        self.run.1 = 0;
     }
 
     pub(crate) fn add(&mut self, mut other: Self) {
         self.record();
         other.record();
         let _same_bounds = self.latency.add(&other.latency);
+        self.timeline.add(other.timeline);
         self.results.iter_mut().zip(other.results.iter()).for_each(|(sum, count)| *sum += count);
     }
 

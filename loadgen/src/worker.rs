@@ -101,7 +101,7 @@ impl Worker {
             Pace::Open { phase, .. } => Some(start + *phase),
         };
         let done = Done {
-            tally: Tally::default(),
+            tally: Tally::new(start),
             sent: 0,
             unknown: 0,
             last_reply: None,

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use cage_loadgen::{Load, Options, Stage, prepare};
 use serde::{Deserialize, Serialize};
 
+use crate::Taken;
 use crate::ladder::{Climb, many};
 use crate::limits::LimitError;
 use crate::rung::{digits, median};
 use crate::server::Serving;
-use crate::taken::Taken;
 
 mod postgres;
 mod redis;
@@ -105,7 +105,7 @@ impl Climb {
     pub fn compare(&self, is_quick: bool, mut told: impl FnMut(&str)) -> Result<Compared, LimitError> {
         let accounts = if is_quick { 10_000 } else { 1_000_000 };
         let mut compared = Compared {
-            taken: Taken::now(),
+            taken: Taken::now(crate::PROGRAM),
             quick: is_quick,
             accounts,
             rows: Vec::new(),

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Taken;
 use crate::limits::LimitError;
 use crate::rung::Rung;
 use crate::server::{IDS_CAPACITY, Serving};
-use crate::taken::Taken;
 
 mod engine;
 mod log;

@@ -14,7 +14,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cage_client::engine::{AssetId, OperationKind, Record, RequestId};
-use cage_loadgen::{Load, LoadError, Options, Progress, Report, Workload, prepare, run, run_on, run_with};
+use cage_loadgen::{
+    Load, LoadError, Options, Progress, Report, Summary, Taken, Workload, prepare, run, run_on, run_with,
+    write_page,
+};
 
 use server::{Ledger, Server};
 
@@ -140,4 +143,52 @@ fn what_makes_no_sense_and_who_is_not_there_are_told_apart() {
     let options = options(&server);
     drop(server);
     assert!(matches!(run(&options), Err(LoadError::Setup(_))));
+}
+
+/// A folder of a run: its summary, the percentiles' last count, its page.
+fn read_page(dir: &Path) -> (Summary, u64, String) {
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let lines = read("latency.hgrm");
+    let total = lines.lines().find_map(|line| line.split_once("Total count    = ")).expect("a total").1;
+    let total = total.trim_matches([' ', ']']).parse().unwrap();
+    (Summary::read(dir).unwrap(), total, read("report.html"))
+}
+
+#[test]
+fn a_page_tells_what_the_report_does_and_needs_no_network() {
+    let server = Server::start(Ledger::new());
+    let options = Options { duration: Duration::from_millis(1_500), ..options(&server) };
+    let taken = || Taken { command: "a <command> & more".to_owned(), ..Taken::now("cage-loadgen") };
+    let (one, other) = (server.certs.path().join("one"), server.certs.path().join("other"));
+    let first = run(&options).unwrap();
+    write_page(&one, &first, taken(), None).unwrap();
+    let (summary, counted, html) = read_page(&one);
+    assert_eq!(counted, first.executed + first.refused, "every latency is in the percentiles");
+    assert_eq!(summary.report, serde_json::to_value(&first).unwrap());
+    let p99 = summary.percentiles.iter().find(|(quantile, _)| *quantile == 0.99).expect("so many answers");
+    assert_eq!(p99.1, first.latency_us.p99);
+    // One whole second of one and a half.
+    assert_eq!(summary.moments.len(), 1);
+    assert!(summary.moments[0].per_second > 0.0 && summary.moments[0].p50_us > 0.0, "{:?}", summary.moments);
+    assert!(html.contains("a &lt;command&gt; &amp; more") && !html.contains("earlier"), "{html}");
+    for what in ["src=", "href=", "url(", "@import", "<script"] {
+        assert!(!html.contains(what), "a page that opens offline has no {what}");
+    }
+    assert_eq!(html.matches("<svg").count(), 3);
+    // A second run beside the first.
+    let second = run(&Options { seed: 5, ..options }).unwrap();
+    write_page(&other, &second, taken(), Some(&summary)).unwrap();
+    let html = read_page(&other).2;
+    let change = format!("{:+.1} %", (second.requests as f64 / first.requests as f64 - 1.0) * 100.0);
+    assert!(
+        html.contains(&format!("<td>{}<td>{}<td>{change}", second.requests, first.requests)),
+        "{change}: {html}"
+    );
+    assert!(html.contains("decided a second, earlier"));
+    // A folder that is none is told, and where.
+    let fault = Summary::read(&server.certs.path().join("nowhere")).unwrap_err().to_string();
+    assert!(
+        fault.contains("nowhere") && fault.contains("expected the folder of an earlier --report"),
+        "{fault}"
+    );
 }
