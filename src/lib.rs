@@ -44,4 +44,5 @@ pub mod snapshots;
 
 pub mod audit;
 pub mod proof;
+pub mod reports;
 pub mod scrubber;

@@ -64,6 +64,10 @@ pub const TOUCH_ITEMS: usize = 16;
 pub const READ_AHEAD_RECORDS: usize = 1_024;
 /// How many such batches may wait, a megabyte at most each: the faster side runs ahead so far.
 pub const READ_AHEAD_BATCHES: usize = 4;
+/// Records in a file of an export: long enough for an engine that reads columns, and 71 MB of memory for each processor.
+pub const EXPORT_FILE_RECORDS: usize = 1 << 18;
+/// Records in a group of such a file's rows, which is kept in memory column by column.
+pub const EXPORT_GROUP_RECORDS: usize = 1 << 16;
 /// How far the wall clock may leave the monotonic one between two looks.
 pub const CLOCK_JUMP_MAX: Duration = Duration::from_secs(3);
 /// Subscriptions to the feed, of all connections together. Each costs a task and, while something is under way to its

@@ -6,12 +6,10 @@ use std::time::Instant;
 
 use cage_client::CheckpointKey;
 use cage_engine::Lsn;
-use cage_wal::storage::Storage;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{fail, hex};
+use super::{fail, hex, progress_bar};
 use crate::audit::{Acks, AuditOptions, AuditReport, Vouched, audit};
 use crate::data::DataDir;
 use crate::proof::witness;
@@ -143,16 +141,6 @@ impl Audit {
         let kept = witness::read(witness).map_err(|reason| reason.to_string())?;
         Ok(Some(Vouched::new(kept, &key)))
     }
-}
-
-fn progress_bar(data: &DataDir, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let files = data.whole_log(1).list().unwrap_or_default();
-    let bytes = files.iter().map(|file| file.bytes).sum();
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 const fn verdict(report: &AuditReport) -> &'static str {

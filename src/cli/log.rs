@@ -1,6 +1,5 @@
 //! `cage log`: prints records of a log, one a line.
 
-pub(super) mod fields;
 mod segments;
 
 use std::io::{BufWriter, Write};
@@ -12,9 +11,10 @@ use cage_wal::{FrameView, Limits, RecoveryError};
 use clap::Args;
 use serde::Serialize;
 
-use super::fail;
+use super::{fail, parse_player};
 use crate::data::DataDir;
 use crate::recovery::{self, ReplayFault};
+use crate::reports::fields;
 
 /// Exit code: the log cannot be read, or is damaged; what stands in front of the damage was printed.
 const EXIT_UNREADABLE: u8 = 2;
@@ -58,11 +58,6 @@ pub(crate) struct Log {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
-}
-
-fn parse_player(text: &str) -> Result<PlayerId, String> {
-    let number = text.parse().map_err(|_| "expected a player's number".to_owned())?;
-    PlayerId::new(number).map_err(|_| "the check digits are wrong: look at the number again".to_owned())
 }
 
 fn parse_id(text: &str) -> Result<RequestId, String> {

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::fail;
-use super::log::fields;
+use crate::reports::fields;
 
 /// Exit code: there is no answer.
 const EXIT_UNANSWERED: u8 = 1;

@@ -7,12 +7,46 @@
 use cage_engine::field::{FieldSpec, Slot};
 use cage_engine::{LimitKind, LockReason, Operation, Period, PlayerClass, Request, Rule, Settings, Status};
 
+use crate::cli::hex;
+
 /// The fields of what `request` asks, in the order of the engine's list.
-pub(in crate::cli) fn of(request: &Request) -> impl Iterator<Item = (&'static str, String)> {
+pub(crate) fn of(request: &Request) -> impl Iterator<Item = (&'static str, String)> {
     request.kind.fields().iter().flat_map(|field| match (field.name, field.bytes) {
         ("settings", 32) => settings(request),
         _ => vec![(field.name, text(request, field))],
     })
+}
+
+/// The fields that lie in the detail, as one JSON object; nothing if there are none.
+pub(crate) fn detail_json(request: &Request, out: &mut String) {
+    out.clear();
+    for spec in request.kind.fields() {
+        let Slot::Detail(at) = spec.slot else { continue };
+        if spec.name == "settings" {
+            for (name, value) in settings(request) {
+                json_entry(out, name, &value);
+            }
+        } else {
+            json_entry(out, spec.name, &detail(spec, &request.detail.0[at..at + spec.bytes]));
+        }
+    }
+    if !out.is_empty() {
+        out.push('}');
+    }
+}
+
+fn json_entry(out: &mut String, name: &str, value: &str) {
+    out.push(if out.is_empty() { '{' } else { ',' });
+    out.push('"');
+    out.push_str(name);
+    out.push_str("\":");
+    if value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+        out.push('"');
+        out.push_str(value);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(value).to_string());
+    }
 }
 
 fn text(request: &Request, field: &FieldSpec) -> String {
@@ -40,7 +74,7 @@ fn detail(field: &FieldSpec, bytes: &[u8]) -> String {
         // Of the wide numbers these are counted with; the others are names.
         ("value" | "shown", 16) => number.to_string(),
         (_, 16) if !field.amount => format!("{number:032x}"),
-        (_, 32) => super::super::hex(bytes),
+        (_, 32) => hex(bytes),
         _ => number.to_string(),
     }
 }

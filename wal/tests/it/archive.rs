@@ -312,7 +312,7 @@ fn a_look_into_a_log_that_grows_ends_with_a_whole_frame() {
     let (mut live, _) = Log::on(directory(dir.path()), options(), 1);
     assert!(Lookup::open(directory(dir.path())).expect("a log").is_some());
     let mut written = 0;
-    for size in [1, 5, 100, 3, 200, 7] {
+    for size in [1, 5, 100, 3, 190, 7] {
         write_frames(&mut live, &[size]);
         written += size;
         let mut log = Lookup::open(directory(dir.path())).expect("the log").expect("there is one");
