@@ -283,7 +283,7 @@ fn a_log_is_looked_into_at_any_record_as_if_all_of_it_had_been_read() {
     (1..=3).for_each(|number| home.take(number));
     let records = home.records();
     // Only what is hot is listed: the archive is asked when a record lies there.
-    let hot = || WholeLog::new(home.log.clone(), home.archive.clone(), u64::MAX);
+    let hot = || WholeLog::new(Arc::new(home.log.clone()), home.archive.clone(), u64::MAX);
     let mut log = Lookup::open(hot()).expect("the log").expect("there is one");
     assert_eq!(log.next_lsn().0, home.records + 1);
     for (lsn, record) in (1..).zip(&records) {
