@@ -10,7 +10,7 @@ use super::period::{Bound, Period};
 use crate::data::DataDir;
 use crate::read_ahead::{Visitor, read_ahead};
 use crate::recovery::{ReplayFault, apply_all};
-use crate::snapshots::{self, Base, LoadFault};
+use crate::snapshots::{self, Base, Books, LoadFault};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -79,14 +79,14 @@ pub fn replay(
         return Err(ReportFault::NoLog(data.root().display().to_string()));
     }
     let (base, mut notices) = base(data, period, begin)?;
-    let base_lsn = Lsn(base.state.next_lsn().0 - 1);
+    let base_lsn = Lsn(base.state.0.next_lsn().0 - 1);
     let until = match period.until {
         Some(Bound::Lsn(until)) => Some(cage_wal::Lsn(until.0)),
         _ => None,
     };
     let limits = Limits { after: base.anchor(), until, ..Limits::default() };
     let log = data.whole_log(base.first_segment());
-    let Base { mut state, passed_over, .. } = base;
+    let Base { state: Books(mut state), passed_over, .. } = base;
     notices.extend(passed_over);
     let scan = |visit: Visitor<'_>| {
         cage_wal::scan_from(&log, limits, |frame| {
@@ -111,14 +111,14 @@ fn base(data: &DataDir, period: Period, begin: Begin) -> Result<(Base, Vec<Strin
     let bound = if begin == Begin::Before { period.from } else { period.until };
     let old_enough = |base: &Base| match bound {
         None => begin == Begin::Late,
-        Some(Bound::Lsn(lsn)) if begin == Begin::Before => base.state.next_lsn() <= lsn,
-        Some(Bound::Lsn(lsn)) => base.state.next_lsn().0 <= lsn.0.saturating_add(1),
-        Some(Bound::Time(time)) => base.state.clock() < time,
+        Some(Bound::Lsn(lsn)) if begin == Begin::Before => base.state.0.next_lsn() <= lsn,
+        Some(Bound::Lsn(lsn)) => base.state.0.next_lsn().0 <= lsn.0.saturating_add(1),
+        Some(Bound::Time(time)) => base.state.0.clock() < time,
     };
     let dir = data.snapshots();
     let mut below = if bound.is_some() || begin == Begin::Late { u64::MAX } else { 0 };
     while below > 0 {
-        let base = snapshots::load(&dir, rand::random(), |lsn| lsn.0 < below)?;
+        let base = snapshots::load(&dir, |lsn| lsn.0 < below)?;
         let Some(facts) = base.facts else { break };
         if old_enough(&base) {
             return Ok((base, Vec::new()));
@@ -127,10 +127,10 @@ fn base(data: &DataDir, period: Period, begin: Begin) -> Result<(Base, Vec<Strin
     }
     let first = data.whole_log(1).first_segment()?.unwrap_or(1);
     if first == 1 {
-        return Ok((Base::empty(rand::random()), Vec::new()));
+        return Ok((Base::empty(), Vec::new()));
     }
     for lsn in cage_wal::snapshot::list(&dir)?.into_iter().rev() {
-        let base = snapshots::load(&dir, rand::random(), |other| other == lsn)?;
+        let base = snapshots::load(&dir, |other| other == lsn)?;
         if base.facts.is_some() && base.first_segment() >= first {
             let notice = format!("the log's beginning is not here: nothing up to record {lsn} is told");
             return Ok((base, vec![notice]));
