@@ -20,6 +20,7 @@ mod hostile;
 mod kill;
 mod order;
 mod power;
+mod power_covered;
 mod proofs;
 mod queries;
 mod refusals;

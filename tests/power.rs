@@ -42,7 +42,7 @@ struct Story {
 
 /// Kinds of syncs that a replay can be told to overlook, as if the program had not asked for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Overlook {
+pub(crate) enum Overlook {
     #[default]
     Nothing,
     /// Writes to files that were opened to be durable.
@@ -124,14 +124,24 @@ enum Open {
     Folder(PathBuf),
 }
 
-/// Does the calls of a recording again, on a simulated disk that holds the log's folder.
-struct Replay {
+/// Folders of a data directory whose calls are done again, and what the simulated disk calls them.
+const FOLDERS: [(&str, &str); 3] = [("log", ""), ("snapshots", "snapshots"), ("archive", "archive")];
+
+/// Which syncs are overlooked besides: of which file or folder (`archive/`), and the how manieth of its own it is.
+pub(crate) type Skip = fn(&str, u64) -> bool;
+
+/// Does the calls of a recording again, on a simulated disk that holds the log, its snapshots and its archive.
+pub(crate) struct Replay {
+    data_dir: PathBuf,
     log: PathBuf,
-    disk: SimDisk,
+    pub(crate) disk: SimDisk,
     /// When each event of the disk happened.
     times: Vec<Nanos>,
     open: HashMap<u32, Open>,
     overlook: Overlook,
+    skip: Skip,
+    /// How often each file or folder was synced.
+    syncs: HashMap<String, u64>,
     /// Folders that were made, and when that was durable.
     folders: BTreeMap<PathBuf, Option<Nanos>>,
     /// Where the program wrote over what it had written before.
@@ -140,24 +150,10 @@ struct Replay {
 
 impl Replay {
     fn of(story: &Story, overlook: Overlook) -> Self {
-        let mut replay = Self {
-            log: story.data_dir.join("log"),
-            disk: SimDisk::new(),
-            times: Vec::new(),
-            open: HashMap::new(),
-            overlook,
-            folders: BTreeMap::new(),
-            overwritten: Vec::new(),
-        };
+        let mut replay = Self::on(SimDisk::new(), &story.data_dir, overlook, |_, _| false);
         let mut corrections = 0;
         for (number, recording) in story.recordings.iter().enumerate() {
-            replay.open.clear();
-            for (time, step) in &recording.steps {
-                match step {
-                    Step::Begin(call) => replay.begins(*time, &recording.calls[*call]),
-                    Step::End(call, value) => replay.ended(*time, &recording.calls[*call], *value),
-                }
-            }
+            replay.process(recording);
             replay.overwritten.extend(replay.disk.overwritten().into_iter().skip(corrections));
             if number == 0 {
                 replay.killed(recording, &story.found);
@@ -167,15 +163,66 @@ impl Replay {
         replay
     }
 
+    /// Nothing was done yet.
+    pub(crate) fn on(disk: SimDisk, data_dir: &Path, overlook: Overlook, skip: Skip) -> Self {
+        Self {
+            data_dir: data_dir.to_owned(),
+            log: data_dir.join("log"),
+            disk,
+            times: Vec::new(),
+            open: HashMap::new(),
+            overlook,
+            skip,
+            syncs: HashMap::new(),
+            folders: BTreeMap::new(),
+            overwritten: Vec::new(),
+        }
+    }
+
+    /// Does again what a process did.
+    pub(crate) fn process(&mut self, recording: &Recording) {
+        self.open.clear();
+        for (time, step) in &recording.steps {
+            match step {
+                Step::Begin(call) => self.begins(*time, &recording.calls[*call]),
+                Step::End(call, value) => self.ended(*time, &recording.calls[*call], *value),
+            }
+        }
+    }
+
+    /// Folders that were made and never made durable.
+    pub(crate) fn folders_that_may_vanish(&self) -> Vec<&Path> {
+        self.folders.iter().filter(|(_, durable)| durable.is_none()).map(|(path, _)| path.as_path()).collect()
+    }
+
+    /// Counts a sync; whether it is overlooked.
+    fn is_skipped(&mut self, what: &str) -> bool {
+        let count = self.syncs.entry(what.to_owned()).or_insert(0);
+        *count += 1;
+        (self.skip)(what, *count)
+    }
+
     fn happened(&mut self, time: Nanos, event: Event) {
         self.disk.happened(event);
         self.times.push(time);
     }
 
-    /// The name of a file of the log.
+    /// What the simulated disk calls a folder.
+    fn folder(&self, path: &Path) -> Option<&'static str> {
+        FOLDERS.iter().find(|(name, _)| path == self.data_dir.join(name)).map(|(_, folder)| *folder)
+    }
+
+    /// What the simulated disk calls a file.
     fn name(&self, path: &Path) -> Option<String> {
-        (path.parent() == Some(&self.log))
-            .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
+        let folder = self.folder(path.parent()?)?;
+        let name = path.file_name()?.to_string_lossy();
+        Some(if folder.is_empty() { name.into_owned() } else { format!("{folder}/{name}") })
+    }
+
+    /// The name that a file has now.
+    fn name_of(&self, number: usize) -> String {
+        let named = |name: &String| self.disk.number_of(name) == Some(number);
+        self.disk.files().into_keys().find(named).unwrap_or_default()
     }
 
     /// From now on any part of a write can be on the disk, and a descriptor that is being closed can be another thread's
@@ -213,7 +260,10 @@ impl Replay {
             }
             Call::Sync { fd } => match self.open.get(fd).cloned() {
                 Some(Open::File { number: file, .. }) if self.overlook != Overlook::Files => {
-                    self.happened(time, Event::SyncFile { file });
+                    let name = self.name_of(file);
+                    if !self.is_skipped(&name) {
+                        self.happened(time, Event::SyncFile { file });
+                    }
                 }
                 Some(Open::Folder(folder)) => self.synced(time, &folder),
                 _ => {}
@@ -248,21 +298,22 @@ impl Replay {
             self.open.insert(fd, Open::Folder(path.to_owned()));
             return;
         };
-        if self.disk.number_of(&name).is_none() {
+        let cut = flags.contains("O_TRUNC");
+        assert!(!cut || name.contains('/'), "no file of the log is ever cut");
+        if self.disk.number_of(&name).is_none() || cut {
             assert!(flags.contains("O_CREAT"), "{name} was not there");
             let file = self.disk.files_made();
             self.happened(time, Event::Create { file, name: name.clone(), bytes: 0 });
         }
-        assert!(!flags.contains("O_TRUNC"), "no file of the log is ever cut");
         let number = self.disk.number_of(&name).expect("it is there now");
         let durable = flags.contains("O_DSYNC") || flags.contains("O_SYNC");
         self.open.insert(fd, Open::File { number, durable, position: 0 });
     }
 
     fn synced(&mut self, time: Nanos, folder: &Path) {
-        if folder == self.log {
-            if self.overlook != Overlook::Names {
-                self.happened(time, Event::SyncDirectory { folder: String::new() });
+        if let Some(known) = self.folder(folder) {
+            if self.overlook != Overlook::Names && !self.is_skipped(&format!("{known}/")) {
+                self.happened(time, Event::SyncDirectory { folder: known.to_owned() });
             }
         } else if self.overlook != Overlook::Parents {
             for (made, durable) in &mut self.folders {

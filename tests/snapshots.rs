@@ -57,7 +57,7 @@ fn segments_in_use(data_dir: &Path) -> usize {
 }
 
 /// Traffic until that many more segments are sealed.
-async fn seal(ledger: &Ledger, casino: &Casino, data_dir: &Path, segments: usize) {
+pub(crate) async fn seal(ledger: &Ledger, casino: &Casino, data_dir: &Path, segments: usize) {
     let frontend = client(ledger, Role::Frontend).await;
     let before = segments_in_use(data_dir) + archived(data_dir);
     let mut from = 0;

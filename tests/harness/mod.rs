@@ -42,12 +42,19 @@ pub(crate) fn cage() -> Command {
 }
 
 /// The program under test, as the last of the arguments of another one, if there is one.
-fn cage_after(before: &[String]) -> Command {
+pub(crate) fn cage_after(before: &[String]) -> Command {
     let mut words = before.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_cage")]);
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words);
-    for variable in ["CAGE_DATA_DIR", "CAGE_LISTEN", "CAGE_CERTS", "CAGE_LOG", "CAGE_FAULTS", "CAGE_ARCHIVE"]
-    {
+    for variable in [
+        "CAGE_DATA_DIR",
+        "CAGE_LISTEN",
+        "CAGE_CERTS",
+        "CAGE_LOG",
+        "CAGE_FAULTS",
+        "CAGE_SNAPSHOT_FAULTS",
+        "CAGE_ARCHIVE",
+    ] {
         command.env_remove(variable);
     }
     command

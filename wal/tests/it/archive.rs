@@ -11,7 +11,7 @@ use cage_wal::{
 use tempfile::TempDir;
 
 use crate::common::{
-    Log, Random, assert_unbroken, directory, options, recover_all, seed, serial, write_frames,
+    Log, Random, assert_unbroken, closed_log, directory, options, recover_all, seed, serial, write_frames,
 };
 
 /// A log in a directory, closed in order, and an archive beside it.
@@ -260,6 +260,44 @@ fn every_byte_of_an_archived_segment_is_vouched_for() {
     fs::write(&path, &good).unwrap();
     fs::rename(&path, home.path("archive").join(packed(7))).unwrap();
     assert!(home.archive.load(7).is_err(), "another one's name");
+}
+
+/// B4.15. Every bit, so that a byte which nothing covers cannot hide. A few bits of a zstd frame say nothing to whoever
+/// unpacks it: with one of these the segment is given back as it was.
+#[test]
+fn no_flipped_bit_of_an_archived_segment_changes_it_unnoticed_and_every_cut_is_found() {
+    let disk = closed_log(&[3]);
+    Log::on(disk.clone(), options(), 2).0.close();
+    let raw = disk.bytes_of(&segment(1)).expect("a sealed segment");
+    let (folder, name) = (disk.folder("archive"), packed(1));
+    let archive = Archive::new(Arc::new(folder.clone()));
+    archive.take(&disk, 1, |_| Ok(())).expect("the segment is archived");
+    let good = folder.bytes_of(&name).expect("its copy");
+    let (mut found, mut harmless) = (0, 0);
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            folder.edit(&name, |bytes| bytes[at] ^= 1 << bit);
+            match archive.load(1) {
+                Err(_) => found += 1,
+                Ok(content) => {
+                    assert!(content[..] == raw[..], "byte {at}, bit {bit}: another segment");
+                    harmless += 1;
+                }
+            }
+            folder.edit(&name, |bytes| bytes[at] = good[at]);
+        }
+    }
+    println!("{} bits: {found} found, {harmless} say nothing", good.len() * 8);
+    assert_eq!(found + harmless, good.len() * 8);
+    assert!(good.len() > 1_000 && harmless < 16, "{harmless} of {} bits say nothing", good.len() * 8);
+    for length in 0..good.len() {
+        folder.put(&name, good[..length].to_vec());
+        assert!(archive.load(1).is_err(), "{length} bytes of it");
+    }
+    folder.put(&name, [&good[..], &[0]].concat());
+    assert!(archive.load(1).is_err(), "a byte too many");
+    folder.put(&name, good);
+    assert!(archive.load(1).expect("the copy")[..] == raw[..]);
 }
 
 #[test]
