@@ -191,7 +191,10 @@ fn cut_off(
 
 /// Disks that were judged, by the files that count: most moments change only what has no name yet.
 #[derive(Default)]
-struct Known(HashMap<Vec<(String, usize)>, (Files, Result<u64, String>)>);
+struct Known(HashMap<Key, (Files, Result<u64, String>)>);
+
+/// Names, and where in memory their bytes are.
+type Key = Vec<(String, usize)>;
 
 type Files = BTreeMap<String, Arc<Vec<u8>>>;
 

@@ -19,7 +19,7 @@ use cage_wal::{
     snapshot::{Snapshot, list},
     storage::{
         WholeLog,
-        faulty::{FaultPlan, Faulty},
+        faulty::{Call, CallCounts, FaultPlan, Faulty, Strike},
         sim::{Operation, SimDisk},
     },
 };
@@ -269,81 +269,108 @@ fn starts(image: &SimDisk, records: &[Record]) -> Result<(), String> {
     Ok(())
 }
 
-/// What can fail: calls of the three folders, counted together, and how many there are about.
-const CALLS: [(&str, u64); 10] = [
-    ("write", 60),
-    ("sync", 8),
-    ("allocate", 8),
-    ("open", 12),
-    ("rename", 8),
-    ("dirsync", 12),
-    ("remove", 8),
-    ("read", 40),
-    ("settle", 12),
-    ("list", 10),
-];
+/// One call of those that covering a log takes, and how it fails.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    call: Call,
+    nth: u64,
+    fault: &'static str,
+    /// What a sync was to make durable is lost; otherwise it is there.
+    lost: bool,
+}
 
-/// The n-th call fails while a log is covered: it is told, nothing is lost, and the next attempt goes on.
+/// A log to be covered, and the failures that it has yet to see.
+struct Prepared {
+    life: Life,
+    disk: SimDisk,
+    left: Vec<Failure>,
+}
+
+/// Each call fails once while a log is covered: it is told, nothing is lost, and the next attempt goes on.
 #[must_use]
 pub fn failures(plan: Plan) -> Tally {
     let mut tally = Tally::new("cover-failures");
-    let mut prepared = None;
-    for number in 0..plan.cases {
-        let mut random = Random::of_case(plan.seed, number);
-        // A log is good for some failures.
-        let (life, disk) = match prepared.take() {
-            Some(found) if number % 16 != 0 => found,
-            _ => sealed_log(&mut random),
-        };
-        let copy = disk.copy();
-        let (call, about) = CALLS[random.index(CALLS.len())];
-        let nth = 1 + random.below(about);
-        let fault = ["eio", "full", "short"][random.index(3)];
-        // What a sync was to make durable is there, or is lost.
-        let lost = call == "sync" && random.one_in(2);
-        let plan = if lost { String::new() } else { format!("{call}@{nth}={fault}") };
-        if lost {
-            copy.fail_at(Operation::Sync, nth);
+    for log in 0.. {
+        let mut random = Random::of_case(plan.seed, log);
+        let mut prepared = prepare(log, &mut random);
+        while let Some(failure) = prepared.left.pop() {
+            if tally.cases >= plan.cases {
+                return tally;
+            }
+            let copy = prepared.disk.copy();
+            let case = || format!("log {log}: {failure:?}");
+            tally.case(case, &copy, || one_failure(&prepared.life, &copy, failure, &mut random));
         }
-        let case = || format!("case {number}: {call} {nth} fails ({fault}, lost: {lost})");
-        tally.case(case, &copy, || one_failure(&life, &copy, &plan, &mut random));
-        prepared = Some((life, disk));
     }
     tally
 }
 
-/// A log with some sealed segments, which are covered once or twice.
-fn sealed_log(random: &mut Random) -> (Life, SimDisk) {
+/// A log with some sealed segments, which are covered once or twice; nothing may have been sealed since.
+fn prepare(log: u64, random: &mut Random) -> Prepared {
     let disk = SimDisk::new();
     let (mut life, mut writer) = Life::open(disk.clone(), Vec::new(), options(), 1);
-    for _ in 0..1 + random.below(2) {
+    let covers = 1 + log % 3;
+    for _ in 0..covers.min(2) {
         life.work(&mut writer, random, 20);
         wait(&mut writer);
-        cover_once(&disk, 1).unwrap_or_else(|broken| panic!("{broken}"));
+        cover_once(&disk, HOT).unwrap_or_else(|broken| panic!("{broken}"));
     }
-    life.work(&mut writer, random, 20);
+    life.work(&mut writer, random, if covers == 3 { 1 } else { 20 });
     drop(writer.close());
-    (life, disk)
+    if covers == 3 {
+        cover_once(&disk, HOT).unwrap_or_else(|broken| panic!("{broken}"));
+    }
+    let copy = disk.copy();
+    let (places, counts) = faulty(&copy, FaultPlan::default(), |_| {});
+    cover::make::<Sum>(&places, Keep { hot_bytes: 0 }, 1).unwrap_or_else(|fault| panic!("{fault}"));
+    let mut left = Vec::new();
+    for call in Call::ALL {
+        for nth in 1..=counts.of(call) {
+            let fault = ["eio", "full", "short"][random.index(3)];
+            left.push(Failure { call, nth, fault, lost: false });
+            if call == Call::Sync {
+                left.push(Failure { call, nth, fault, lost: true });
+            }
+        }
+    }
+    Prepared { life, disk, left }
 }
 
-fn one_failure(life: &Life, disk: &SimDisk, plan: &str, random: &mut Random) -> Result<Verdict, String> {
-    let (told, moment) = (Told::new(), life.disk.events());
-    let plan: FaultPlan = plan.parse().map_err(|fault| format!("{fault}"))?;
-    let struck = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let tell = {
-        let struck = Arc::clone(&struck);
-        move |_: &_| struck.store(true, std::sync::atomic::Ordering::Relaxed)
-    };
+/// So many segments stay that none leaves.
+const HOT: u64 = 1 << 16;
+
+/// The three folders, under one plan.
+fn faulty(
+    disk: &SimDisk,
+    plan: FaultPlan,
+    tell: impl Fn(&Strike) + Send + Sync + 'static,
+) -> (Places, CallCounts) {
     let log = Faulty::new(disk.clone(), plan, tell);
+    let counts = log.counts();
     let places = Places {
         name: "the simulated disk".to_owned(),
         snapshots: Arc::new(log.beside(disk.folder("snapshots"))),
         archive: Archive::new(Arc::new(log.beside(disk.folder("archive")))),
         log: Arc::new(log),
     };
+    (places, counts)
+}
+
+fn one_failure(
+    life: &Life,
+    disk: &SimDisk,
+    failure: Failure,
+    random: &mut Random,
+) -> Result<Verdict, String> {
+    let (told, moment) = (Told::new(), life.disk.events());
+    let Failure { call, nth, fault, lost } = failure;
+    let plan = if lost { String::new() } else { format!("{}@{nth}={fault}", call.name()) };
+    if lost {
+        disk.fail_at(Operation::Sync, nth);
+    }
+    let (places, _) = faulty(disk, plan.parse().map_err(|fault| format!("{fault}"))?, |_| {});
     let made = cover::make::<Sum>(&places, Keep { hot_bytes: 0 }, 1);
-    let is_told = made.as_ref().map_or(true, |made| !made.passed_over.is_empty());
-    if struck.load(std::sync::atomic::Ordering::Relaxed) && !is_told {
+    if made.as_ref().is_ok_and(|made| made.passed_over.is_empty()) {
         return Err(format!("it failed, and nobody was told: {made:?}"));
     }
     let now = disk.events();

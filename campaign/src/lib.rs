@@ -65,8 +65,8 @@ pub const CAMPAIGNS: [Campaign; 12] = [
     },
     Campaign {
         name: "cover-failures",
-        about: "the n-th call on log, snapshots or archive fails meanwhile",
-        ci: 500,
+        about: "each call on log, snapshots and archive fails once meanwhile",
+        ci: 1_000,
         full: 20_000,
         run: cover::failures,
     },
