@@ -90,7 +90,11 @@ impl Tally {
         let name = format!("cage-campaign/{}-{}-{}", std::process::id(), self.name, self.violations);
         let folder: PathBuf = std::env::temp_dir().join(name);
         let written = std::fs::create_dir_all(&folder).and_then(|()| {
-            image.files().iter().try_for_each(|(name, bytes)| std::fs::write(folder.join(name), &**bytes))
+            image.files().iter().try_for_each(|(name, bytes)| {
+                let path = folder.join(name);
+                path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+                std::fs::write(path, &**bytes)
+            })
         });
         match written {
             Ok(()) => format!("; the log is kept in {}", folder.display()),
