@@ -42,6 +42,8 @@ pub mod restore;
 pub mod server;
 pub mod snapshots;
 
+pub mod chain;
+
 pub mod audit;
 pub mod proof;
 pub mod reports;

@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod audit;
+mod chain;
 mod checkpoint_key;
 mod demo;
 mod export;
@@ -17,6 +18,7 @@ mod house;
 mod log;
 mod prove;
 mod query;
+mod reconcile;
 mod repair;
 mod report;
 mod restore;
@@ -52,11 +54,13 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Audit(audit::Audit),
+    Chain(chain::Chain),
     Demo(demo::Demo),
     Games(games::Games),
     House(house::HouseGames),
     Log(log::Log),
     Scrub(scrub::Scrub),
+    Reconcile(reconcile::Reconcile),
     Repair(repair::Repair),
     Prove(prove::Prove),
     Query(query::Query),
@@ -76,11 +80,13 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Chain(chain) => chain.run(),
         Command::Demo(demo) => demo.run(),
         Command::Games(games) => games.run(),
         Command::House(house) => house.run(),
         Command::Log(log) => log.run(),
         Command::Scrub(scrub) => scrub.run(),
+        Command::Reconcile(reconcile) => reconcile.run(),
         Command::Repair(repair) => repair.run(),
         Command::Prove(prove) => prove.run(),
         Command::Query(query) => query.run(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use cage_chain::config::ChainConfig;
 use cage_engine::Settings;
 use cage_wal::storage::exit_on_bus_error;
 use cage_wal::storage::faulty::FaultPlan;
@@ -15,6 +16,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{fail, hex, init_tracing};
+use crate::chain::{ChainBridges, Place};
 use crate::guards::{self, Guards, Unfit};
 use crate::proof::signer::SignerError;
 use crate::recovery::ReplayFault;
@@ -70,6 +72,9 @@ pub(crate) struct Serve {
     /// File that every checkpoint is added to, best on another machine's disk; the log is compared with it at the start
     #[arg(long, value_name = "FILE", env = "CAGE_WITNESS")]
     witness: Option<PathBuf>,
+    /// Networks to bridge to: deposits are credited and withdrawals are paid on a thread beside the ledger
+    #[arg(long, value_name = "FILE", env = "CAGE_CHAIN")]
+    chain: Option<PathBuf>,
     /// How fast sealed segments are read again to find damage, in MiB a second; 0 = not at all
     #[arg(long, value_name = "MIB", default_value_t = 8)]
     scrub_mib_per_second: u64,
@@ -178,7 +183,11 @@ impl Serve {
             Ok(runtime) => runtime,
             Err(reason) => return fail(EXIT_START, &reason),
         };
-        let result = runtime.block_on(serve(self.options()));
+        let chain = match self.chain.as_deref().map(ChainConfig::load).transpose() {
+            Ok(chain) => chain,
+            Err(reason) => return fail(EXIT_START, &reason),
+        };
+        let result = runtime.block_on(serve(self.options(), chain));
         // Nothing of the runtime's is waited for: what matters is on the disk.
         runtime.shutdown_background();
         match result {
@@ -248,7 +257,7 @@ const fn exit_code(reason: &ServeError) -> u8 {
     }
 }
 
-async fn serve(options: ServerOptions) -> Result<(), ServeError> {
+async fn serve(options: ServerOptions, chain: Option<ChainConfig>) -> Result<(), ServeError> {
     let (server, started) = Server::open(&options)?;
     tracing::info!(
         snapshot = started.snapshot,
@@ -265,7 +274,26 @@ async fn serve(options: ServerOptions) -> Result<(), ServeError> {
         let _ = writeln!(stdout, "quic {address}");
     }
     let _ = writeln!(stdout, "ready");
+    let bridges = match (chain, server.local_addr()) {
+        (Some(config), Ok(address)) => {
+            let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
+            let folder = options.data_dir.join("chain");
+            Some(ChainBridges::start(config, Place { address, certs, folder }))
+        }
+        _ => None,
+    };
+    let bridges = bridges
+        .and_then(|started| started.inspect_err(|fault| tracing::error!("no chain is served: {fault}")).ok());
+    let stopper = bridges.as_ref().map(ChainBridges::stopper);
+    // The bridges stop first: what they have asked for is answered while the ledger drains.
+    let stop = async move {
+        stop.await;
+        if let Some(stopper) = stopper {
+            let _ = stopper.send(true);
+        }
+    };
     let closed = server.run(stop).await?;
+    bridges.into_iter().for_each(ChainBridges::stop);
     tracing::info!(
         last_lsn = closed.last.0,
         digest_lsn = closed.last.0 - 1,

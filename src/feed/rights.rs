@@ -25,6 +25,8 @@ pub const CHAIN_KINDS: &[OperationKind] = &[
     OperationKind::WithdrawSettle,
     OperationKind::WithdrawCancel,
     OperationKind::WithdrawRelease,
+    // A withdrawal's fee is the one of the rule that was in force when it was asked for.
+    OperationKind::SetRule,
 ];
 
 /// Whether a caller may follow what a filter lets through.

@@ -268,6 +268,7 @@ impl Network {
             address_key: AddressKey::parse(&self.address_key)
                 .map_err(|reason| fault(self.place("address_key"), reason))?,
             suspects,
+            drill: None,
             policy: Policy {
                 bounds,
                 refused,

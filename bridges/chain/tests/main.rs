@@ -6,5 +6,6 @@ mod deposits;
 mod golden;
 mod harness;
 mod on_anvil;
+mod reconciliation;
 mod schedules;
 mod withdrawals;

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use cage_chain::reconcile::{Books, Verdict, reconcile};
 use cage_chain::types::{Address, Coin, Quantity};
-use cage_client::engine::{OperationKind, PlayerId, Purse, RequestId};
+use cage_client::engine::{Lsn, OperationKind, PlayerId, Purse, RequestId};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::harness::books::{ETH, USD};
-use crate::harness::{DEPTH, REORG_MAX, Rig, TOKEN, address, random, seed, wallet};
+use crate::harness::{DEPTH, REORG_MAX, Rig, TOKEN, address, random, scan_of, seed, terms_of, wallet};
 
 const UNIT: u128 = 1_000_000_000;
 /// Schedules that are played unless `CAGE_SCHEDULES` says otherwise, and steps of each.
@@ -209,6 +210,13 @@ impl World {
         let whole = |sum: u128| i128::try_from(sum).expect("a sum");
         assert_eq!(credited(ETH, &self.rig), whole(ether), "ether credited and on the chain");
         assert_eq!(credited(USD, &self.rig), whole(dollars), "dollars credited and on the chain");
+        let terms = terms_of(&self.rig);
+        let mut books = Books::new(crate::harness::CHAIN);
+        for (lsn, record) in (1..).zip(self.rig.books.after(Lsn(0))) {
+            books.take(Lsn(lsn), &record);
+        }
+        let report = reconcile(&books, &scan_of(&self.rig, &terms), &terms);
+        assert_eq!(report.verdict, Verdict::Clean, "no false alarm: {:?}", report.findings);
         let signed = self.rig.books.count(OperationKind::WithdrawSigned);
         assert!(signed >= sent.len(), "nothing was sent that is not on record");
     }

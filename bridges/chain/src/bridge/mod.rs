@@ -5,6 +5,7 @@
 //! it has an answer. Never here: what is due (the state machines say so), two turns at a time.
 
 mod alarms;
+mod drill;
 mod paying;
 
 use std::collections::{BTreeSet, HashSet};
@@ -15,6 +16,7 @@ use cage_client::{Client, Error, Executed};
 use serde::{Deserialize, Serialize};
 
 pub use alarms::{Alarm, Alarms};
+pub use drill::Point;
 
 use crate::addresses::AddressBook;
 use crate::blocks::{Step, Trail};
@@ -80,6 +82,8 @@ pub struct Settings {
     pub suspects: BTreeSet<Address>,
     /// What is paid.
     pub policy: Policy,
+    /// For drills: where the process kills itself.
+    pub drill: Option<Point>,
 }
 
 /// Why a turn was not finished.

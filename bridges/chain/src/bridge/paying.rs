@@ -6,7 +6,7 @@
 use cage_client::Error;
 use cage_client::engine::{Amount, Operation, RequestId, ResultCode};
 
-use super::{Alarm, Bridge, BridgeFault, Ledger};
+use super::{Alarm, Bridge, BridgeFault, Ledger, Point, drill};
 use crate::ethers::Transfer;
 use crate::signer::{Signer, SignerFault};
 use crate::source::{ChainPayer, ChainSource, Sent};
@@ -45,6 +45,21 @@ impl<C: ChainSource + ChainPayer, L: Ledger, S: Signer> Bridge<C, L, S> {
 
     /// Does one step. Says whether the withdrawal is another one now.
     async fn do_one(&mut self, due: Due, tips: &Tips) -> Result<bool, BridgeFault> {
+        let drill = |point| drill::reached(point, self.settings.drill);
+        let after = match due {
+            Due::Plan(_) => {
+                drill(Point::Approved);
+                Some(Point::Planned)
+            }
+            Due::Sign(..) => Some(Point::Signed),
+            Due::Record { .. } => Some(Point::Recorded),
+            Due::Send { .. } => Some(Point::Sent),
+            Due::Replace(_) => None,
+            Due::Settle { .. } | Due::Release { .. } => {
+                drill(Point::Mined);
+                None
+            }
+        };
         let went_on = match due {
             Due::Plan(id) => self.plan(id, tips).await?,
             Due::Sign(id, transfer) => self.sign(id, &transfer).await?,
@@ -61,6 +76,7 @@ impl<C: ChainSource + ChainPayer, L: Ledger, S: Signer> Bridge<C, L, S> {
             Due::Settle { .. } | Due::Release { .. } => self.end(due).await?,
         };
         self.write_down(vec![])?;
+        after.filter(|_| went_on).into_iter().for_each(|point| drill::reached(point, self.settings.drill));
         Ok(went_on)
     }
 

@@ -4,13 +4,15 @@ pub(crate) mod anvil;
 pub(crate) mod books;
 pub(crate) mod proxy;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use cage_chain::bridge::{Bridge, BridgeFault, Settings, Turn};
 use cage_chain::deposits::{CoinRule, Finality, Tier};
 use cage_chain::ethers::{Key, Phrase};
+use cage_chain::reconcile::{Scan, Terms, scan};
 use cage_chain::source::scripted::ScriptedChain;
+use cage_chain::source::{ChainSource as _, Token};
 use cage_chain::store::Store;
 use cage_chain::types::{Address, Coin};
 use cage_chain::withdrawals::{Bound, Policy};
@@ -98,8 +100,35 @@ pub(crate) fn settings(coins: Vec<CoinRule>) -> Settings {
         address_key: phrase().address_key("m/44'/60'/0'/0").expect("a key"),
         suspects: BTreeSet::new(),
         policy,
+        drill: None,
     }
 }
+
+/// What a comparison of a rig's books with its chain has to know.
+pub(crate) fn terms_of(rig: &Rig) -> Terms {
+    let numbers = rig.books.count(cage_client::engine::OperationKind::AssignAddress) as u32;
+    Terms {
+        chain: CHAIN,
+        coins: rig.settings.coins.clone(),
+        wallet: Some(wallet().address()),
+        addresses: (0..numbers).map(|number| (number, address(number))).collect(),
+        declared: BTreeSet::new(),
+        tokens: BTreeMap::from([(TOKEN, THE_TOKEN)]),
+        lag_blocks: 2,
+        open_max_s: 3_600,
+    }
+}
+
+/// A rig's chain, seen from its first block to its last.
+pub(crate) fn scan_of(rig: &Rig, terms: &Terms) -> Scan {
+    run(async {
+        let tips = rig.chain.tips().await.expect("a tip");
+        scan(&rig.chain, terms, 0, &tips).await.expect("a scan")
+    })
+}
+
+/// The token as its contract describes itself.
+pub(crate) const THE_TOKEN: Token = Token { decimals: Some(6), code: [6; 32] };
 
 /// A chain, books, and a bridge between them.
 pub(crate) struct Rig {
@@ -121,6 +150,7 @@ impl Rig {
         let place = if memory.is_dir() { memory } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
         let folder = tempfile::tempdir_in(place).expect("a folder");
         let chain = ScriptedChain::new(CHAIN_ID);
+        chain.set_token(TOKEN, THE_TOKEN);
         let mut rig = Self { chain, books: Books::open(), settings, folder, bridge: None };
         rig.start();
         rig
