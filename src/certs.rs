@@ -50,6 +50,21 @@ pub enum CertsError {
     /// The TLS library refuses the certificate or key.
     #[error("the TLS library refuses it: {0}")]
     Tls(#[from] rustls::Error),
+    /// It is no certificate.
+    #[error("this is no X.509 certificate")]
+    Unreadable,
+    /// It is not valid at this time.
+    #[error(
+        "the server's certificate is valid from {from} to {until}, in seconds since 1970, and now it is {now}"
+    )]
+    NotValid {
+        /// From when.
+        from: i64,
+        /// Until when.
+        until: i64,
+        /// The time by the wall clock.
+        now: u64,
+    },
     /// A certificate carries no role.
     #[error("the certificate names no role: expected exactly one URI name like cage://frontend/NAME")]
     NoRole,
@@ -81,6 +96,15 @@ impl Identity {
         let actor = u32::from_le_bytes(*digest.as_bytes().first_chunk()?);
         Some(Self { role, uri: uri.to_owned(), actor })
     }
+}
+
+/// From when until when a certificate is valid, in seconds since 1970; none if it cannot be read.
+#[must_use]
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let validity = parsed.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
 /// Makes a development set in `dir` unless there is one: an authority, a server for `localhost`, and one caller

@@ -61,6 +61,12 @@ impl Clock {
         self.latest
     }
 
+    /// Whether the wall clock is behind the time that was said, which stands still meanwhile.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.wall < self.latest
+    }
+
     /// Whether the wall clock was seen to jump.
     #[must_use]
     pub const fn jumped(&self) -> bool {

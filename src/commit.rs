@@ -8,10 +8,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cage_wal::{Appended, LogHandle};
 use tokio::sync::Notify;
 
+use crate::admin::board::Board;
 use crate::reply::Replies;
 use crate::session::StreamEnd;
 
@@ -27,25 +29,27 @@ pub struct Commit {
     /// Batches whose repetitions are being read back.
     reading: Cell<usize>,
     fault: Arc<Notify>,
+    board: Arc<Board>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     replies: Appended<Replies>,
     stream: Rc<StreamEnd>,
+    arrived: Instant,
 }
 
 impl Commit {
     /// For the log behind `log`; `progress` is rung by its flusher, `fault` when it cannot go on.
     #[must_use]
-    pub fn new(log: LogHandle, progress: Arc<Notify>, fault: Arc<Notify>) -> Self {
+    pub fn new(log: LogHandle, progress: Arc<Notify>, fault: Arc<Notify>, board: Arc<Board>) -> Self {
         let waiting = RefCell::new(VecDeque::new());
-        Self { log, waiting, progress, released: Notify::new(), reading: Cell::new(0), fault }
+        Self { log, waiting, progress, released: Notify::new(), reading: Cell::new(0), fault, board }
     }
 
     /// Takes the replies of a batch.
-    pub fn hold(&self, replies: Appended<Replies>, stream: Rc<StreamEnd>) {
-        self.waiting.borrow_mut().push_back(Waiting { replies, stream });
+    pub fn hold(&self, replies: Appended<Replies>, stream: Rc<StreamEnd>, arrived: Instant) {
+        self.waiting.borrow_mut().push_back(Waiting { replies, stream, arrived });
     }
 
     /// Lets go what is durable, for ever.
@@ -60,11 +64,16 @@ impl Commit {
     pub fn release(self: &Rc<Self>) {
         let durable = self.log.durable();
         loop {
-            let Some(Waiting { replies, stream }) = self.waiting.borrow_mut().pop_front() else { break };
+            let Some(Waiting { replies, stream, arrived }) = self.waiting.borrow_mut().pop_front() else {
+                break;
+            };
             match replies.release(durable) {
-                Ok(replies) => self.send(replies, stream),
+                Ok(replies) => {
+                    self.board.numbers.answers.add(arrived.elapsed(), replies.count() as u64);
+                    self.send(replies, stream);
+                }
                 Err(replies) => {
-                    self.waiting.borrow_mut().push_front(Waiting { replies, stream });
+                    self.waiting.borrow_mut().push_front(Waiting { replies, stream, arrived });
                     break;
                 }
             }

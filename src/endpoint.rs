@@ -6,17 +6,19 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cage_client::Pair;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{CipherSuite, RootCertStore, ServerConfig, SupportedCipherSuite};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::certs::{CertsError, Identity};
+use crate::certs::{self, CertsError, Identity};
 use crate::limits;
 
 /// Why the endpoint cannot be opened.
@@ -35,45 +37,105 @@ pub enum EndpointError {
     },
 }
 
-/// Opens the endpoint at `address` with the certificates in `certs`.
+/// The files that a server reads of a folder of certificates.
+pub const FILES: [&str; 3] = ["ca.pem", "server.pem", "server.key"];
+
+/// What a server shows, and whom it lets in.
+#[derive(Debug)]
+pub struct Credentials {
+    authority: CertificateDer<'static>,
+    server: Pair,
+}
+
+impl Credentials {
+    /// Reads them from a folder.
+    ///
+    /// # Errors
+    /// A file is missing, or holds something else.
+    pub fn read(certs: &Path) -> Result<Self, CertsError> {
+        let authority = cage_client::load_authority(certs)?;
+        let server = cage_client::load_pair(certs, "server")?;
+        Ok(Self { authority, server })
+    }
+
+    /// Until when the server's certificate is valid, in seconds since 1970; 0 if it does not say so.
+    #[must_use]
+    pub fn expires(&self) -> u64 {
+        let (_, until) = self.server.chain.first().and_then(certs::validity).unwrap_or_default();
+        u64::try_from(until).unwrap_or(0)
+    }
+
+    /// Whether the server's certificate is valid now.
+    ///
+    /// # Errors
+    /// It is not, or not any more.
+    pub fn check_validity(&self) -> Result<(), CertsError> {
+        let Some((from, until)) = self.server.chain.first().and_then(certs::validity) else {
+            return Err(CertsError::Unreadable);
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let valid = i64::try_from(now).is_ok_and(|now| (from..=until).contains(&now));
+        if valid { Ok(()) } else { Err(CertsError::NotValid { from, until, now }) }
+    }
+
+    /// What callers are measured by.
+    ///
+    /// # Errors
+    /// The TLS library refuses the authority.
+    pub fn callers(&self) -> Result<Arc<dyn ClientCertVerifier>, CertsError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.clone())?;
+        let callers = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        Ok(callers)
+    }
+
+    /// What newcomers are met with.
+    ///
+    /// # Errors
+    /// The TLS library refuses a certificate or the key, or they do not belong together.
+    pub fn server_config(&self) -> Result<quinn::ServerConfig, CertsError> {
+        let crypto = QuicServerConfig::try_from(self.tls()?).map_err(|_| {
+            CertsError::Tls(rustls::Error::General("no cipher for QUIC's first packets".into()))
+        })?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        config.transport_config(Arc::new(transport()));
+        config.migration(false);
+        config.max_incoming(limits::HANDSHAKES_MAX * 2);
+        config.incoming_buffer_size(64 << 10);
+        config.incoming_buffer_size_total(8 << 20);
+        Ok(config)
+    }
+
+    fn tls(&self) -> Result<ServerConfig, CertsError> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(self.callers()?)
+            .with_single_cert(self.server.chain.clone(), self.server.key.clone_key())?;
+        config.alpn_protocols = vec![cage_protocol::ALPN.to_vec()];
+        // Early data can be replayed by anyone who saw it: never for money.
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+}
+
+/// Opens the endpoint at `address`.
 ///
 /// # Errors
 /// [`EndpointError`] if the certificates or the address do not do.
-pub fn open(address: SocketAddr, certs: &Path) -> Result<Endpoint, EndpointError> {
-    let authority = cage_client::load_authority(certs).map_err(CertsError::from)?;
-    let server = cage_client::load_pair(certs, "server").map_err(CertsError::from)?;
-    let tls = tls(authority, server)?;
-    let crypto = QuicServerConfig::try_from(tls)
-        .map_err(|_| CertsError::Tls(rustls::Error::General("no cipher for QUIC's first packets".into())))?;
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(Arc::new(transport()));
-    config.migration(false);
-    config.max_incoming(limits::HANDSHAKES_MAX * 2);
-    config.incoming_buffer_size(64 << 10);
-    config.incoming_buffer_size_total(8 << 20);
+pub fn open(address: SocketAddr, credentials: &Credentials) -> Result<Endpoint, EndpointError> {
+    let config = credentials.server_config()?;
     let listen = |source| EndpointError::Listen { address, source };
     let socket = socket(address).map_err(listen)?;
     let runtime = Arc::new(quinn::TokioRuntime);
     Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map_err(listen)
 }
 
-fn tls(authority: CertificateDer<'static>, server: Pair) -> Result<ServerConfig, CertsError> {
+fn provider() -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(prefer_aes_128);
-    let provider = Arc::new(provider);
-    let mut roots = RootCertStore::empty();
-    roots.add(authority)?;
-    let callers = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(callers)
-        .with_single_cert(server.chain, server.key)?;
-    config.alpn_protocols = vec![cage_protocol::ALPN.to_vec()];
-    // Early data can be replayed by anyone who saw it: never for money.
-    config.max_early_data_size = 0;
-    Ok(config)
+    Arc::new(provider)
 }
 
 /// AES-128-GCM first: the cheapest of the three on processors of the last ten years, and strong enough for all.

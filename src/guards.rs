@@ -65,45 +65,57 @@ pub enum Unfit {
     Unknown(#[from] StorageError),
 }
 
+/// What is wrong with a machine that is used all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overridden {
+    /// The log lies on a file system that is not known to keep what it says.
+    pub filesystem: bool,
+    /// Memory may be swapped to a disk.
+    pub swap: bool,
+}
+
 /// Looks at the machine before anything is believed of it. The folder of the log is made unless it exists.
 ///
 /// # Errors
 /// [`Unfit`], unless it is overridden.
-pub fn check(log_dir: &Path, guards: Guards) -> Result<(), Unfit> {
+pub fn check(log_dir: &Path, guards: Guards) -> Result<Overridden, Unfit> {
     Directory::create(log_dir)?;
-    check_filesystem(log_dir, Filesystem::of(log_dir)?, guards)?;
+    let filesystem = check_filesystem(log_dir, Filesystem::of(log_dir)?, guards)?;
     // Where there is no such list there is no swap.
     let list = std::fs::read_to_string(SWAPS).unwrap_or_default();
-    check_memory(&swaps_to_disk(&list), guards, lock_memory)
+    let swap = check_memory(&swaps_to_disk(&list), guards, lock_memory)?;
+    Ok(Overridden { filesystem, swap })
 }
 
-fn check_filesystem(dir: &Path, found: Filesystem, guards: Guards) -> Result<(), Unfit> {
+/// Whether it had to be overridden.
+fn check_filesystem(dir: &Path, found: Filesystem, guards: Guards) -> Result<bool, Unfit> {
     let Filesystem { name, magic, unfit } = found;
-    let Some(reason) = unfit else { return Ok(()) };
+    let Some(reason) = unfit else { return Ok(false) };
     let dir = dir.display().to_string();
     if !guards.unsafe_filesystem {
         return Err(Unfit::Filesystem { dir, name, magic, reason });
     }
     tracing::warn!(%dir, name, reason, "UNSAFE FILE SYSTEM: acknowledgements may not survive; not for real money");
-    Ok(())
+    Ok(true)
 }
 
+/// Whether it had to be overridden.
 fn check_memory(
     swaps: &[&str],
     guards: Guards,
     lock: impl FnOnce() -> Result<(), String>,
-) -> Result<(), Unfit> {
+) -> Result<bool, Unfit> {
     if swaps.is_empty() && !guards.lock_memory {
-        return Ok(());
+        return Ok(false);
     }
     if guards.unsafe_swap && !guards.lock_memory {
         tracing::warn!(?swaps, "UNSAFE SWAP: balances may be written to it; not for real money");
-        return Ok(());
+        return Ok(true);
     }
     match lock() {
         Ok(()) => {
             tracing::info!(?swaps, "memory is locked");
-            Ok(())
+            Ok(false)
         }
         Err(reason) if guards.lock_memory => Err(Unfit::MemoryLock(reason)),
         Err(reason) => Err(Unfit::Swap { swaps: swaps.join(", "), reason }),

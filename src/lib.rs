@@ -44,6 +44,9 @@ pub mod snapshots;
 
 pub mod chain;
 
+pub mod admin;
+pub mod telemetry;
+
 pub mod audit;
 pub mod proof;
 pub mod reports;

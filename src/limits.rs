@@ -32,6 +32,21 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(30);
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the log is asked whether it can prepare further segments.
 pub const LOG_WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How often the main thread says that it lives, and what is not counted in batches is published.
+pub const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// How long the main thread may say nothing before it counts as dead. A batch takes milliseconds; a machine that is
+/// suspended takes longer.
+pub const BEAT_MISSED_MAX: Duration = Duration::from_secs(10);
+/// How long records may wait for the disk before requests should go elsewhere.
+pub const DURABLE_STALL_MAX: Duration = Duration::from_secs(5);
+/// How often folders are listed for the admin port, which may hold many thousand files.
+pub const FILES_LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Connections to the admin port at a time: some scrapers and some people.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// How long a caller of the admin port may take for a request's head.
+pub const ADMIN_HEADER_TIME_MAX: Duration = Duration::from_secs(5);
+/// Bytes of a request's head on the admin port; the library's least.
+pub const ADMIN_HEADER_BYTES_MAX: usize = 8_192;
 /// How often the end of the log is signed while it moves.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// Frames under one checkpoint: a proof of one record reads so many at most, and has at most 16 steps.
@@ -53,6 +68,10 @@ pub const SET_ASIDE_MILLIS: u64 = 60_000;
 pub const RECORDS_PER_ITEM_MAX: usize = 2;
 /// How long the keys of session tokens are used before their folder is looked at again.
 pub const SESSION_KEYS_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the files of certificates have changed.
+pub const CERTIFICATES_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long before its end a certificate is alarmed about: time enough to have another one signed.
+pub const CERTIFICATE_EXPIRY_ALARM: Duration = Duration::from_secs(14 * 86_400);
 /// Keys of session tokens at a time: a casino has one, and two while it changes it.
 pub const SESSION_KEYS_MAX: usize = 64;
 /// Session tokens whose signature need not be verified again, some 200 bytes each.

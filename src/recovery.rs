@@ -153,14 +153,32 @@ pub(crate) fn tell_fault(strike: &Strike) {
 /// # Errors
 /// What is wrong with the snapshots or the log, and where.
 pub fn recover(data: &DataDir, faults: Option<FaultPlan>) -> Result<Recovery, RecoverFault> {
+    recover_telling(data, faults, |_| {})
+}
+
+/// [`recover`], and `progress` is told the bytes of each frame.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_telling(
+    data: &DataDir,
+    faults: Option<FaultPlan>,
+    mut progress: impl FnMut(u64),
+) -> Result<Recovery, RecoverFault> {
     let base = snapshots::load(&data.snapshots(), |_| true)?;
     let limits = base.anchor().map_or_else(Limits::default, Limits::after);
     Directory::create(&data.log())?;
     let storage = data.whole_log(base.first_segment());
     let Base { state: Books(mut state), facts: snapshot, passed_over } = base;
-    let scan = |visit: Visitor<'_>| match faults {
-        None => recover_from(storage, limits, |frame| visit(&frame)),
-        Some(plan) => recover_from(Faulty::new(storage, plan, tell_fault), limits, |frame| visit(&frame)),
+    let scan = |visit: Visitor<'_>| {
+        let told = |frame: FrameView<'_>| {
+            progress(frame.bytes().len() as u64);
+            visit(&frame)
+        };
+        match faults {
+            None => recover_from(storage, limits, told),
+            Some(plan) => recover_from(Faulty::new(storage, plan, tell_fault), limits, told),
+        }
     };
     let log = read_ahead(scan, |_, records| apply_all(&mut state, records))?;
     Ok(Recovery { state, log, snapshot, passed_over })

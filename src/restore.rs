@@ -12,7 +12,7 @@ use cage_wal::storage::{Directory, WholeLog};
 use cage_wal::{Limits, RecoveryError, StorageError, begin_restored, scan_from};
 
 use crate::data::DataDir;
-use crate::recovery::{RecoverFault, Recovery, recover};
+use crate::recovery::{RecoverFault, Recovery, recover_telling};
 
 /// How to restore.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,9 +73,16 @@ pub enum RestoreFault {
 
 /// Restores the ledger whose copies are in `from` to `to`.
 ///
+/// `progress` is told the bytes of each file that is copied, and of each frame that is proven.
+///
 /// # Errors
 /// [`RestoreFault`]; what is at `to` then is no ledger.
-pub fn restore(from: &DataDir, to: &Path, options: RestoreOptions) -> Result<Restored, RestoreFault> {
+pub fn restore(
+    from: &DataDir,
+    to: &Path,
+    options: RestoreOptions,
+    mut progress: impl FnMut(u64),
+) -> Result<Restored, RestoreFault> {
     if to.exists() {
         return Err(RestoreFault::Exists(to.display().to_string()));
     }
@@ -84,16 +91,19 @@ pub fn restore(from: &DataDir, to: &Path, options: RestoreOptions) -> Result<Res
     let log = from.whole_log(1);
     let (mut segments, last) = used_segments(from, &log, options)?;
     let mut passed_over = Vec::new();
-    let snapshots = copy_snapshots(from, &new, last, &mut passed_over)?;
+    let snapshots = copy_snapshots(from, &new, last, &mut passed_over, &mut progress)?;
     let first = snapshots.last().map_or(1, |oldest| oldest.anchor.end.segment + 1);
     needed(&mut segments, first.min(last))?;
     let hot = Directory::create(&new.log())?;
     begin_restored(&hot, &log, &segments, snapshots.last().map(|oldest| (oldest.anchor, oldest.epoch)))?;
     for number in &segments {
-        copy(&log, &hot, &format!("{number:016x}.wal"))?;
+        let name = format!("{number:016x}.wal");
+        copy(&log, &hot, &name)?;
+        progress(length(&hot, &name));
     }
-    let archived = if options.leave_archive { 0 } else { copy_archive(from, &new, &segments)? };
-    let Recovery { state, log: recovered, snapshot, .. } = recover(&new, None)?;
+    let archived =
+        if options.leave_archive { 0 } else { copy_archive(from, &new, &segments, &mut progress)? };
+    let Recovery { state, log: recovered, snapshot, .. } = recover_telling(&new, None, &mut progress)?;
     let torn_tail = recovered.report().torn_tail.as_ref().map(|tail| tail.reason.clone());
     drop(recovered);
     prove_between(&new, &snapshots)?;
@@ -114,6 +124,7 @@ fn copy_snapshots(
     new: &DataDir,
     last: u64,
     passed_over: &mut Vec<String>,
+    progress: &mut impl FnMut(u64),
 ) -> Result<Vec<SnapshotFacts>, StorageError> {
     let (source, dir) = (from.snapshots(), new.make_snapshots()?);
     let mut copied = Vec::new();
@@ -134,6 +145,7 @@ fn copy_snapshots(
         }
         copied.push(facts);
         copy(&source, &dir, &file_name(lsn))?;
+        progress(length(&dir, &file_name(lsn)));
     }
     Ok(copied)
 }
@@ -161,6 +173,11 @@ fn needed(segments: &mut Vec<u64>, first: u64) -> Result<(), RestoreFault> {
     }
 }
 
+/// The bytes of a file that was just copied.
+fn length(dir: &Directory, name: &str) -> u64 {
+    std::fs::metadata(dir.path().join(name)).map_or(0, |found| found.len())
+}
+
 /// Whether a segment has a header.
 fn is_used(log: &WholeLog, number: u64) -> bool {
     use cage_wal::storage::Storage as _;
@@ -170,11 +187,20 @@ fn is_used(log: &WholeLog, number: u64) -> bool {
 }
 
 /// Copies what is archived and not unpacked into the log's own folder.
-fn copy_archive(from: &DataDir, new: &DataDir, unpacked: &[u64]) -> Result<u64, StorageError> {
+fn copy_archive(
+    from: &DataDir,
+    new: &DataDir,
+    unpacked: &[u64],
+    progress: &mut impl FnMut(u64),
+) -> Result<u64, StorageError> {
     let (source, archive) = (from.archive(), new.make_archive()?);
     let mut numbers = source.segments()?;
     numbers.retain(|number| !unpacked.contains(number));
-    numbers.iter().try_for_each(|number| source.copy_to(&archive, *number))?;
+    for number in &numbers {
+        source.copy_to(&archive, *number)?;
+        let name = format!("{number:016x}.wal.zst");
+        progress(std::fs::metadata(new.archive_path().join(name)).map_or(0, |found| found.len()));
+    }
     Ok(numbers.len() as u64)
 }
 

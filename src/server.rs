@@ -3,6 +3,9 @@
 //! In: options, and a future that says when to stop. Out: a log that ends in order, or the reason why not. The
 //! loop in [`Server::run`] is the only place where the parts meet.
 
+mod renewal;
+mod watching;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -24,11 +27,14 @@ use quinn::{Endpoint, Incoming, VarInt};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, spawn_local};
 
+use self::renewal::Renewal;
+use crate::admin::alarms::Alarm;
+use crate::admin::board::{Board, Numbers, Phase, Served, TurnedAway};
 use crate::certs::{self, CertsError, Identity};
 use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::data::DataDir;
-use crate::endpoint::{self, EndpointError};
+use crate::endpoint::{self, Credentials, EndpointError};
 use crate::feed::{Feed, Pipe, Tap, rights};
 use crate::guards::{self, Guards, Unfit};
 use crate::limits;
@@ -115,6 +121,9 @@ pub enum ServeError {
     /// The settings do not fit what is stored.
     #[error("the settings were refused: {} ({})", .0.name(), .0.meaning())]
     Settings(ResultCode),
+    /// The operating system gives no signals.
+    #[error("signals cannot be waited for: {0}")]
+    Signal(std::io::Error),
     /// The endpoint cannot be opened.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -151,6 +160,7 @@ pub struct Server {
     signer: Option<Signer>,
     scrubber: Option<Scrubber>,
     keeper: Option<Keeper>,
+    renewal: Renewal,
 }
 
 /// What sessions see of the server.
@@ -173,6 +183,8 @@ struct Shared {
     handshakes: Cell<usize>,
     /// Rung when a session has ended.
     gone: Notify,
+    /// What is looked at from outside.
+    board: Arc<Board>,
 }
 
 /// What a start found.
@@ -193,8 +205,9 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError`]; nothing is served then.
-    pub fn open(options: &ServerOptions) -> Result<(Self, Started), ServeError> {
+    pub fn open(options: &ServerOptions, board: &Arc<Board>) -> Result<(Self, Started), ServeError> {
         if options.certs.is_none() && !options.listen.ip().is_loopback() {
+            board.set(Alarm::DevelopmentCertificates, true);
             tracing::warn!(listen = %options.listen, "development certificates on an address that others can reach");
         }
         let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
@@ -203,15 +216,18 @@ impl Server {
             ensure_development_keys(&certs.join(KEYS_DIR))?;
         }
         let tokens = Tokens::open(&certs.join(KEYS_DIR))?;
-        let key = checkpoint_key(options, &certs)?;
-        guards::check(&options.data_dir.join("log"), options.guards)?;
+        let key = checkpoint_key(options, &certs, board)?;
+        let overridden = guards::check(&options.data_dir.join("log"), options.guards)?;
+        board.set(Alarm::UnsafeFilesystem, overridden.filesystem);
+        board.set(Alarm::UnsafeSwap, overridden.swap);
+        board.set(Alarm::FaultsOn, options.faults.is_some());
         if let Some(plan) = &options.faults {
             tracing::warn!(?plan, "FAULTS ARE ON: the log fails on purpose; this is a drill");
         }
         let begin = std::time::Instant::now();
         let data = DataDir::new(&options.data_dir, options.archive.as_deref());
         let recovery = recovery::recover(&data, options.faults.clone())?;
-        let started = started(&recovery, begin.elapsed());
+        let started = started(&recovery, begin.elapsed(), board);
         let repairs = recovery.log.report().repairs.clone();
         let Recovery { state, log: recovered, snapshot, .. } = recovery;
         let (progress, fault) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -223,7 +239,7 @@ impl Server {
         let callbacks = callbacks(&progress, &fault, tap);
         let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
         let public = key.as_ref().map(|key| *key.public());
-        let sign = |key| Signer::start(key, options.witness.clone(), log.clone());
+        let sign = |key| Signer::start(key, options.witness.clone(), log.clone(), Arc::clone(board));
         let signer = key.map(sign).transpose()?;
         let findings = Arc::<Findings>::default();
         let scrubber = Scrubber::start(options.scrub, log.clone(), Arc::clone(&findings));
@@ -234,19 +250,30 @@ impl Server {
         let mut sequencer = Sequencer::new(state, writer);
         sequencer.configure(clock.now(), options.settings).map_err(ServeError::Settings)?;
         sequencer.publish();
-        let endpoint = endpoint::open(options.listen, &certs)?;
+        // Before they are read: what changes meanwhile is seen afterwards.
+        let renewal = Renewal::new(&certs).map_err(ServeError::Signal)?;
+        let credentials = Credentials::read(&certs)?;
+        let endpoint = endpoint::open(options.listen, &credentials)?;
+        board.numbers.certificate_expires.set(credentials.expires());
         let since = snapshot.map_or_else(Position::default, |facts| facts.anchor.end);
         let digests = signer.as_ref().map(Signer::digests);
-        let keeper = options
-            .snapshots
-            .clone()
-            .map(|schedule| Keeper::new(log.clone(), data, schedule, options.segment_bytes, since, digests));
+        board.serves(Served {
+            log: log.clone(),
+            findings: Arc::clone(&findings),
+            checkpoints: signer.as_ref().map(Signer::latest),
+            data: data.clone(),
+            started,
+            settings: options.settings,
+        });
+        let keeper = options.snapshots.clone().map(|schedule| {
+            Keeper::new(log.clone(), data, schedule, options.segment_bytes, since, digests, Arc::clone(board))
+        });
         let shared = Rc::new(Shared {
             inbox: Inbox::default(),
             looks: Looks::default(),
             queries: Places::default(),
             feed,
-            commit: Rc::new(Commit::new(log.clone(), progress, Arc::clone(&fault))),
+            commit: Rc::new(Commit::new(log.clone(), progress, Arc::clone(&fault), Arc::clone(board))),
             tokens,
             clock: RefCell::new(clock),
             watermarks: Watermarks::new(log.clone(), public, repairs),
@@ -257,8 +284,10 @@ impl Server {
             sessions: RefCell::default(),
             handshakes: Cell::new(0),
             gone: Notify::new(),
+            board: Arc::clone(board),
         });
-        Ok((Self { endpoint, sequencer, shared, fault, signer, scrubber, keeper }, started))
+        shared.publish(&sequencer);
+        Ok((Self { endpoint, sequencer, shared, fault, signer, scrubber, keeper, renewal }, started))
     }
 
     /// The UDP address that it listens on.
@@ -274,18 +303,26 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if the log fails; nothing after that was acknowledged.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Closed, ServeError> {
-        let Self { endpoint, mut sequencer, shared, fault, signer, scrubber, keeper } = self;
+        let Self { endpoint, mut sequencer, shared, fault, signer, scrubber, keeper, renewal } = self;
+        let board = Arc::clone(&shared.board);
         let commit = Rc::clone(&shared.commit);
-        let watching = spawn_local(watch_log(shared.log.clone()));
-        let reminding = spawn_local(remind(Rc::clone(&shared)));
+        let beating = spawn_local(watching::beat(Rc::clone(&shared)));
+        board.enter(Phase::Serving);
+        let watching = spawn_local(watching::log(shared.log.clone()));
+        let reminding = spawn_local(watching::remind(Rc::clone(&shared)));
         let keeping = keeper.map(|keeper| spawn_local(keeper.keep()));
+        let renewing = spawn_local(renewal.keep(endpoint.clone(), Rc::clone(&shared)));
         let committing = spawn_local(Rc::clone(&commit).run());
         let telling = spawn_local(tell(Rc::clone(&shared), signer.as_ref().map(Signer::latest)));
         let accepting = spawn_local(accept(endpoint.clone(), Rc::clone(&shared)));
         let fault = async move { fault.notified().await };
         tokio::pin!(stop, fault);
         let failed = tokio::select! {
-            doubt = shared.watermarks.refuted() => return Err(refute(&endpoint, doubt).await),
+            doubt = shared.watermarks.refuted() => {
+                board.enter(Phase::Failed);
+                board.set(Alarm::Refuted, true);
+                return Err(refute(&endpoint, doubt).await);
+            }
             () = drive(&mut sequencer, &shared, &commit) => false,
             () = &mut stop => false,
             () = &mut fault => true,
@@ -304,11 +341,14 @@ impl Server {
         committing.abort();
         watching.abort();
         reminding.abort();
+        beating.abort();
+        renewing.abort();
         telling.abort();
         if let Some(keeping) = keeping {
             keeping.abort();
         }
         shared.feed.stop();
+        board.enter(Phase::Closing);
         let now = shared.clock.borrow_mut().now();
         if let Some(scrubber) = scrubber {
             scrubber.stop();
@@ -322,10 +362,15 @@ impl Server {
 }
 
 /// The key to sign with: the one that was given, or the development one.
-fn checkpoint_key(options: &ServerOptions, certs: &Path) -> Result<Option<SigningKey>, ServeError> {
+fn checkpoint_key(
+    options: &ServerOptions,
+    certs: &Path,
+    board: &Board,
+) -> Result<Option<SigningKey>, ServeError> {
     if let Some(path) = &options.checkpoint_key {
         let inside = path.canonicalize().ok().zip(options.data_dir.canonicalize().ok());
         if inside.is_some_and(|(path, data_dir)| path.starts_with(data_dir)) {
+            board.set(Alarm::KeyBesideLog, true);
             tracing::warn!(
                 key = %path.display(),
                 "the key that signs checkpoints lies in the data directory: whoever steals or rewrites that has it too"
@@ -334,6 +379,7 @@ fn checkpoint_key(options: &ServerOptions, certs: &Path) -> Result<Option<Signin
         return Ok(Some(SigningKey::read(path)?));
     }
     if options.certs.is_some() {
+        board.set(Alarm::NoCheckpointKey, true);
         tracing::warn!("no --checkpoint-key: nobody vouches for the log");
         return if options.witness.is_some() { Err(ServeError::WitnessWithoutKey) } else { Ok(None) };
     }
@@ -341,6 +387,7 @@ fn checkpoint_key(options: &ServerOptions, certs: &Path) -> Result<Option<Signin
     if !path.exists() {
         SigningKey::create(&path)?;
     }
+    board.set(Alarm::DevelopmentKey, true);
     tracing::warn!(
         path = %path.display(),
         "checkpoints are signed with a development key: it lies beside the log, so whoever can change the log can sign it"
@@ -362,12 +409,14 @@ async fn tell(shared: Rc<Shared>, latest: Option<watch::Receiver<Option<SignedCh
 }
 
 /// What the start found; what is wrong with snapshots is told here.
-fn started(recovery: &Recovery, took: Duration) -> Started {
+fn started(recovery: &Recovery, took: Duration, board: &Board) -> Started {
+    board.set(Alarm::SnapshotNotGood, !recovery.passed_over.is_empty());
     for why in &recovery.passed_over {
         tracing::error!(%why, "a snapshot is not good: the start went on from an older one, or from the log's beginning");
     }
     let report = recovery.log.report();
     for repair in report.repairs.iter().filter(|repair| repair.lost_any()) {
+        board.set(Alarm::RecordsGivenUp, true);
         tracing::warn!(
             lost = repair.loss(),
             segment = repair.segment,
@@ -390,42 +439,6 @@ fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>, tap: Tap) -> Callbacks
     }
 }
 
-/// Tells when the log cannot prepare its next segments: a full disk, above all. While those that are ready last,
-/// nothing is lost, and space that is made now is enough.
-async fn watch_log(log: LogHandle) {
-    let (mut failing, mut on_reserve) = (None, false);
-    loop {
-        tokio::time::sleep(limits::LOG_WATCH_EVERY).await;
-        let space = log.space();
-        let (prepared_bytes, reserve) = (space.prepared_bytes, space.lives_on_reserve());
-        if space.failure != failing {
-            match &space.failure {
-                Some(reason) => {
-                    tracing::error!(%reason, prepared_bytes, "no further log segment can be made: make space");
-                }
-                None => tracing::info!(prepared_bytes, "log segments can be made again"),
-            }
-        }
-        match (on_reserve, reserve) {
-            (false, true) => {
-                tracing::error!(prepared_bytes, "the log lives on its reserve: wagers are not taken");
-            }
-            (true, false) => tracing::info!(prepared_bytes, "wagers are taken again"),
-            _ => {}
-        }
-        (failing, on_reserve) = (space.failure, reserve);
-    }
-}
-
-/// Tells again and again what clients have doubted and what is damaged on the disk.
-async fn remind(shared: Rc<Shared>) {
-    loop {
-        tokio::time::sleep(limits::DOUBT_TOLD_EVERY).await;
-        shared.watermarks.remind();
-        shared.findings.remind();
-    }
-}
-
 /// Lets connections in, as many as the limits allow.
 async fn accept(endpoint: Endpoint, shared: Rc<Shared>) {
     let mut connections = JoinSet::new();
@@ -435,6 +448,7 @@ async fn accept(endpoint: Endpoint, shared: Rc<Shared>) {
         let handshakes = shared.handshakes.get();
         let full = shared.sessions.borrow().len() >= limits::CONNECTIONS_MAX;
         if full || handshakes >= 2 * limits::HANDSHAKES_MAX {
+            shared.board.numbers.turned_away(TurnedAway::Full);
             incoming.refuse();
         } else if handshakes >= limits::HANDSHAKES_MAX && incoming.may_retry() {
             // Many strangers at once: let each prove its address before anything is spent on it.
@@ -447,23 +461,34 @@ async fn accept(endpoint: Endpoint, shared: Rc<Shared>) {
 
 async fn welcome(number: u64, incoming: Incoming, shared: Rc<Shared>) {
     let peer = incoming.remote_address();
-    shared.handshakes.set(shared.handshakes.get() + 1);
+    let numbers = &shared.board.numbers;
+    shared.handshaking(1);
     let handshake = tokio::time::timeout(limits::HELLO_TIME_MAX, incoming).await;
-    shared.handshakes.set(shared.handshakes.get() - 1);
+    shared.handshaking(-1);
     let connection = match handshake {
         Ok(Ok(connection)) => connection,
-        Ok(Err(reason)) => return tracing::warn!(%peer, %reason, "handshake failed"),
-        Err(_) => return tracing::warn!(%peer, "handshake took too long"),
+        Ok(Err(reason)) => {
+            numbers.turned_away(TurnedAway::Handshake);
+            return tracing::warn!(%peer, %reason, "handshake failed");
+        }
+        Err(_) => {
+            numbers.turned_away(TurnedAway::Late);
+            return tracing::warn!(%peer, "handshake took too long");
+        }
     };
     match endpoint::identity(&connection) {
         Ok(identity) => {
             let session = Session::new(connection, identity);
+            numbers.connections_taken.add(1);
             shared.sessions.borrow_mut().insert(number, Rc::downgrade(&session));
+            numbers.connections.set(shared.sessions.borrow().len() as u64);
             session.run(Rc::clone(&shared)).await;
             shared.sessions.borrow_mut().remove(&number);
+            numbers.connections.set(shared.sessions.borrow().len() as u64);
             shared.gone.notify_waiters();
         }
         Err(reason) => {
+            numbers.turned_away(TurnedAway::Role);
             tracing::warn!(%peer, %reason, "turned away");
             let code = CloseCode::RoleUnknown;
             connection.close(VarInt::from_u32(code as u32), code.meaning().as_bytes());
@@ -502,6 +527,10 @@ impl Host for Shared {
         let (identity, filter) = (identity.clone(), *filter);
         let seen = self.look(move |state| rights::check(state, &identity, &filter)).await;
         seen.map_or_else(|| Err("the server ends".to_owned()), |(allowed, _)| allowed)
+    }
+
+    fn numbers(&self) -> &Numbers {
+        &self.board.numbers
     }
 
     async fn greet(&self, first: &First, identity: &Identity) -> Result<Greeting, (CloseCode, String)> {
@@ -569,7 +598,7 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
         match sequencer.step(now, &batch.tickets) {
             Ok(replies) => {
                 sequencer.publish();
-                commit.hold(replies, batch.stream);
+                commit.hold(replies, batch.stream, batch.arrived);
                 // What the batch made due comes before the next one: a debt is collected before it can be bet away.
                 more = on_time && sequencer.do_due(now) == DueOutcome::More;
             }
@@ -583,6 +612,7 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
     shared.looks.serve(sequencer.state(), limits::LOOKS_PER_ROUND_MAX);
     sequencer.publish();
     shared.id_horizon.set(sequencer.state().id_horizon());
+    shared.publish(sequencer);
     commit.release();
     more
 }
@@ -590,6 +620,7 @@ fn round(sequencer: &mut Sequencer, shared: &Shared, commit: &Rc<Commit>, now: T
 /// Answers what was taken, takes no more, and lets the sessions go.
 async fn drain(sequencer: &mut Sequencer, shared: &Rc<Shared>, commit: &Rc<Commit>) {
     shared.draining.set(true);
+    shared.board.enter(Phase::Draining);
     let sessions: Vec<_> = shared.sessions.borrow().values().filter_map(Weak::upgrade).collect();
     tracing::info!(sessions = sessions.len(), "draining");
     for session in sessions {
@@ -615,6 +646,7 @@ async fn drain(sequencer: &mut Sequencer, shared: &Rc<Shared>, commit: &Rc<Commi
 }
 
 async fn fail(endpoint: &Endpoint, shared: &Shared) -> ServeError {
+    shared.board.enter(Phase::Failed);
     close(endpoint, CloseCode::LogFailed);
     let _ = tokio::time::timeout(Duration::from_millis(200), endpoint.wait_idle()).await;
     shared.log.failed().map_or(ServeError::ReadBack, ServeError::Log)

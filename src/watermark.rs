@@ -190,6 +190,12 @@ impl Watermarks {
         }
     }
 
+    /// How many clients have seen another log.
+    #[must_use]
+    pub fn doubts(&self) -> u64 {
+        self.doubts.borrow().count
+    }
+
     /// Tells again what was doubted: such a line must not scroll by unseen.
     pub fn remind(&self) {
         let doubts = self.doubts.borrow();

@@ -5,8 +5,11 @@
 
 mod harness;
 
+mod admin;
 mod bridges;
+mod certificates;
 mod cli;
+mod commands;
 mod damage;
 mod drills;
 mod examples;
@@ -30,6 +33,7 @@ mod reports;
 mod retry;
 mod roles;
 mod sessions;
+mod settings;
 mod shutdown;
 mod snapshots;
 mod statements;

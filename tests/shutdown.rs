@@ -113,7 +113,7 @@ fn what_was_taken_is_answered_before_the_server_ends() {
 #[test]
 fn a_signal_right_after_the_start_drains() {
     const PIPE_BYTES: usize = 65_536;
-    /// Enough for the line with the address, too little for `ready` behind it.
+    /// Enough for the line with the address, too little for what comes behind it.
     const ROOM: usize = 24;
     let dir = folder();
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");

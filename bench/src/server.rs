@@ -53,7 +53,7 @@ pub fn in_process(dir: &Path, shape: impl FnOnce(Options) -> Options) -> Result<
     let (stop, stopped) = oneshot::channel::<()>();
     let server = std::thread::spawn(move || -> Result<(), LimitError> {
         LocalRuntime::new()?.block_on(async {
-            let (server, _) = Server::open(&options)?;
+            let (server, _) = Server::open(&options, &Arc::default())?;
             started.send(server.local_addr()?)?;
             server.run(async { drop(stopped.await) }).await?;
             Ok(())

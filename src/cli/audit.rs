@@ -9,7 +9,7 @@ use cage_engine::Lsn;
 use clap::Args;
 use serde::Serialize;
 
-use super::{fail, hex, progress_bar};
+use super::{fail, hex, progress};
 use crate::audit::{Acks, AuditOptions, AuditReport, Vouched, audit};
 use crate::data::DataDir;
 use crate::proof::witness;
@@ -116,7 +116,7 @@ impl Audit {
         let options =
             AuditOptions { until: self.until.map(Lsn), head, acks, witness, repaired: self.repaired };
         let data = DataDir::new(&self.dir, self.archive.as_deref());
-        let bar = progress_bar(&data, self.json);
+        let bar = progress::bar("audit", progress::bytes_of(&data.whole_log(1)), self.json);
         let begin = Instant::now();
         let report = match audit(&data, options, |bytes| bar.inc(bytes)) {
             Ok(report) => report,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{fail, progress_bar};
+use super::{fail, progress};
 use crate::data::DataDir;
 use crate::reports::export::{ExportFault, Exported, export};
 use crate::reports::output::Format;
@@ -50,7 +50,7 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn run(self) -> ExitCode {
         let data = DataDir::new(&self.dir, self.archive.as_deref());
-        let bar = progress_bar(&data, self.json);
+        let bar = progress::bar("export", progress::bytes_of(&data.whole_log(1)), self.json);
         let begin = Instant::now();
         let exported = export(&data, &self.out, self.format, self.period.period(), |bytes| bar.inc(bytes));
         bar.finish_and_clear();

@@ -2,7 +2,7 @@
 
 mod segments;
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use cage_wal::{FrameView, Limits, RecoveryError};
 use clap::Args;
 use serde::Serialize;
 
-use super::{fail, parse_player};
+use super::{fail, parse_player, progress};
 use crate::data::DataDir;
 use crate::recovery::{self, ReplayFault};
 use crate::reports::fields;
@@ -190,7 +190,14 @@ impl Log {
         let until = self.until.map(cage_wal::Lsn);
         let limits = Limits { from: cage_wal::Lsn(self.from), until, ..Limits::default() };
         let log = DataDir::new(&self.dir, self.archive.as_deref()).whole_log(1);
-        let scanned = cage_wal::scan_from(&log, limits, |frame| self.print(&mut out, &frame));
+        // Beside records on a terminal it would only be in the way.
+        let quiet = std::io::stdout().is_terminal();
+        let bar = progress::bar("log", progress::bytes_of(&log), quiet);
+        let scanned = cage_wal::scan_from(&log, limits, |frame| {
+            bar.inc(frame.bytes().len() as u64);
+            self.print(&mut out, &frame)
+        });
+        bar.finish_and_clear();
         let flushed = out.flush();
         match scanned {
             Ok(report) if report.segments == 0 => {

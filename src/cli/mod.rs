@@ -11,11 +11,15 @@ macro_rules! say {
 mod audit;
 mod chain;
 mod checkpoint_key;
+mod completions;
+mod config;
 mod demo;
 mod export;
 mod games;
 mod house;
 mod log;
+mod man;
+mod progress;
 mod prove;
 mod query;
 mod reconcile;
@@ -26,6 +30,7 @@ mod scrub;
 mod serve;
 mod snapshot;
 mod statement;
+mod status;
 mod verify;
 mod verify_roll;
 
@@ -34,13 +39,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cage_engine::PlayerId;
-use cage_wal::storage::Storage;
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::data::DataDir;
 use crate::reports::output::{self, Format, Sink, WholeFile};
 use crate::reports::table::Table;
+use crate::telemetry;
 
 /// The money core of a crypto casino: a durable single-writer ledger over QUIC.
 #[derive(Debug, Parser)]
@@ -59,6 +62,7 @@ enum Command {
     Games(games::Games),
     House(house::HouseGames),
     Log(log::Log),
+    Man(man::Man),
     Scrub(scrub::Scrub),
     Reconcile(reconcile::Reconcile),
     Repair(repair::Repair),
@@ -67,17 +71,21 @@ enum Command {
     Verify(verify::Verify),
     VerifyRoll(verify_roll::VerifyRoll),
     CheckpointKey(checkpoint_key::CheckpointKey),
+    Completions(completions::Completions),
+    Config(config::Config),
     Restore(restore::Restore),
     Snapshot(snapshot::Snapshot),
     Statement(statement::Statement),
     Export(export::Export),
     Report(report::Report),
+    Status(status::StatusCommand),
 }
 
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
+    let (cli, matches) = config::parse();
+    match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
         Command::Chain(chain) => chain.run(),
@@ -85,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Games(games) => games.run(),
         Command::House(house) => house.run(),
         Command::Log(log) => log.run(),
+        Command::Man(man) => man.run(),
         Command::Scrub(scrub) => scrub.run(),
         Command::Reconcile(reconcile) => reconcile.run(),
         Command::Repair(repair) => repair.run(),
@@ -93,11 +102,14 @@ pub fn run() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::VerifyRoll(roll) => roll.run(),
         Command::CheckpointKey(key) => key.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Config(config) => config.run(matches.subcommand_matches("config").unwrap_or(&matches)),
         Command::Restore(restore) => restore.run(),
         Command::Snapshot(snapshot) => snapshot.run(),
         Command::Statement(statement) => statement.run(),
         Command::Export(export) => export.run(),
         Command::Report(report) => report.run(),
+        Command::Status(status) => status.run(),
     }
 }
 
@@ -131,23 +143,11 @@ fn write_table(
     whole.publish()
 }
 
-/// Shows how much of the log was read.
-fn progress_bar(data: &DataDir, quiet: bool) -> ProgressBar {
-    if quiet {
-        return ProgressBar::hidden();
-    }
-    let files = data.whole_log(1).list().unwrap_or_default();
-    let bytes = files.iter().map(|file| file.bytes).sum();
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Turns diagnostics on: to stderr, at the level of `CAGE_LOG` (default `info`).
+/// Turns diagnostics on: to stderr, at the level of `CAGE_LOG`, or the usual one if that is no level.
 fn init_tracing() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("CAGE_LOG").unwrap_or_else(|_| EnvFilter::new("info,quinn=warn"));
-    let ansi = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
+    let named = std::env::var("CAGE_LOG").ok().and_then(|text| telemetry::parse_filter(&text).ok());
+    let filter = named.unwrap_or_else(|| telemetry::FILTER.to_owned());
+    let _ = telemetry::init(&filter, telemetry::Form::Text);
 }
 
 /// Bytes as hexadecimal text.

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use cage_wal::storage::Directory;
 use cage_wal::{
     Anchor, Corruption, Damaged, Diagnosis, Kept, Limits, Lsn, RecoveryError, ScanReport, SnapshotError,
-    diagnose, scan_from, segment_numbers, snapshot,
+    diagnose, diagnose_telling, scan_from, segment_numbers, snapshot,
 };
 use clap::Args;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::fail;
+use super::{fail, progress};
 use crate::data::DataDir;
 use crate::snapshots::load;
 
@@ -88,7 +88,10 @@ impl Repair {
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
         let from = covered.map_or(oldest, |anchor| anchor.lsn.next());
-        let damaged = match diagnose(&log, from) {
+        let bar = progress::bar("repair", progress::bytes_of(&Directory::existing(&log)), false);
+        let diagnosed = diagnose_telling(&log, from, |bytes| bar.inc(bytes));
+        bar.finish_and_clear();
+        let damaged = match diagnosed {
             Ok(Diagnosis::Whole(report)) => return self.whole(&data, &report, covered, oldest),
             Ok(Diagnosis::Damaged(damaged)) => damaged,
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use cage_engine::Amount;
 use clap::{Args, ValueEnum};
 
-use super::{fail, progress_bar, write_table};
+use super::{fail, progress, write_table};
 use crate::data::DataDir;
 use crate::reports::events::events;
 use crate::reports::holdings::holdings;
@@ -77,7 +77,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn run(self) -> ExitCode {
         let data = DataDir::new(&self.dir, self.archive.as_deref());
-        let bar = progress_bar(&data, false);
+        let bar = progress::bar("report", progress::bytes_of(&data.whole_log(1)), false);
         let made = self.make(&data, |bytes| bar.inc(bytes));
         bar.finish_and_clear();
         let batch = match made {

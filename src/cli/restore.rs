@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::{fail, hex};
+use super::{fail, hex, progress};
 use crate::data::DataDir;
 use crate::restore::{RestoreOptions, Restored, restore};
 
@@ -56,7 +56,12 @@ impl Restore {
     pub(crate) fn run(self) -> ExitCode {
         let from = DataDir::new(&self.from, self.archive.as_deref());
         let options = RestoreOptions { sealed_only: self.sealed, leave_archive: self.leave_archive };
-        match restore(&from, &self.to, options) {
+        // What is copied, and what is read again of it.
+        let copied = progress::bytes_of(&from.whole_log(1)) + progress::bytes_of(&from.snapshots());
+        let bar = progress::bar("restore", copied, self.json);
+        let restored = restore(&from, &self.to, options, |bytes| bar.inc(bytes));
+        bar.finish_and_clear();
+        match restored {
             Ok(restored) => {
                 self.print(&restored);
                 ExitCode::SUCCESS

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use cage_wal::{Scrubbed, scrub_segment, segment_numbers};
 use clap::Args;
 
-use super::fail;
+use super::{fail, progress};
 use crate::data::DataDir;
 use crate::scrubber::Pace;
 
@@ -51,9 +51,14 @@ impl Scrub {
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
         let mut pace = Pace::new(self.mib_per_second << 20);
+        let bar = progress::bar("scrub", progress::bytes_of(&storage), self.json);
+        let mut next = |piece| {
+            bar.inc(piece);
+            pace.wait(piece)
+        };
         let (mut segments, mut frames, mut bytes, mut damage) = (0_u64, 0, 0, Vec::new());
         for number in numbers {
-            match scrub_segment(&storage, number, &mut |piece| pace.wait(piece)) {
+            match scrub_segment(&storage, number, &mut next) {
                 Ok(Scrubbed::Good { frames: more, bytes: read }) => {
                     segments += 1;
                     frames += more;
@@ -64,6 +69,7 @@ impl Scrub {
                 Err(reason) => damage.push(reason.to_string()),
             }
         }
+        bar.finish_and_clear();
         match data.missing_in_archive() {
             Ok(None) => {}
             Ok(Some(missing)) => damage.push(format!(

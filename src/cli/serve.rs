@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cage_chain::config::ChainConfig;
@@ -11,11 +12,14 @@ use cage_engine::Settings;
 use cage_wal::storage::exit_on_bus_error;
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{FlushStrategy, OpenError, RecoveryError};
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{fail, hex, init_tracing};
+use super::status::AdminFile;
+use super::{fail, hex};
+use crate::admin::Admin;
+use crate::admin::board::Board;
 use crate::chain::{ChainBridges, Place};
 use crate::guards::{self, Guards, Unfit};
 use crate::proof::signer::SignerError;
@@ -24,6 +28,7 @@ use crate::scrubber::ScrubOptions;
 use crate::server::{ServeError, Server, ServerOptions};
 use crate::snapshots::keeper::Schedule;
 use crate::snapshots::{Keep, LoadFault};
+use crate::telemetry;
 
 /// Exit code: certificates, settings or the address do not do.
 const EXIT_START: u8 = 1;
@@ -49,31 +54,37 @@ pub(super) const HOT_MIB: u64 = 4096;
 
 /// Run the server.
 ///
-/// Prints its QUIC address, then `ready` on a line of its own when it serves. SIGTERM and SIGINT drain it; a second
-/// signal ends it at once. Exit codes: 0 drained, 1 could not start, 3 the log failed while serving, 4 the log is
+/// Prints its QUIC address, its admin address, then `ready` on a line of its own when it serves. SIGTERM and SIGINT drain it; a second
+/// signal ends it at once (130). SIGHUP has certificates read again. Settings come from flags, the environment, the file
+/// of --config and the defaults, in this order: cage config check shows them. Exit codes: 0 drained, 1 could not start, 3 the log failed while serving, 4 the log is
 /// damaged, 5 another server has it, 6 the machine is not fit, 7 the disk refused before the start, 8 a newer program
 /// wrote it, 9 a mapped file was cut.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: cage serve --data-dir ./cage-data --listen 127.0.0.1:4710")]
+#[command(
+    after_help = "Examples:\n  cage serve --data-dir ./cage-data --listen 127.0.0.1:4710\n  cage serve --config etc/cage.toml"
+)]
 pub(crate) struct Serve {
-    /// Where the log and the certificates are kept
-    #[arg(long, value_name = "DIR", env = "CAGE_DATA_DIR", default_value = "cage-data")]
+    /// Configuration file, in TOML: a key for each option; cage config example prints one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where log, snapshots and, unless set otherwise, certificates and archive are kept; made if it is not there
+    #[arg(long, value_name = "DIR", default_value = "cage-data")]
     data_dir: PathBuf,
     /// UDP address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "CAGE_LISTEN", default_value = "127.0.0.1:4710")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4710")]
     listen: SocketAddr,
     /// Folder of certificates [default: development ones, made in DATA_DIR/certs]
-    #[arg(long, value_name = "DIR", env = "CAGE_CERTS")]
+    #[arg(long, value_name = "DIR")]
     certs: Option<PathBuf>,
     /// Ed25519 key that signs the log's checkpoints, mode 0600, outside DATA_DIR; cage checkpoint-key makes one [default:
     /// with development certificates a development key, otherwise none]
-    #[arg(long, value_name = "FILE", env = "CAGE_CHECKPOINT_KEY")]
+    #[arg(long, value_name = "FILE")]
     checkpoint_key: Option<PathBuf>,
     /// File that every checkpoint is added to, best on another machine's disk; the log is compared with it at the start
-    #[arg(long, value_name = "FILE", env = "CAGE_WITNESS")]
+    #[arg(long, value_name = "FILE")]
     witness: Option<PathBuf>,
     /// Networks to bridge to: deposits are credited and withdrawals are paid on a thread beside the ledger
-    #[arg(long, value_name = "FILE", env = "CAGE_CHAIN")]
+    #[arg(long, value_name = "FILE")]
     chain: Option<PathBuf>,
     /// How fast sealed segments are read again to find damage, in MiB a second; 0 = not at all
     #[arg(long, value_name = "MIB", default_value_t = 8)]
@@ -81,27 +92,45 @@ pub(crate) struct Serve {
     /// How often they are all read again
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     scrub_every: u64,
+    /// TCP address of the admin port: health, metrics, status. It asks nobody who he is; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    admin: SocketAddr,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
     log: LogArgs,
     #[command(flatten)]
     machine: MachineArgs,
+    #[command(flatten)]
+    diagnostics: DiagnosticsArgs,
+}
+
+/// What is written to stderr.
+#[derive(Debug, Args)]
+struct DiagnosticsArgs {
+    /// Level of log lines on stderr, for all or for parts: warn, or info,cage::session=debug
+    #[arg(long, value_name = "FILTER", default_value = telemetry::FILTER, value_parser = telemetry::parse_filter)]
+    log: String,
+    /// Form of log lines
+    #[arg(long, value_enum, default_value_t = telemetry::Form::Text)]
+    log_form: telemetry::Form,
 }
 
 /// What decisions depend on. A change is written to the log as a record of its own.
 #[derive(Debug, Args)]
 struct SettingsArgs {
-    /// How many request ids are remembered (32 bytes each, and 6 for their index)
+    /// How many facts are remembered (request ids, transactions, ends of holds, bets, rounds): 38 bytes each, 2.4 GiB for the
+    /// default when full
     #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.ids_capacity)]
     ids_capacity: u64,
-    /// For how long an id is remembered at least; rather than forget a younger one, bets are not taken
+    /// For how long a fact is remembered at least; rather than forget a younger one, nothing new is opened
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::DEFAULT.ids_retention_millis / 1_000, value_parser = clap::value_parser!(u64).range(0..=31_536_000))]
     ids_retention: u64,
-    /// How many holds can be open at a time
+    /// How many holds, bets, wins and rounds can be open at a time, all together
     #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.holds_max)]
     holds_max: u64,
-    /// How many bets and wins of closed rounds are kept in full, to be undone by their own names (some 370 bytes each)
+    /// How many bets and wins of closed rounds are kept in full, to be undone by their own names: 373 bytes each, taken as
+    /// they come; the oldest is forgotten first, 0 = none
     #[arg(long, value_name = "COUNT", default_value_t = Settings::DEFAULT.closed_wagers_max)]
     closed_wagers_max: u64,
     /// How many players can be opened
@@ -115,19 +144,20 @@ struct LogArgs {
     /// How bytes are made durable
     #[arg(long, value_enum, default_value_t = Flush::Direct)]
     flush: Flush,
-    /// Size of a log segment in MiB
+    /// Size of a new log segment in MiB; four are allocated from the start
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     segment_mib: u64,
     /// How long the idle flusher looks for work before it sleeps, in microseconds
     #[arg(long, value_name = "MICROS", default_value_t = 0)]
     flush_poll: u64,
-    /// Make a snapshot after so many MiB of log; 0 = never
+    /// Make a snapshot after so many MiB of log; 0 = only by hand. Less: faster starts, and more written: a snapshot has
+    /// some 50 bytes per player and 32 per remembered fact
     #[arg(long, value_name = "MIB", default_value_t = SNAPSHOT_MIB)]
     snapshot_mib: u64,
-    /// Where segments go that snapshots cover [default: DATA_DIR/archive]
-    #[arg(long, value_name = "DIR", env = "CAGE_ARCHIVE")]
+    /// Where segments go that two snapshots cover, better on another disk [default: DATA_DIR/archive]
+    #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
-    /// How many MiB of segments stay in DATA_DIR/log at least
+    /// How many MiB of segments stay in DATA_DIR/log at least: answers that are asked for again are read faster from there
     #[arg(long, value_name = "MIB", default_value_t = HOT_MIB)]
     hot_mib: u64,
     /// For drills: which calls of the log's storage fail, like `sync@7,allocate@3-=full`
@@ -139,13 +169,13 @@ struct LogArgs {
 #[derive(Debug, Args)]
 struct MachineArgs {
     /// Keep the log on a file system that may not keep what it says; not for real money
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     unsafe_filesystem: bool,
     /// Start although memory may be swapped to a disk and cannot be locked; not for real money
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     unsafe_swap: bool,
     /// Lock all memory, so that none of it is swapped (done by itself where swap is on)
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
     lock_memory: bool,
 }
 
@@ -174,8 +204,13 @@ impl From<Flush> for FlushStrategy {
 }
 
 impl Serve {
+    /// The configuration file.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     pub(crate) fn run(self) -> ExitCode {
-        init_tracing();
+        let board = Arc::new(Board::new(telemetry::init(&self.diagnostics.log, self.diagnostics.log_form)));
         if let Err(reason) = guards::forbid_dumps().and_then(|()| exit_on_bus_error(EXIT_BUS)) {
             return fail(EXIT_START, &reason);
         }
@@ -187,7 +222,11 @@ impl Serve {
             Ok(chain) => chain,
             Err(reason) => return fail(EXIT_START, &reason),
         };
-        let result = runtime.block_on(serve(self.options(), chain));
+        let admin = match Admin::start(self.admin, &board) {
+            Ok(admin) => admin,
+            Err(reason) => return fail(EXIT_START, &reason),
+        };
+        let result = runtime.block_on(serve(self.options(), chain, &admin, &board));
         // Nothing of the runtime's is waited for: what matters is on the disk.
         runtime.shutdown_background();
         match result {
@@ -257,8 +296,13 @@ const fn exit_code(reason: &ServeError) -> u8 {
     }
 }
 
-async fn serve(options: ServerOptions, chain: Option<ChainConfig>) -> Result<(), ServeError> {
-    let (server, started) = Server::open(&options)?;
+async fn serve(
+    options: ServerOptions,
+    chain: Option<ChainConfig>,
+    admin: &Admin,
+    board: &Arc<Board>,
+) -> Result<(), ServeError> {
+    let (server, started) = Server::open(&options, board)?;
     tracing::info!(
         snapshot = started.snapshot,
         records = started.records,
@@ -273,7 +317,14 @@ async fn serve(options: ServerOptions, chain: Option<ChainConfig>) -> Result<(),
     if let Ok(address) = server.local_addr() {
         let _ = writeln!(stdout, "quic {address}");
     }
+    let _ = writeln!(stdout, "admin http://{}", admin.address());
+    // Whoever gives a folder to `cage status` finds the port there; without the file he has to name it.
+    let written = AdminFile::write(&options.data_dir, admin.address());
+    if let Err(reason) = &written {
+        tracing::warn!(%reason, "cage status will not find the admin port by the data directory");
+    }
     let _ = writeln!(stdout, "ready");
+    tell_service_manager(sd_notify::NotifyState::Ready);
     let bridges = match (chain, server.local_addr()) {
         (Some(config), Ok(address)) => {
             let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
@@ -305,6 +356,13 @@ async fn serve(options: ServerOptions, chain: Option<ChainConfig>) -> Result<(),
     Ok(())
 }
 
+/// systemd, if it is what started this process, and asked to be told.
+fn tell_service_manager(state: sd_notify::NotifyState<'_>) {
+    if let Err(reason) = sd_notify::notify(&[state]) {
+        tracing::warn!(%reason, "the service manager could not be told");
+    }
+}
+
 /// Done at the first SIGTERM or SIGINT from this call on; the second ends the process.
 pub(super) fn stop_signal() -> impl Future<Output = ()> {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
@@ -314,6 +372,7 @@ pub(super) fn stop_signal() -> impl Future<Output = ()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        tell_service_manager(sd_notify::NotifyState::Stopping);
         tokio::task::spawn_local(async move {
             tokio::select! {
                 _ = terminate.recv() => {}

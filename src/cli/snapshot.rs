@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use cage_wal::snapshot::{facts, list};
 use cage_wal::storage::faulty::FaultPlan;
 use clap::Args;
 use rustix::process::{Signal, nice, set_parent_process_death_signal};
 use serde::Serialize;
 
-use super::{fail, hex, init_tracing};
+use super::{fail, hex, init_tracing, progress};
 use crate::data::DataDir;
 use crate::snapshots::{EXIT_NOT_ARCHIVED, Keep, Made, MakeFault, make};
 
@@ -73,11 +74,14 @@ impl Snapshot {
         }
         let begin = Instant::now();
         let data = DataDir::new(&self.dir, self.archive.as_deref());
-        let made = match make(
-            &data,
-            Keep { hot_bytes: self.hot_mib.saturating_mul(1 << 20) },
-            self.faults.clone(),
-        ) {
+        let newest =
+            list(&data.snapshots()).ok().and_then(|found| facts(&data.snapshots(), *found.first()?).ok());
+        let sealed = data.whole_log(newest.map_or(1, |newest| newest.anchor.end.segment + 1));
+        let bar = progress::bar("snapshot", progress::bytes_of(&sealed), self.json || self.background);
+        let keep = Keep { hot_bytes: self.hot_mib.saturating_mul(1 << 20) };
+        let made = make(&data, keep, self.faults.clone(), &mut |bytes| bar.inc(bytes));
+        bar.finish_and_clear();
+        let made = match made {
             Ok(made) => made,
             Err(reason @ MakeFault::Busy(_)) => return fail(EXIT_BUSY, &reason),
             Err(reason @ MakeFault::Archive(_)) => return fail(EXIT_NOT_ARCHIVED, &reason),

@@ -7,6 +7,7 @@
 //! acknowledgement waits for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +19,8 @@ use tokio::sync::watch;
 use super::keys::SigningKey;
 use super::merkle;
 use super::witness::{Witness, WitnessError};
+use crate::admin::alarms::Alarm;
+use crate::admin::board::Board;
 use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_FRAMES_MAX};
 
 /// Why a witness and a log do not go together.
@@ -119,7 +122,12 @@ impl Signer {
     ///
     /// # Errors
     /// [`SignerError`]; the log must not be served then.
-    pub fn start(key: SigningKey, witness: Option<PathBuf>, log: LogHandle) -> Result<Self, SignerError> {
+    pub fn start(
+        key: SigningKey,
+        witness: Option<PathBuf>,
+        log: LogHandle,
+        board: Arc<Board>,
+    ) -> Result<Self, SignerError> {
         let mut reader = log.reader();
         let (witness, last) = match witness {
             None => (None, None),
@@ -142,7 +150,7 @@ impl Signer {
         let (told, latest) = watch::channel(last);
         let (words, heard) = channel();
         let digest_is_new = false;
-        let worker = Worker { key, witness, log, reader, last: begin, digest, digest_is_new, told };
+        let worker = Worker { key, witness, log, reader, last: begin, digest, digest_is_new, told, board };
         let thread = thread::Builder::new()
             .name("checkpoints".to_owned())
             .spawn(move || worker.run(&heard))
@@ -210,6 +218,7 @@ struct Worker {
     /// Nobody has vouched for it yet.
     digest_is_new: bool,
     told: watch::Sender<Option<SignedCheckpoint>>,
+    board: Arc<Board>,
 }
 
 impl Worker {
@@ -234,7 +243,9 @@ impl Worker {
     /// Signs until nothing that is durable is left unsigned, or something is in the way.
     fn sign_all(&mut self) {
         while self.last < self.log.durable().get() {
-            if let Err(reason) = self.sign() {
+            let signed = self.sign();
+            self.board.set(Alarm::NoCheckpoint, signed.is_err());
+            if let Err(reason) = signed {
                 return tracing::error!(%reason, "no checkpoint: nobody vouches for what is new in the log");
             }
         }

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -20,6 +21,8 @@ pub struct Batch {
     pub stream: Rc<StreamEnd>,
     /// The requests.
     pub tickets: Vec<Ticket>,
+    /// When their last byte came.
+    pub arrived: Instant,
 }
 
 /// The queue in front of the sequencer.
@@ -48,6 +51,11 @@ impl Inbox {
         self.items.set(self.items.get() - batch.tickets.len());
         self.emptied.notify_one();
         Some(batch)
+    }
+
+    /// How many requests wait.
+    pub const fn items(&self) -> usize {
+        self.items.get()
     }
 
     /// Puts a batch back in front: it could not be done yet.

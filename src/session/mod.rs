@@ -16,8 +16,11 @@ use bytes::Bytes;
 use cage_engine::{Lsn, State, Timestamp};
 use cage_protocol::{CloseCode, Filter, frame};
 use quinn::{Connection, RecvStream, SendStream, VarInt};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use tokio::sync::Notify;
 
+use crate::admin::board::Numbers;
 use crate::certs::Identity;
 use crate::feed::Feed;
 use crate::limits::{HELLO_TIME_MAX, IN_FLIGHT_PER_CONNECTION_MAX};
@@ -50,6 +53,8 @@ pub trait Host {
     /// # Errors
     /// What is missing, in words.
     fn may_follow(&self, identity: &Identity, filter: &Filter) -> impl Future<Output = Result<(), String>>;
+    /// Where it is counted what became of connections.
+    fn numbers(&self) -> &Numbers;
     /// What a client is told first, or why it is turned away.
     ///
     /// # Errors
@@ -106,9 +111,10 @@ impl Session {
     /// Serves the connection until it ends.
     pub async fn run(self: Rc<Self>, host: Rc<impl Host + 'static>) {
         let peer = self.connection.remote_address();
-        match self.serve(host).await {
+        match self.serve(Rc::clone(&host)).await {
             Ok(()) => tracing::debug!(%peer, caller = %self.identity.uri, "session ended"),
             Err(Ended { code, reason }) => {
+                host.numbers().session_closed(code);
                 tracing::warn!(%peer, caller = %self.identity.uri, code = code.name(), %reason, "session closed");
                 self.close(code, &reason);
             }
@@ -189,6 +195,20 @@ impl Session {
         for stream in self.streams.borrow().iter().filter_map(Weak::upgrade) {
             stream.wake();
         }
+    }
+
+    /// Who the caller is.
+    pub fn caller(&self) -> &str {
+        &self.identity.uri
+    }
+
+    /// Whether an authority would let the caller in now.
+    pub fn is_known_to(&self, callers: &dyn ClientCertVerifier) -> bool {
+        let chain = self.connection.peer_identity();
+        let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+        chain.as_ref().and_then(|chain| chain.split_first()).is_some_and(|(first, between)| {
+            callers.verify_client_cert(first, between, UnixTime::now()).is_ok()
+        })
     }
 
     /// Ends the connection, with a reason that the other side can read.

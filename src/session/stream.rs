@@ -6,14 +6,16 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use cage_engine::ResultCode;
 use cage_protocol::{CloseCode, FRAME_BYTES_MAX, Frame, FrameKind, OpenSession, frame};
 use quinn::{RecvStream, SendStream};
 use tokio::sync::Notify;
 
 use super::{Ended, Host, Session, query, subscription};
-use crate::admission::{Ticket, admit, admit_session};
+use crate::admission::{Item, Ticket, admit, admit_session};
 use crate::limits::READ_BYTES;
 use crate::sequencer::inbox::Batch;
 
@@ -129,7 +131,7 @@ async fn read(
         if !tickets.is_empty() {
             session.taken(tickets.len());
             end.unanswered.set(end.unanswered.get() + tickets.len());
-            host.inbox().push(Batch { stream: Rc::clone(end), tickets }).await;
+            host.inbox().push(Batch { stream: Rc::clone(end), tickets, arrived: Instant::now() }).await;
         }
         // What stands in front of a fault is done all the same.
         match stop {
@@ -217,6 +219,9 @@ impl Unread {
                 FrameKind::OpenSession => match OpenSession::from_bytes(frame.items) {
                     Some(asked) => {
                         let ticket = admit_session(&asked, &session.identity, host.tokens(), received);
+                        if matches!(ticket.item, Item::Refused(ResultCode::TokenInvalid)) {
+                            host.numbers().tokens_invalid.add(1);
+                        }
                         tickets.push(ticket);
                     }
                     None => break fault(CloseCode::FrameMalformed, "this opens no session"),

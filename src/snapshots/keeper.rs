@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cage_wal::snapshot::{facts, list};
@@ -14,6 +15,8 @@ use cage_wal::{LogHandle, Position};
 use tokio::process::Command;
 
 use super::{EXIT_NOT_ARCHIVED, Keep};
+use crate::admin::alarms::Alarm;
+use crate::admin::board::Board;
 use crate::data::DataDir;
 use crate::limits;
 use crate::proof::signer::Digests;
@@ -40,6 +43,7 @@ pub struct Keeper {
     since: Position,
     /// Who vouches for the states of snapshots, if anybody signs.
     digests: Option<Digests>,
+    board: Arc<Board>,
 }
 
 impl Keeper {
@@ -52,8 +56,9 @@ impl Keeper {
         segment_bytes: u64,
         since: Position,
         digests: Option<Digests>,
+        board: Arc<Board>,
     ) -> Self {
-        Self { log, data, schedule, segment_bytes, since, digests }
+        Self { log, data, schedule, segment_bytes, since, digests, board }
     }
 
     /// Has snapshots made when they are due, for ever. A process that still runs when this is dropped is killed: what
@@ -80,17 +85,23 @@ impl Keeper {
         let begin = Instant::now();
         let ended = self.run().await;
         let took = begin.elapsed();
+        let code = ended.as_ref().ok().and_then(|(status, _)| status.code());
+        let (made, not_archived) = (code == Some(0), code == Some(EXIT_NOT_ARCHIVED.into()));
+        self.board.set(Alarm::NotArchived, not_archived);
+        self.board.set(Alarm::NoSnapshot, !made && !not_archived);
         match ended {
-            Ok((status, said)) if status.success() => self.made(took, &said),
-            Ok((status, said)) if status.code() == Some(EXIT_NOT_ARCHIVED.into()) => {
+            Ok((_, said)) if made => self.made(took, &said),
+            Ok((_, said)) if not_archived => {
                 tracing::error!("a segment was not archived: the log's folder grows until the next attempt");
                 self.made(took, &said)
             }
             Ok((status, _)) => {
+                self.board.numbers.snapshots_failed.add(1);
                 tracing::error!(%status, "no snapshot was made: starts will take longer, and the log grows");
                 false
             }
             Err(reason) => {
+                self.board.numbers.snapshots_failed.add(1);
                 tracing::error!(%reason, "no process could be started that makes a snapshot");
                 false
             }
@@ -123,6 +134,7 @@ impl Keeper {
                 if let Some(digests) = &self.digests {
                     digests.tell((newest.anchor.lsn, newest.digest));
                 }
+                self.board.numbers.snapshots_made.add(1);
                 tracing::info!(
                     lsn = newest.anchor.lsn.0,
                     millis = took.as_millis(),

@@ -71,10 +71,15 @@ pub fn load(dir: &Directory, wants: impl Fn(Lsn) -> bool) -> Result<Base, LoadFa
 }
 
 /// Makes a snapshot of all that is sealed, and archives what the older one of two covers. With a plan of faults the disk
-/// goes wrong when the plan says so: for drills.
+/// goes wrong when the plan says so: for drills. `progress` is told the bytes of each frame that is applied.
 ///
 /// # Errors
 /// [`MakeFault`]; what was there before is still there.
-pub fn make(data: &DataDir, keep: Keep, faults: Option<FaultPlan>) -> Result<Made, MakeFault> {
-    cover::make::<Books>(&data.places(faults), keep, wall().0)
+pub fn make(
+    data: &DataDir,
+    keep: Keep,
+    faults: Option<FaultPlan>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Made, MakeFault> {
+    cover::make_telling::<Books>(&data.places(faults), keep, wall().0, progress)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod books;
 pub(crate) mod casino;
+pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod small_disk;
 pub(crate) mod strace;
@@ -46,16 +47,11 @@ pub(crate) fn cage_after(before: &[String]) -> Command {
     let mut words = before.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_cage")]);
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words);
-    for variable in [
-        "CAGE_DATA_DIR",
-        "CAGE_LISTEN",
-        "CAGE_CERTS",
-        "CAGE_LOG",
-        "CAGE_FAULTS",
-        "CAGE_SNAPSHOT_FAULTS",
-        "CAGE_ARCHIVE",
-    ] {
-        command.env_remove(variable);
+    // Settings of whoever runs the tests are not those of the tests.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("CAGE_") {
+            command.env_remove(variable);
+        }
     }
     command
 }
@@ -195,15 +191,15 @@ impl Start {
     /// Starts the process, which may serve or end; if it ends, says how.
     pub(crate) fn attempt(self) -> Result<Ledger, Ended> {
         let process = self.spawn();
-        let Some(address) = process.ready() else { return Err(process.end()) };
-        Ok(Ledger { start: Self { listen: address.to_string(), ..self }, address, process: Some(process) })
+        let Some(Addresses { quic, admin }) = process.ready() else { return Err(process.end()) };
+        let start = Self { listen: quic.to_string(), ..self };
+        Ok(Ledger { start, address: quic, admin, process: Some(process) })
     }
 
     /// Starts the process, which has to refuse; gives how it ended.
     pub(crate) fn refused(&self) -> Ended {
         let process = self.spawn();
-        let address = process.ready();
-        assert_eq!(address, None, "the server started");
+        assert!(process.ready().is_none(), "the server started");
         process.end()
     }
 }
@@ -226,6 +222,13 @@ fn tell(stderr: impl Read + Send + 'static, told: Arc<Told>) -> JoinHandle<()> {
     })
 }
 
+/// Where a server listens.
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
+    quic: SocketAddr,
+    admin: SocketAddr,
+}
+
 /// A server process, from its start on.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -243,17 +246,21 @@ pub(crate) struct Ended {
 }
 
 impl Process {
-    /// Waits until it serves; gives its address. Nothing if it ends instead.
-    fn ready(&self) -> Option<SocketAddr> {
-        let mut address = None;
+    /// Waits until it serves; gives its addresses. Nothing if it ends instead.
+    fn ready(&self) -> Option<Addresses> {
+        let (mut quic, mut admin) = (None, None);
         loop {
             match self.lines.recv_timeout(SOON) {
                 Ok(line) if line == "ready" => {
-                    return Some(address.expect("the address comes before `ready`"));
+                    let told = "the addresses come before `ready`";
+                    return Some(Addresses { quic: quic.expect(told), admin: admin.expect(told) });
                 }
                 Ok(line) => {
+                    let address = |text: &str| Some(text.parse().expect("an address"));
                     if let Some(text) = line.strip_prefix("quic ") {
-                        address = Some(text.parse().expect("an address"));
+                        quic = address(text);
+                    } else if let Some(text) = line.strip_prefix("admin http://") {
+                        admin = address(text);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -329,6 +336,7 @@ impl Drop for Process {
 pub(crate) struct Ledger {
     start: Start,
     address: SocketAddr,
+    admin: SocketAddr,
     process: Option<Process>,
 }
 
@@ -340,6 +348,11 @@ impl Ledger {
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its admin port is.
+    pub(crate) const fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     pub(crate) fn certs(&self) -> PathBuf {

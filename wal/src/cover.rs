@@ -225,6 +225,19 @@ pub enum MakeFault<F: Error + 'static> {
 /// # Errors
 /// [`MakeFault`]; what was there before is still there.
 pub fn make<I: Image>(places: &Places, keep: Keep, now_ns: u64) -> Result<Made, MakeFault<I::Fault>> {
+    make_telling::<I>(places, keep, now_ns, &mut |_| {})
+}
+
+/// [`make`], and `progress` is told the bytes of each frame that is applied.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_telling<I: Image>(
+    places: &Places,
+    keep: Keep,
+    now_ns: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Made, MakeFault<I::Fault>> {
     if places.log.list()?.is_empty() {
         return Err(MakeFault::NoLog(places.name.clone()));
     }
@@ -234,7 +247,7 @@ pub fn make<I: Image>(places: &Places, keep: Keep, now_ns: u64) -> Result<Made, 
     snapshot::remove_unfinished(dir)?;
     let base = load::<I>(dir, |_| true)?;
     let (before, passed_over) = (base.facts, base.passed_over.clone());
-    let (state, report) = catch_up(places, base)?;
+    let (state, report) = catch_up(places, base, progress)?;
     let anchor = report.anchor().filter(|anchor| anchor.lsn.0 > before.map_or(0, |facts| facts.anchor.lsn.0));
     let mut made = Made { records: report.records, passed_over, ..Made::default() };
     let covered = match anchor {
@@ -261,11 +274,18 @@ pub fn make<I: Image>(places: &Places, keep: Keep, now_ns: u64) -> Result<Made, 
 }
 
 /// Applies what was sealed since the last snapshot.
-fn catch_up<I: Image>(places: &Places, base: Base<I>) -> Result<(I, ScanReport), MakeFault<I::Fault>> {
+fn catch_up<I: Image>(
+    places: &Places,
+    base: Base<I>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(I, ScanReport), MakeFault<I::Fault>> {
     let log = places.whole_log(base.first_segment());
     let limits = Limits { after: base.anchor(), sealed: true, ..Limits::default() };
     let mut state = base.state;
-    let report = scan_from(&log, limits, |frame| state.apply(&frame))?;
+    let report = scan_from(&log, limits, |frame| {
+        progress(frame.bytes().len() as u64);
+        state.apply(&frame)
+    })?;
     assert_eq!(state.next_lsn(), report.next_lsn, "the state is that of the last sealed record");
     Ok((state, report))
 }

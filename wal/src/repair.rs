@@ -86,8 +86,23 @@ pub struct Repaired {
 /// # Errors
 /// Another writer has the log, it is of a newer version, or the operating system refuses.
 pub fn diagnose(dir: &Path, from: Lsn) -> Result<Diagnosis, RecoveryError<Infallible>> {
+    diagnose_telling(dir, from, |_| {})
+}
+
+/// [`diagnose`], and `progress` is told the bytes of each good frame.
+///
+/// # Errors
+/// As [`diagnose`].
+pub fn diagnose_telling(
+    dir: &Path,
+    from: Lsn,
+    mut progress: impl FnMut(u64),
+) -> Result<Diagnosis, RecoveryError<Infallible>> {
     let directory = Directory::existing(dir);
-    let visit = |_: crate::FrameView<'_>| Ok::<_, Infallible>(());
+    let visit = |frame: crate::FrameView<'_>| {
+        progress(frame.bytes().len() as u64);
+        Ok::<_, Infallible>(())
+    };
     match recover_from(directory.clone(), Limits::from(from), visit) {
         Ok(recovered) => Ok(Diagnosis::Whole(Box::new(recovered.report().clone()))),
         Err(RecoveryError::Corruption(corruption)) => {

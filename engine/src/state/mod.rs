@@ -216,6 +216,24 @@ impl State {
         self.rows.holds.len()
     }
 
+    /// How many bets and wins of open rounds there are.
+    #[must_use]
+    pub const fn wager_count(&self) -> usize {
+        self.rows.wagers.len()
+    }
+
+    /// How many rounds are open.
+    #[must_use]
+    pub const fn round_count(&self) -> usize {
+        self.rows.rounds.len()
+    }
+
+    /// How many sessions there are: open ones, and those that were revoked before their time.
+    #[must_use]
+    pub const fn session_count(&self) -> usize {
+        self.rows.sessions.len()
+    }
+
     /// A provider's bet or win in an open round.
     #[must_use]
     pub fn wager(&self, key: Reference) -> Option<&Wager> {
