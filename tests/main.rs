@@ -32,6 +32,7 @@ mod replay;
 mod reports;
 mod retry;
 mod roles;
+mod service;
 mod sessions;
 mod settings;
 mod shutdown;
