@@ -165,7 +165,9 @@ fn examples(command: &[String]) -> Vec<String> {
 
 #[track_caller]
 fn assert_done(line: &str, output: &Output) {
-    assert_eq!(output.status.code(), Some(0), "{line}\n{}{}", stdout(output), stderr(output));
+    // Nothing is set aside in this ledger, and that is told by a code of its own.
+    let expected = if line.starts_with("cage query open-holds") { 2 } else { 0 };
+    assert_eq!(output.status.code(), Some(expected), "{line}\n{}{}", stdout(output), stderr(output));
 }
 
 /// A server that is started as the example says, tells where it is and that it is ready, and ends in order.
@@ -312,7 +314,10 @@ fn completions_and_manual_pages_know_every_command() {
         }
         let page = dir.path().join(format!("cage-{}.1", command.join("-")));
         let page = fs::read_to_string(&page).unwrap_or_else(|fault| panic!("{}: {fault}", page.display()));
-        assert!(page.contains(".SH OPTIONS") && page.contains("Example"), "{command:?}");
+        assert!(
+            page.contains(".SH OPTIONS") && (command.len() > 1 || page.contains("Example")),
+            "{command:?}"
+        );
     }
     assert!(
         fs::read_to_string(dir.path().join("cage-serve.1")).expect("a page").contains("CAGE_SEGMENT_MIB")
