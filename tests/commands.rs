@@ -36,6 +36,9 @@ const INSTEAD: [(&str, &str); 12] = [
     ("127.0.0.1:7300", "127.0.0.1:0"),
 ];
 
+/// Commands whose examples need a chain to talk to, and are only looked at: they begin as the command is called.
+const WITH_A_CHAIN: [&str; 2] = ["chain", "reconcile"];
+
 /// Small tables, and what a machine of tests does not have: by the environment, so that the commands are as written.
 const SMALL: [(&str, &str); 6] = [
     ("CAGE_SEGMENT_MIB", "1"),
@@ -239,6 +242,7 @@ fn every_example_of_the_help_does_what_it_says() {
                     assert_done(&line, &output.expect("a shell"));
                     run(ledger.close());
                 }
+                name if WITH_A_CHAIN.contains(&name) => {}
                 name => {
                     if name == "restore" {
                         fs::remove_dir_all(dir.path().join("cage-data")).expect("the ledger is lost");
