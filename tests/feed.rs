@@ -367,3 +367,42 @@ fn a_subscription_that_is_none_ends_the_stream_or_the_connection_and_nothing_els
         assert!(ended.0.status.success(), "a subscriber does not hold the server up: {ended:?}");
     });
 }
+
+/// How long after its reply a record comes over the feed, in the same process: both wait for the same write to the disk.
+#[test]
+#[ignore = "it measures: run it alone, optimised, with --nocapture"]
+fn how_long_after_its_reply_a_record_is_fed() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Rc::new(Casino::funded(&ledger, 2, 1_000_000).await);
+        let frontend = client(&ledger, Role::Frontend).await;
+        let filter = Filter::EVERYTHING.of_player(casino.players[0]);
+        let mut feed = client(&ledger, Role::Auditor).await.subscribe(filter, Lsn(frontend.watermark().lsn));
+        let (told, mut times) = tokio::sync::mpsc::unbounded_channel();
+        let follower = spawn_local(async move {
+            while let Ok(found) = feed.next_record().await {
+                if told.send((found.lsn, std::time::Instant::now())).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut micros = Vec::new();
+        for _ in 0..2_000 {
+            let sent = frontend.submit(casino.transfer(0, 1, 1)).await.expect("a transfer");
+            let replied = std::time::Instant::now();
+            loop {
+                let (lsn, fed) = soon("the record", times.recv()).await.expect("it is followed");
+                if lsn == sent.lsn {
+                    micros.push(fed.saturating_duration_since(replied).as_micros());
+                    break;
+                }
+            }
+        }
+        follower.abort();
+        micros.sort_unstable();
+        let at = |part: usize| micros[micros.len() * part / 1_000];
+        println!("after the reply: p50 {} us, p99 {} us, p99.9 {} us", at(500), at(990), at(999));
+        ledger.close().await;
+    });
+}
