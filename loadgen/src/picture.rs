@@ -96,7 +96,7 @@ impl Picture<'_> {
             .label_style(text(12))
             .axis_desc_style(text(13))
             .draw()?;
-        self.draw(&mut chart, |(quantile, value)| (nines(quantile), value))
+        self.draw(&mut chart, SeriesLabelPosition::UpperLeft, |(quantile, value)| (nines(quantile), value))
     }
 
     fn over_time(&self, area: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
@@ -105,18 +105,19 @@ impl Picture<'_> {
         // Latencies spread over decades; what lies within one is told from nothing on.
         if least.is_finite() && most / least > 20.0 && self.lines.len() > 2 {
             let mut chart =
-                builder(area).build_cartesian_2d(across, (least * 0.8..most * 1.25).log_scale())?;
+                builder(area).build_cartesian_2d(across, (least * 0.2..most * 1.25).log_scale())?;
             mesh(&mut chart.configure_mesh(), self)?;
-            return self.draw(&mut chart, |point| point);
+            return self.draw(&mut chart, SeriesLabelPosition::LowerLeft, |point| point);
         }
         let mut chart = builder(area).build_cartesian_2d(across, 0.0..most.max(1.0) * 1.15)?;
         mesh(&mut chart.configure_mesh(), self)?;
-        self.draw(&mut chart, |point| point)
+        self.draw(&mut chart, SeriesLabelPosition::UpperLeft, |point| point)
     }
 
     fn draw<'b, X, Y>(
         &self,
         chart: &mut ChartContext<'b, SVGBackend<'b>, Cartesian2d<X, Y>>,
+        key_position: SeriesLabelPosition,
         place: impl Fn((f64, f64)) -> (f64, f64),
     ) -> Result<(), Box<dyn std::error::Error>>
     where
@@ -133,7 +134,7 @@ impl Picture<'_> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(key_position)
             .border_style(PALE)
             .background_style(WHITE.mix(0.85))
             .label_font(text(13))

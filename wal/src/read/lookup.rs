@@ -4,21 +4,25 @@
 //! after the checksums of its frame were checked. Never here: the lock, a write, the hash chain (scans check it), a record
 //! whose frame is not whole.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use crate::{
     error::{Corruption, Damage, ReadError, RecoveryError, StorageError},
     format::{PAGE, Record, SegmentHeader, SegmentIdentity, segment_name},
     lsn::{LogId, Lsn},
-    storage::Storage,
+    storage::{RandomRead, Storage},
 };
 
 use super::{
     OpenSegments, Search, SegmentExtent,
     check::Window,
     scanner::Mode,
+    search::nearest_frame,
     survey::{in_segment, survey},
 };
+
+/// How much of a segment is read at a time by whoever looks for a record from the end.
+const PART_BYTES: u64 = 8 << 20;
 
 /// A log that is looked into at single places. It does not grow while it is looked into.
 #[derive(Debug)]
@@ -91,8 +95,8 @@ impl Lookup {
         Search { identity, bytes, extent, end_lsn, lsn }.record()
     }
 
-    /// The newest record after `after` that is wanted. Segments are read whole, from the last one back to the one with the
-    /// record after `after`, until one has it.
+    /// The newest record after `after` that is wanted. Parts of segments are read and checked, from the end of the log back
+    /// to the one with the record after `after`, until one has it.
     ///
     /// # Errors
     /// As [`record`](Self::record).
@@ -104,14 +108,17 @@ impl Lookup {
         let mut before = self.next_lsn();
         while before > after.next() {
             let extent = self.holding(before.previous())?;
-            let mut found = None;
-            self.visit(&extent, &mut |lsn, record| {
-                if lsn > after && wanted(record) {
-                    found = Some(lsn);
+            let mut parts = Parts::of(self, &extent)?;
+            while let Some(begin) = parts.next_begin()? {
+                let mut found = None;
+                parts.visit(begin, &mut |lsn, record| {
+                    if lsn > after && wanted(record) {
+                        found = Some(lsn);
+                    }
+                })?;
+                if found.is_some() || begin.lsn <= after {
+                    return Ok(found);
                 }
-            })?;
-            if found.is_some() {
-                return Ok(found);
             }
             before = extent.segment.first_lsn;
         }
@@ -138,28 +145,82 @@ impl Lookup {
             }
         }
     }
+}
 
-    /// Shows each record of a segment, in order.
-    fn visit(&self, extent: &Extent, see: &mut dyn FnMut(Lsn, &Record)) -> Result<(), ReadError> {
+/// A segment that is read from its end to its beginning, part by part.
+struct Parts {
+    identity: SegmentIdentity,
+    file: Box<dyn RandomRead>,
+    number: u64,
+    /// The first frame.
+    first: Place,
+    /// Where the next part ends: the one before has begun there.
+    end: Place,
+}
+
+/// The beginning of a frame, or the end of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    offset: u64,
+    lsn: Lsn,
+}
+
+impl Parts {
+    fn of(log: &Lookup, extent: &Extent) -> Result<Self, ReadError> {
         let SegmentExtent { number, epoch, first_lsn, end } = extent.segment;
-        let name = segment_name(number);
-        let identity = SegmentIdentity::new(self.log, epoch, number);
-        let file = self.storage.open_read(&name)?;
+        Ok(Self {
+            identity: SegmentIdentity::new(log.log, epoch, number),
+            file: log.storage.open_read(&segment_name(number))?,
+            number,
+            first: Place { offset: PAGE, lsn: first_lsn },
+            end: Place { offset: end, lsn: extent.end_lsn },
+        })
+    }
+
+    /// Where the part begins that ends where the last one began; `None` if that was the first.
+    fn next_begin(&self) -> Result<Option<Place>, ReadError> {
+        if self.end.offset <= self.first.offset {
+            return Ok(None);
+        }
+        let guess = self.end.offset.saturating_sub(PART_BYTES);
+        if guess <= self.first.offset {
+            return Ok(Some(self.first));
+        }
+        let read =
+            |page, start: &mut [u8]| self.file.read_exact_at(page, start).map_err(|error| self.failed(error));
+        let found = nearest_frame(&self.identity, guess, self.first.offset, read)?;
+        let found =
+            found.ok_or_else(|| damaged(self.number, guess, Lsn::ZERO, "expected a page of a frame"))?;
+        Ok(Some(Place { offset: found.offset, lsn: found.header.first_lsn }))
+    }
+
+    /// Shows each record of the part that begins there, in order. The next one ends where it begins.
+    fn visit(&mut self, begin: Place, see: &mut dyn FnMut(Lsn, &Record)) -> Result<(), ReadError> {
         let mut pace = |_| true;
-        let mut window = Window::new(&*file, end, &mut pace);
-        let (mut at, mut next) = (PAGE, first_lsn);
-        while at < end {
-            let rest = window.at(at).map_err(|error| StorageError::new("read", &name, error))?;
-            let (header, records) = identity
-                .verify_unchained(rest, at, next)
-                .map_err(|fault| damaged(number, at, next, &fault.to_string()))?;
-            for (record, lsn) in records.iter().zip(next.0..) {
+        let mut window = Window::new(&*self.file, self.end.offset, &mut pace);
+        let mut at = begin;
+        while at.offset < self.end.offset {
+            let rest = window.at(at.offset).map_err(|error| self.failed(error))?;
+            let (header, records) = self
+                .identity
+                .verify_unchained(rest, at.offset, at.lsn)
+                .map_err(|fault| damaged(self.number, at.offset, at.lsn, &fault.to_string()))?;
+            for (record, lsn) in records.iter().zip(at.lsn.0..) {
                 see(Lsn(lsn), record);
             }
-            at += header.frame_bytes() as u64;
-            next = header.next_lsn();
+            at = Place { offset: at.offset + header.frame_bytes() as u64, lsn: header.next_lsn() };
         }
+        // A part that begins with a frame that is none of this segment's does not lead to the next.
+        if at != self.end {
+            let detail = format!("expected frames that lead to LSN {}", self.end.lsn);
+            return Err(damaged(self.number, at.offset, at.lsn, &detail));
+        }
+        self.end = begin;
         Ok(())
+    }
+
+    fn failed(&self, error: io::Error) -> ReadError {
+        StorageError::new("read", &segment_name(self.number), error).into()
     }
 }
 

@@ -44,9 +44,9 @@ pub(crate) enum SegmentBytes {
 
 /// A frame that was found, by its header alone.
 #[derive(Clone, Copy, Debug)]
-struct FoundFrame {
-    offset: u64,
-    header: FrameHeader,
+pub(crate) struct FoundFrame {
+    pub(crate) offset: u64,
+    pub(crate) header: FrameHeader,
 }
 
 impl OpenSegments {
@@ -86,6 +86,28 @@ impl OpenSegments {
         }
         self.0.push(segment);
         Ok(&self.0[self.0.len() - 1].bytes)
+    }
+}
+
+/// The frame that covers the page at `offset`, not before `low`; by its header's fields alone, which nobody has proven.
+pub(crate) fn nearest_frame(
+    identity: &SegmentIdentity,
+    offset: u64,
+    low: u64,
+    read: impl Fn(u64, &mut [u8]) -> Result<(), ReadError>,
+) -> Result<Option<FoundFrame>, ReadError> {
+    let lowest = low.max((offset + PAGE).saturating_sub(FRAME_BYTES_MAX as u64));
+    let mut page = offset;
+    loop {
+        let mut start = [0; HEADER_BYTES];
+        read(page, &mut start)?;
+        if let Some(header) = identity.plausible_header(&start) {
+            return Ok(Some(FoundFrame { offset: page, header }));
+        }
+        if page <= lowest {
+            return Ok(None);
+        }
+        page -= PAGE;
     }
 }
 
@@ -129,19 +151,8 @@ impl Search<'_> {
 
     /// The frame that covers the page at `offset`: the nearest header at or before it.
     fn frame_around(&self, offset: u64, low: u64) -> Result<FoundFrame, ReadError> {
-        let lowest = low.max((offset + PAGE).saturating_sub(FRAME_BYTES_MAX as u64));
-        let mut page = offset;
-        loop {
-            let mut start = [0; HEADER_BYTES];
-            self.read(page, &mut start)?;
-            if let Some(header) = self.identity.plausible_header(&start) {
-                return Ok(FoundFrame { offset: page, header });
-            }
-            if page <= lowest {
-                return Err(self.corruption(offset, "a page of a frame", "no frame header before it"));
-            }
-            page -= PAGE;
-        }
+        let found = nearest_frame(&self.identity, offset, low, |page, start| self.read(page, start))?;
+        found.ok_or_else(|| self.corruption(offset, "a page of a frame", "no frame header before it"))
     }
 
     /// The record.
