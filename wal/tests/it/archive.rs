@@ -3,7 +3,7 @@
 use std::{convert::Infallible, fs, io, path::Path, sync::Arc};
 
 use cage_wal::{
-    ArchiveError, Limits, Lookup, Lsn, ReadError, Record, StorageError,
+    ArchiveError, Limits, LogOptions, Lookup, Lsn, ReadError, Record, StorageError,
     archive::{Archive, ArchiveStep},
     scan_from,
     storage::{Directory, Storage, WholeLog},
@@ -342,6 +342,35 @@ fn a_log_is_looked_into_at_any_record_as_if_all_of_it_had_been_read() {
             "each {divisor}th after {after}"
         );
     }
+}
+
+/// Sixteen megabytes in one segment: more than is read at a time.
+#[test]
+fn a_record_is_found_from_the_end_of_a_long_segment_wherever_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = LogOptions { segment_bytes: 32 << 20, ..options() };
+    let (mut live, _) = Log::on(directory(dir.path()), long, 1);
+    let mut random = Random::new(seed(2));
+    let sizes: Vec<_> = (0..640).map(|_| random.below(190) + 1).collect();
+    write_frames(&mut live, &sizes);
+    let records: u64 = sizes.iter().sum();
+    let log = Lookup::open(directory(dir.path())).expect("the log").expect("there is one");
+    assert_eq!(log.next_lsn(), Lsn(records + 1));
+    let picked = (0..12).map(|_| random.below(records) + 1);
+    for wanted in picked.chain([1, records]) {
+        let found = log.newest(Lsn(0), |record| serial(record) == wanted).expect("a look");
+        assert_eq!(found, Some(Lsn(wanted)));
+        let after = log.newest(Lsn(wanted), |record| serial(record) == wanted).expect("a look");
+        assert_eq!(after, None, "it does not lie after itself");
+    }
+    let mut seen = Vec::new();
+    log.newest(Lsn(0), |record| {
+        seen.push(serial(record));
+        false
+    })
+    .expect("a look");
+    seen.sort_unstable();
+    assert_eq!(seen, (1..=records).collect::<Vec<_>>(), "each record is looked at once");
 }
 
 #[test]
