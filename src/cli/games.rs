@@ -27,6 +27,9 @@ pub(crate) struct Games {
     /// The bridge's configuration
     #[arg(value_name = "FILE", env = "CAGE_GAMES")]
     config: PathBuf,
+    /// Forget what is kept of transactions and read it from the log again, from its beginning
+    #[arg(long)]
+    rebuild: bool,
 }
 
 impl Games {
@@ -41,6 +44,9 @@ impl Games {
             Err(reason) => return fail(EXIT_START, &reason),
         };
         let ended = runtime.block_on(async {
+            if self.rebuild {
+                Bridge::forget(&config)?;
+            }
             let (bridge, running) = Bridge::start(config).await?;
             let stop = stop_signal();
             // Whoever started it may have stopped listening: that is no reason not to serve.

@@ -9,13 +9,17 @@ use std::rc::Rc;
 use cage_client::{Client, ConnectionError, Credentials, CredentialsError, Error};
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::casino::Casino;
 use crate::config::Config;
 use crate::http::{Providers, listen};
 use crate::inbound::Desk;
+use crate::limits::CATCH_UP_TIME_MAX;
 use crate::outbound::Driver;
+use crate::projection::follow;
 use crate::refusals::Refusals;
 use crate::store::{Store, StoreError};
 
@@ -45,6 +49,9 @@ pub enum BridgeError {
     /// The store of transactions cannot be used.
     #[error("the store of transactions: {0}")]
     Store(#[from] StoreError),
+    /// The log cannot be followed.
+    #[error("the log cannot be followed for provider {0}: the lines before say why")]
+    Log(String),
     /// The address cannot be had, or a file cannot be written.
     #[error(transparent)]
     System(#[from] std::io::Error),
@@ -54,6 +61,8 @@ pub enum BridgeError {
 #[derive(Debug)]
 pub struct Bridge {
     client: Client,
+    /// Those who follow the log.
+    followers: JoinSet<()>,
     providers: (TcpListener, Rc<Providers>),
     casino: Option<(TcpListener, Rc<Casino>)>,
 }
@@ -89,6 +98,7 @@ impl Bridge {
                 granted.map_err(|source| BridgeError::Grant { provider: provider.name.clone(), source })?;
             desk.act_under(provider.number, number);
         }
+        let followers = follow_all(&config, &desk, &store).await?;
         let config = Rc::new(config);
         let providers = TcpListener::bind(config.listen).await?;
         let driver = Rc::new(Driver::new(&config, store, |provider| desk.client_for(provider)));
@@ -104,11 +114,19 @@ impl Bridge {
             }
         };
         let providers = (providers, Rc::new(Providers::new(config, desk, refusals)));
-        Ok((Self { client, providers, casino }, running))
+        Ok((Self { client, followers, providers, casino }, running))
+    }
+
+    /// Forgets what the log knows of transactions, so that the next start follows it from its beginning.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written.
+    pub fn forget(config: &Config) -> Result<(), StoreError> {
+        Store::open(&config.data_dir)?.forget()
     }
 
     /// Serves until `stop` is done, then answers what it has taken. Needs a local task set around it.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let wait = || {
             let mut stopped = stopped.clone();
@@ -128,6 +146,27 @@ impl Bridge {
         };
         let (listener, providers) = self.providers;
         tokio::join!(stop, casino, listen(listener, providers, wait()));
+        // They hold a connection each, and would never end by themselves.
+        self.followers.shutdown().await;
         self.client.close().await;
     }
+}
+
+/// Follows the log for every provider that calls; comes back when the store has reached the log's end.
+async fn follow_all(config: &Config, desk: &Desk, store: &Rc<Store>) -> Result<JoinSet<()>, BridgeError> {
+    let mut followers = JoinSet::new();
+    let mut waiting = Vec::new();
+    for provider in config.providers.values().filter(|provider| provider.outbound.is_none()) {
+        let (caught_up, reached) = oneshot::channel();
+        let client = desk.client_for(provider.number);
+        followers.spawn_local(follow(client, provider.number, Rc::clone(store), caught_up));
+        waiting.push((provider.name.clone(), reached));
+    }
+    for (name, reached) in waiting {
+        let reached = timeout(CATCH_UP_TIME_MAX, reached).await;
+        if !matches!(reached, Ok(Ok(()))) {
+            return Err(BridgeError::Log(name));
+        }
+    }
+    Ok(followers)
 }

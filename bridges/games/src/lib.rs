@@ -27,6 +27,7 @@ pub mod limits;
 pub mod money;
 pub mod names;
 pub mod outbound;
+pub mod projection;
 pub mod refusals;
 pub mod signature;
 pub mod store;

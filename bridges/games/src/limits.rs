@@ -14,6 +14,8 @@ pub const CONNECTIONS_MAX: usize = 1_024;
 pub const LEDGER_TIME_MAX: Duration = Duration::from_millis(2_500);
 /// How long requests under way have when the bridge ends: what the ledger has, and as much again for reads after it.
 pub const DRAIN_TIME_MAX: Duration = LEDGER_TIME_MAX.saturating_mul(2);
+/// How long the store may take to reach the end of the log at a start.
+pub const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(600);
 /// How long a connection to a provider may take.
 pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long a provider has for an answer, unless it is told otherwise. After that nobody knows.

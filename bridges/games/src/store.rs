@@ -33,6 +33,8 @@ const CLOSED: TableDefinition<'_, u128, (u64, u64)> = TableDefinition::new("clos
 /// Sessions whose token was changed: how often.
 const GENERATIONS: TableDefinition<'_, u32, u8> = TableDefinition::new("generations");
 
+/// By provider: up to where the log was followed.
+const POSITIONS: TableDefinition<'_, u16, u64> = TableDefinition::new("positions");
 /// Bets on their way, as JSON, by the id of the hold.
 const HOLDS: TableDefinition<'_, u128, &str> = TableDefinition::new("holds");
 /// Bets that provider and ledger ended differently, and when that was seen.
@@ -176,6 +178,7 @@ enum Change {
     Row(u128, Row),
     Closed(Reference, Lsn, Timestamp),
     Generation(SessionId, u8),
+    Position(u16, Lsn),
     Hold(RequestId, String, oneshot::Sender<()>),
     HoldGone(RequestId),
     Dispute(String, Timestamp),
@@ -241,6 +244,81 @@ impl Store {
         let mut young = lock(&self.young);
         let number = self.send(Change::Row(key, row));
         young.rows.insert(key, (number, row));
+    }
+
+    /// Keeps a transaction that this bridge has answered. The log may have told of it before: then only what was shown is
+    /// new.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn put_own(&self, key: u128, row: Row) -> Result<(), StoreError> {
+        match self.get(key)? {
+            Some(known) if known.lsn == row.lsn => {
+                if known.shown.is_none() {
+                    self.put(key, Row { shown: row.shown, ..known });
+                }
+            }
+            Some(known) if known.code.is_executed() || !row.code.is_executed() => {}
+            _ => self.put(key, row),
+        }
+        Ok(())
+    }
+
+    /// Keeps a transaction as the log has it. Of the bridge's own row only the shown balance stays. A refusal that was
+    /// written down again is the first one; one that was executed later is not a refusal any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn put_from_log(&self, key: u128, mut row: Row) -> Result<(), StoreError> {
+        if row.session == SessionId::NONE && row.bet.0 != 0 {
+            row.session = self.get(row.bet.0)?.map_or(SessionId::NONE, |bet| bet.session);
+        }
+        match self.get(key)? {
+            Some(known) if known.lsn == row.lsn => self.put(key, Row { shown: known.shown, ..row }),
+            Some(known) if known.code.is_executed() || !row.code.is_executed() => {}
+            _ => self.put(key, row),
+        }
+        Ok(())
+    }
+
+    /// Keeps up to where the log was followed for a provider. What was put before is written before it.
+    pub fn put_position(&self, provider: u16, position: Lsn) {
+        self.send_locked(Change::Position(provider, position));
+    }
+
+    /// Up to where the log was followed for a provider.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn position(&self, provider: u16) -> Result<Lsn, StoreError> {
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(POSITIONS).map_err(|error| self.fault(error))?;
+        let found = table.get(provider).map_err(|error| self.fault(error))?;
+        Ok(Lsn(found.map_or(0, |found| found.value())))
+    }
+
+    /// Forgets all that the log knows, to be followed from its beginning. What it does not know stays: changed tokens, bets on
+    /// their way, disputes.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be written.
+    pub fn forget(&self) -> Result<(), StoreError> {
+        clear(&self.base).map_err(|error| self.fault(error))
+    }
+
+    /// All transactions, by key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn rows(&self) -> Result<Vec<(u128, Row)>, StoreError> {
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(TRANSACTIONS).map_err(|error| self.fault(error))?;
+        let mut found = Vec::new();
+        for entry in table.range(0..).map_err(|error| self.fault(error))? {
+            let (key, bytes) = entry.map_err(|error| self.fault(error))?;
+            found.extend(Row::from_bytes(bytes.value()).map(|row| (key.value(), row)));
+        }
+        Ok(found)
     }
 
     /// Keeps that a round was closed.
@@ -426,9 +504,21 @@ fn create_tables(base: &Database) -> Result<(), Fault> {
     write.open_table(CLOSED)?;
     write.open_table(GENERATIONS)?;
     write.open_table(HOLDS)?;
+    write.open_table(POSITIONS)?;
     write.open_table(DISPUTES)?;
     write.commit()?;
     Ok(())
+}
+
+fn clear(base: &Database) -> Result<(), Fault> {
+    let write = base.begin_write()?;
+    write.delete_table(TRANSACTIONS)?;
+    write.delete_table(BETS)?;
+    write.delete_table(CANCELLED)?;
+    write.delete_table(CLOSED)?;
+    write.delete_table(POSITIONS)?;
+    write.commit()?;
+    create_tables(base)
 }
 
 fn read_bets(base: &Database, round: Reference) -> Result<Vec<RoundBet>, Fault> {
@@ -520,6 +610,9 @@ fn apply(write: &WriteTransaction, change: &Change) -> Result<(), Fault> {
         }
         Change::Closed(round, lsn, when) => {
             write.open_table(CLOSED)?.insert(round.0, (lsn.0, when.0))?;
+        }
+        Change::Position(provider, position) => {
+            write.open_table(POSITIONS)?.insert(provider, position.0)?;
         }
         Change::Hold(id, text, _) => {
             write.open_table(HOLDS)?.insert(id.0, text.as_str())?;

@@ -282,9 +282,8 @@ impl Desk {
             let action = &actions[planned.action];
             if let Some((key, row)) =
                 row(table, session, action, bets[planned.action], planned.id, said, balance)
-                && self.store.get(key)?.is_none()
             {
-                self.store.put(key, row);
+                self.store.put_own(key, row)?;
             }
         }
         Ok(Done { parts, balance, asset: table.asset, ..Done::of(verdict) })
@@ -329,7 +328,8 @@ impl Desk {
         }
         for key in actions.iter().rev().filter_map(Action::key) {
             if let Some(row) = self.store.get(key)? {
-                return Ok(Some(row.shown));
+                // A row that was found in the log says nothing of what was shown.
+                return Ok(row.shown.map(Some));
             }
         }
         Ok(None)

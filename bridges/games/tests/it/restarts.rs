@@ -163,3 +163,66 @@ fn a_bet_and_a_win_of_one_call_happen_together_or_not_at_all() {
         house.audit();
     });
 }
+
+/// The store is a cache of the log: forgotten and read again it is the same, but for the balances that were shown.
+#[test]
+fn a_store_that_was_forgotten_is_read_from_the_log_again() {
+    run(async {
+        let dir = folder();
+        let mut house = House::ledger(dir.path());
+        let casino = Casino::open(&house).await;
+        let config = providers(casino.asset, "");
+        house.open_bridge(&config);
+        let mut wins = Vec::new();
+        for format in Format::ALL {
+            let seat = casino.seat(format.number(), 1_000, 100).await;
+            let mut caller = Caller::new(house.bridge_address);
+            for says in [
+                Says::Bet { tx: "b", units: "2.50", round: "r" },
+                Says::Bet { tx: "c", units: "500", round: "r" },
+                Says::Win { tx: "w", bet: "b", units: "1.00", round: "r", ends: false },
+                Says::Win { tx: "early", bet: "z", units: "1.00", round: "z", ends: false },
+                Says::Bet { tx: "z", units: "1.00", round: "z" },
+                Says::Win { tx: "early", bet: "z", units: "1.00", round: "z", ends: true },
+                Says::Rollback { tx: "x", target: "never", round: "r" },
+            ] {
+                caller.call(&format.says(&seat, says));
+            }
+            wins.push((format, seat));
+        }
+        let rows = |house: &House| {
+            let store = cage_games::store::Store::open(&house.games_dir()).expect("a store");
+            let rows = store.rows().expect("rows").into_iter();
+            rows.map(|(key, row)| (key, cage_games::store::Row { shown: None, ..row })).collect::<Vec<_>>()
+        };
+        // The first start after it takes what the log has in place of the bridge's own.
+        for _ in 0..2 {
+            house.drain_bridge();
+            house.open_bridge(&config);
+        }
+        house.drain_bridge();
+        let before = rows(&house);
+        house.forget();
+        assert_eq!(rows(&house), []);
+        house.open_bridge(&config);
+        // A win that names no bet finds it, from the log alone.
+        let mut caller = Caller::new(house.bridge_address);
+        for (format, seat) in &wins {
+            let win =
+                format.says(seat, Says::Win { tx: "w", bet: "b", units: "1.00", round: "r", ends: false });
+            assert!(
+                format.understands(&caller.call(&win)).0.ends_with(['K', '0']),
+                "{format:?}: the same win again"
+            );
+            let (available, meter) = casino.purses(seat.player).await;
+            assert_eq!(available + meter, 998_500_000, "{format:?}");
+        }
+        house.drain_bridge();
+        let after = rows(&house);
+        let differ = before.iter().zip(&after).find(|(one, other)| one != other);
+        assert_eq!(differ, None, "(before, after)");
+        assert_eq!(before.len(), after.len());
+        casino.close().await;
+        house.audit();
+    });
+}

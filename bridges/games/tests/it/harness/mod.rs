@@ -43,6 +43,8 @@ pub(crate) fn folder() -> TempDir {
 
 /// Runs a test's asynchronous part.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    // Building it may take longer than any test.
+    program();
     let runtime = LocalRuntime::new().expect("a runtime");
     runtime.block_on(async { tokio::time::timeout(SOON * 3, future).await.expect("the test hangs") })
 }
@@ -198,6 +200,18 @@ impl House {
         self.bridge_address = addresses["providers"];
         self.casino_address = addresses.get("casino").copied().unwrap_or(self.casino_address);
         self.bridge = Some(process);
+    }
+
+    /// The folder of the bridge's own files.
+    pub(crate) fn games_dir(&self) -> PathBuf {
+        self.dir.join("games")
+    }
+
+    /// Has the bridge read the log from its beginning at its next start.
+    pub(crate) fn forget(&self) {
+        cage_games::store::Store::open(&self.games_dir())
+            .and_then(|store| store.forget())
+            .expect("forgotten");
     }
 
     /// SIGKILL for the bridge, and nobody in its place yet.
