@@ -6,6 +6,7 @@ mod deposits;
 mod golden;
 mod harness;
 mod on_anvil;
+mod processes;
 mod reconciliation;
 mod schedules;
 mod withdrawals;

@@ -22,6 +22,7 @@ const REQUIRED: &str = "REQUIRE_ANVIL";
 #[derive(Debug)]
 pub(crate) struct Anvil {
     child: Child,
+    pub(crate) url: String,
     pub(crate) endpoint: Endpoint,
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn anvil() -> Option<Anvil> {
             .expect("anvil starts");
         let url = format!("http://127.0.0.1:{port}");
         let endpoint = Endpoint::new(&url, "anvil").expect("an endpoint");
-        let mut anvil = Anvil { child, endpoint };
+        let mut anvil = Anvil { child, url, endpoint };
         if anvil.answers() {
             return Some(anvil);
         }
@@ -139,6 +140,14 @@ impl Anvil {
         self.ask("anvil_mine", vec![rpc::number(count)]).await;
     }
 
+    /// If a transaction waits, makes a block of it and two on top; otherwise nothing, so that a bridge is never behind.
+    pub(crate) async fn mine_what_waits(&self) {
+        let status = self.ask("txpool_status", vec![]).await;
+        if status["pending"] != "0x0" {
+            self.mine(3).await;
+        }
+    }
+
     /// Gives the newest blocks up, for empty ones.
     pub(crate) async fn reorganise(&self, depth: u64) {
         self.ask("anvil_reorg", vec![json!(depth), json!([])]).await;
@@ -161,6 +170,13 @@ impl Anvil {
     /// Puts code at an address.
     pub(crate) async fn set_code(&self, at: Address, code: &str) {
         self.ask("anvil_setCode", vec![json!(at.to_string()), json!(code)]).await;
+    }
+
+    /// How many transactions of an account are on the chain.
+    pub(crate) async fn slots_used(&self, of: Address) -> u64 {
+        let asked = vec![json!(of.to_string()), json!("latest")];
+        let used = self.endpoint.number("eth_getTransactionCount", asked).await.expect("a count");
+        used.try_into().expect("few")
     }
 
     pub(crate) async fn balance(&self, of: Address) -> u128 {

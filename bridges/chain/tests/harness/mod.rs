@@ -2,6 +2,7 @@
 
 pub(crate) mod anvil;
 pub(crate) mod books;
+pub(crate) mod ledger;
 pub(crate) mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};
