@@ -3,9 +3,14 @@
 //! What breaks: a wager that is taken although the log may not be able to write its end, a win that is turned away, a
 //! process that dies of a store into a mapping, a server that has to be restarted to notice the space.
 //!
+//! And a device that does not hold what the page cache shows.
+//!
 //! On a real file system of its own (root and loop devices needed; skipped loudly otherwise).
 
+use std::convert::Infallible;
+
 use cage_engine::{Operation, RequestId, ResultCode, Role};
+use cage_wal::{Limits, scan};
 use rand::RngExt;
 
 use crate::harness::casino::{Casino, client, key, new_id};
@@ -164,5 +169,45 @@ fn when_the_reserve_is_used_up_the_log_stops_in_order() {
         reader.close().await;
         ledger.close().await;
         audit(disk.path(), &[]).assert_clean();
+    });
+}
+
+/// B4.12. A page has changed on the device; the cache still shows it as it was, and cannot be dropped, because a reader has
+/// it mapped.
+#[test]
+fn a_start_reads_the_device_although_somebody_holds_the_pages_in_the_cache() {
+    let Some(disk) = SmallDisk::mounted(DISK_MIB) else { return };
+    run_for(SOON * 6, async {
+        let ledger = Ledger::small(disk.path());
+        let casino = Casino::funded(&ledger, 2, 1_000_000).await;
+        let mut games = Wire::greeted(&ledger, Role::Games).await;
+        for _ in 0..200 {
+            let bets: Vec<_> = (0..50).map(|_| (new_id(), casino.reserve(0, 1, 2))).collect();
+            assert!(answers(&mut games, &bets).await.iter().all(|code| *code == ResultCode::Done));
+        }
+        let start = ledger.kill();
+        let log = disk.path().join("log");
+        let mut last = 0;
+        scan(&log, Limits::default(), |frame| {
+            last = frame.position.segment;
+            Ok::<_, Infallible>(())
+        })
+        .expect("a readable log");
+        let mut refusal = None;
+        // Segments that are full are read through a mapping, which lasts as long as their frames are shown.
+        scan(&log, Limits::default(), |frame| {
+            if refusal.is_none() && frame.position.segment == last - 1 {
+                disk.flip_on_the_device(frame.bytes().first_chunk().expect("a page"));
+                let shown = std::fs::read(log.join(format!("{:016x}.wal", last - 1))).expect("a segment");
+                let at = frame.position.offset as usize;
+                assert_eq!(shown[at..at + 4096], frame.bytes()[..4096], "the cache shows it as it was");
+                refusal = Some(start.refused());
+            }
+            Ok::<_, Infallible>(())
+        })
+        .expect("a reader sees nothing of it");
+        let refusal = refusal.expect("a full segment");
+        assert_eq!(refusal.status.code(), Some(4), "{refusal:?}");
+        assert!(refusal.stderr.contains("the log cannot be recovered"), "{refusal:?}");
     });
 }

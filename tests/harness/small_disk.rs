@@ -1,16 +1,21 @@
 //! A small file system of its own, on a file: so that a disk can be filled.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use tempfile::TempDir;
 
+/// What a file system and a log count in, in bytes.
+const PAGE_BYTES: usize = 4096;
+
 /// An ext4 file system in a file, mounted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
     mount: PathBuf,
+    image: PathBuf,
     _home: TempDir,
 }
 
@@ -37,11 +42,23 @@ impl SmallDisk {
         std::fs::create_dir(&mount).map_err(|error| error.to_string())?;
         call("mkfs.ext4", &["-q", "-F", "-m", "0", super::text(&image)])?;
         call("mount", &["-o", "loop", super::text(&image), super::text(&mount)])?;
-        Ok(Self { mount, _home: home })
+        Ok(Self { mount, image, _home: home })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.mount
+    }
+
+    /// Flips a bit of a page on the device itself, behind the file system's back. The page has to be the only one like it.
+    pub(crate) fn flip_on_the_device(&self, page: &[u8; PAGE_BYTES]) {
+        call("sync", &[]).expect("everything is on the device");
+        let device = std::fs::read(&self.image).expect("the device");
+        let mut places = device.chunks_exact(PAGE_BYTES).enumerate().filter(|(_, found)| found == page);
+        let (place, _) = places.next().expect("the page is on the device");
+        assert!(places.next().is_none(), "one page is like it");
+        let at = (place * PAGE_BYTES + PAGE_BYTES / 2) as u64;
+        let image = File::options().write(true).open(&self.image).expect("the device");
+        image.write_all_at(&[page[PAGE_BYTES / 2] ^ 1], at).expect("a byte");
     }
 
     /// Takes all space that is left.

@@ -247,7 +247,7 @@ impl<'s> Scanner<'s> {
         let last = survey.used.len() - index <= SEGMENTS_SETTLED;
         let source = match (self.mode, successor) {
             // Settled by the survey.
-            (Mode::Recovery, _) if last => Source::Cache,
+            (Mode::Recovery, _) if last => Source::Device,
             (Mode::Audit, None) => Source::Cache,
             _ => Source::Mapping,
         };
@@ -450,18 +450,27 @@ impl<'s> Scanner<'s> {
     fn check_spares<E>(&self, survey: &Survey) -> Result<(), RecoveryError<E>> {
         for (index, spare) in survey.spares.iter().enumerate() {
             let torn = index == 0 && survey.torn_header;
-            let source = if self.mode == Mode::Recovery { Source::Mapping } else { Source::Cache };
-            let content = self.storage.load(&segment_name(spare.number), source)?;
-            let whole = torn || self.mode == Mode::Audit;
-            let checked = if whole { content.len() } else { content.len().min(SPARE_BYTES_CHECKED) };
-            if let Err(corruption) =
-                check_spare_is_empty(spare, &content[PAGE as usize..checked], self.cursor.next)
-            {
+            let content = self.spare_content(spare, torn || self.mode == Mode::Audit)?;
+            let content = content.get(PAGE_BYTES..).unwrap_or_default();
+            if let Err(corruption) = check_spare_is_empty(spare, content, self.cursor.next) {
                 // Unless a writer has begun to use it since the survey.
                 return if self.taken_meanwhile(spare)? { Ok(()) } else { Err(corruption.into()) };
             }
         }
         Ok(())
+    }
+
+    /// All of an unused segment, or as much of its beginning as a start looks at.
+    fn spare_content(&self, spare: &Spare, whole: bool) -> Result<Content, StorageError> {
+        let name = segment_name(spare.number);
+        if whole {
+            let source = if self.mode == Mode::Recovery { Source::Device } else { Source::Cache };
+            return self.storage.load(&name, source);
+        }
+        let mut beginning = vec![0; SPARE_BYTES_CHECKED.min(spare.bytes as usize)];
+        let file = self.storage.open_device_read(&name)?;
+        file.read_exact_at(0, &mut beginning).map_err(|error| StorageError::new("read", &name, error))?;
+        Ok(Content::new(beginning))
     }
 
     fn taken_meanwhile(&self, spare: &Spare) -> Result<bool, StorageError> {

@@ -72,10 +72,11 @@ pub(super) fn survey<E>(storage: &dyn Storage, mode: Mode) -> Result<Survey, Rec
     let mut headers = Vec::with_capacity(segments.len());
     let mut settled = 0;
     for segment in segments.iter().rev() {
-        if mode == Mode::Recovery && settled < SEGMENTS_SETTLED {
+        let settle = mode == Mode::Recovery && settled < SEGMENTS_SETTLED;
+        if settle {
             storage.settle(&segment_name(segment.number))?;
         }
-        let header = read_header(storage, segment)?;
+        let header = read_header(storage, segment, settle)?;
         settled += usize::from(header.is_ok());
         headers.push(header);
     }
@@ -126,7 +127,11 @@ fn list_segments(files: &[FileEntry]) -> Result<Vec<Spare>, Corruption> {
 type HeaderResult = Result<SegmentHeader, SegmentHeaderFault>;
 
 /// Reads one header page. What no crash can leave behind is an error here; the rest is for [`check_unused`].
-fn read_header<E>(storage: &dyn Storage, segment: &Spare) -> Result<HeaderResult, RecoveryError<E>> {
+fn read_header<E>(
+    storage: &dyn Storage,
+    segment: &Spare,
+    past_the_cache: bool,
+) -> Result<HeaderResult, RecoveryError<E>> {
     let name = segment_name(segment.number);
     if segment.bytes < SEGMENT_BYTES_MIN || !segment.bytes.is_multiple_of(PAGE_BYTES as u64) {
         let detail = format!("{} bytes is no length of a segment", segment.bytes);
@@ -135,7 +140,7 @@ fn read_header<E>(storage: &dyn Storage, segment: &Spare) -> Result<HeaderResult
         );
     }
     let mut page = [0; PAGE_BYTES];
-    let file = storage.open_read(&name)?;
+    let file = if past_the_cache { storage.open_device_read(&name)? } else { storage.open_read(&name)? };
     file.read_exact_at(0, &mut page).map_err(|error| StorageError::new("read", &name, error))?;
     let header = match SegmentHeader::decode(&page) {
         Err(SegmentHeaderFault::Newer(version)) => return Err(newer(name, version)),
@@ -238,10 +243,12 @@ fn read_control<E>(
     if !files.iter().any(|file| file.name == CONTROL_NAME) {
         return Ok(None);
     }
+    let mut source = Source::Cache;
     if mode == Mode::Recovery {
         storage.settle(CONTROL_NAME)?;
+        source = Source::Device;
     }
-    let bytes = storage.load(CONTROL_NAME, Source::Cache)?;
+    let bytes = storage.load(CONTROL_NAME, source)?;
     let refuse = |offset: u64, detail: String| {
         damage(Damage::Control, CONTROL_NAME, Position { segment: 0, offset }, Lsn::ZERO, detail).into()
     };

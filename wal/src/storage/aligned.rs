@@ -21,6 +21,11 @@ impl AlignedBuffer {
         assert!(start <= PAGE_BYTES, "a page boundary lies in the first page");
         Self { memory, start, bytes }
     }
+
+    /// Keeps so many bytes, if there are more.
+    pub(crate) fn truncate(&mut self, bytes: usize) {
+        self.bytes = self.bytes.min(bytes);
+    }
 }
 
 impl Deref for AlignedBuffer {

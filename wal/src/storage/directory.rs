@@ -76,6 +76,20 @@ impl Directory {
         move |error| StorageError { operation, file, source: error }
     }
 
+    /// What the device holds; on a file system that cannot tell, what the page cache shows.
+    fn load_past_the_cache(&self, name: &str) -> Result<Content, StorageError> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::DIRECT.bits().cast_signed());
+        let file = match options.open(self.file(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return self.load(name, Source::Cache);
+            }
+            Err(error) => return Err(self.failed("open", name)(error)),
+        };
+        read_device(&file).map(Content::new).map_err(self.failed("read", name))
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
@@ -196,9 +210,12 @@ impl Storage for Directory {
     }
 
     fn load(&self, name: &str, source: Source) -> Result<Content, StorageError> {
+        if source == Source::Device {
+            return self.load_past_the_cache(name);
+        }
         let file = File::open(self.file(name)).map_err(self.failed("open", name))?;
         let content = match source {
-            Source::Cache => read_all(file).map(Content::new),
+            Source::Cache | Source::Device => read_all(file).map(Content::new),
             Source::Mapping => map(&file, Advice::Sequential),
             Source::RandomMapping => map(&file, Advice::Random),
         };
@@ -395,6 +412,21 @@ fn read_all(mut file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn read_device(file: &File) -> io::Result<AlignedBuffer> {
+    let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut content = AlignedBuffer::new(bytes.next_multiple_of(PAGE_BYTES));
+    let mut done = 0;
+    // Only the end of a file is not a whole page.
+    while done < bytes && done.is_multiple_of(PAGE_BYTES) {
+        match file.read_at(&mut content[done..], done as u64)? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    content.truncate(done);
+    Ok(content)
 }
 
 /// What is mapped is balances: no core dump shows it, no child process inherits it.

@@ -61,6 +61,9 @@ pub enum Source {
     RandomMapping,
     /// Read into memory through the page cache. For files that may still be written to.
     Cache,
+    /// Read into memory past the page cache: what the device holds. Dropping the cache is not enough, because pages that
+    /// anybody has mapped stay in it.
+    Device,
 }
 
 /// The bytes of a whole file.
