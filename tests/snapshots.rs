@@ -306,6 +306,31 @@ fn a_segment_that_cannot_be_archived_is_told_apart_from_a_snapshot_that_was_not_
     });
 }
 
+/// B4.15. What breaks: an archive that stands still for ever, and nobody knows.
+#[test]
+fn a_damaged_segment_that_holds_up_the_archive_is_named_by_the_server_and_a_good_copy_lets_it_go_on() {
+    run(async {
+        let dir = folder();
+        let (start, casino) = kept(dir.path(), "1000").await;
+        let oldest = dir.path().join("log/0000000000000001.wal");
+        flip(&oldest, 10_000);
+        // All of it lies before the newest snapshot: the server starts.
+        let ledger = start.with("--snapshot-mib", "1").with("--hot-mib", "0").ledger();
+        seal(&ledger, &casino, dir.path(), 2).await;
+        ledger.process().wait_for("A SEGMENT OF THE LOG IS DAMAGED");
+        ledger.process().wait_for("corruption in 0000000000000001.wal at offset");
+        assert_eq!(archived(dir.path()), 0, "nothing has left");
+        let start = ledger.kill();
+        let output = run_cage(&["snapshot", text(dir.path()), "--hot-mib", "0"]);
+        assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+        assert!(stderr(&output).contains("Put a good copy of it in its place"), "{}", stderr(&output));
+        flip(&oldest, 10_000);
+        assert!(snapshot(dir.path(), &["--hot-mib", "0"])["archived"].as_u64() > Some(0));
+        start.ledger().close().await;
+        audit(dir.path(), &[]).assert_clean();
+    });
+}
+
 /// B4.15. Killed at any moment, the process leaves a ledger that starts, and work that the next one goes on with.
 #[test]
 fn a_killed_snapshot_process_loses_nothing() {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{fail, hex, init_tracing, progress};
 use crate::data::DataDir;
-use crate::snapshots::{EXIT_NOT_ARCHIVED, Keep, Made, MakeFault, make};
+use crate::snapshots::{EXIT_LOG_DAMAGED, EXIT_NOT_ARCHIVED, Keep, Made, MakeFault, make};
 
 /// Exit code: no snapshot was made.
 const EXIT_FAILED: u8 = 1;
@@ -26,7 +26,8 @@ const NICENESS: i32 = 19;
 ///
 /// Applies what was sealed since the last snapshot, writes the new one, reads it back, keeps two. Segments that both of
 /// them cover go to the archive, packed, each after its copy was read back. May run beside the server. Exit codes: 0
-/// made, or nothing new; 1 not made; 5 another process is making one; 6 made, or nothing new, but a segment not archived.
+/// made, or nothing new; 1 not made; 4 a segment of the log is damaged: put a good copy in its place; 5 another process is
+/// making one; 6 made, or nothing new, but a segment not archived.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: cage snapshot ./cage-data")]
 pub(crate) struct Snapshot {
@@ -84,6 +85,7 @@ impl Snapshot {
         let made = match made {
             Ok(made) => made,
             Err(reason @ MakeFault::Busy(_)) => return fail(EXIT_BUSY, &reason),
+            Err(reason) if reason.is_damage() => return fail(EXIT_LOG_DAMAGED, &reason),
             Err(reason @ MakeFault::Archive(_)) => return fail(EXIT_NOT_ARCHIVED, &reason),
             Err(reason) => return fail(EXIT_FAILED, &reason),
         };

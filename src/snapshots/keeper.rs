@@ -14,7 +14,7 @@ use cage_wal::snapshot::{facts, list};
 use cage_wal::{LogHandle, Position};
 use tokio::process::Command;
 
-use super::{EXIT_NOT_ARCHIVED, Keep};
+use super::{EXIT_LOG_DAMAGED, EXIT_NOT_ARCHIVED, Keep};
 use crate::admin::alarms::Alarm;
 use crate::admin::board::Board;
 use crate::data::DataDir;
@@ -41,6 +41,8 @@ pub struct Keeper {
     segment_bytes: u64,
     /// Where the last snapshot ends.
     since: Position,
+    /// The last attempt did not get all segments out of the log's folder that had to leave.
+    stuck: bool,
     /// Who vouches for the states of snapshots, if anybody signs.
     digests: Option<Digests>,
     board: Arc<Board>,
@@ -58,7 +60,7 @@ impl Keeper {
         digests: Option<Digests>,
         board: Arc<Board>,
     ) -> Self {
-        Self { log, data, schedule, segment_bytes, since, digests, board }
+        Self { log, data, schedule, segment_bytes, since, stuck: false, digests, board }
     }
 
     /// Has snapshots made when they are due, for ever. A process that still runs when this is dropped is killed: what
@@ -66,7 +68,7 @@ impl Keeper {
     pub async fn keep(mut self) {
         loop {
             tokio::time::sleep(limits::LOG_WATCH_EVERY).await;
-            if self.is_due() && !self.make().await {
+            if (self.is_due() || self.stuck) && !self.make().await {
                 tokio::time::sleep(limits::SNAPSHOT_RETRY_AFTER).await;
             }
         }
@@ -86,14 +88,27 @@ impl Keeper {
         let ended = self.run().await;
         let took = begin.elapsed();
         let code = ended.as_ref().ok().and_then(|(status, _)| status.code());
-        let (made, not_archived) = (code == Some(0), code == Some(EXIT_NOT_ARCHIVED.into()));
+        let exit = |wanted: u8| code == Some(wanted.into());
+        let (made, not_archived) = (exit(0), exit(EXIT_NOT_ARCHIVED) || exit(EXIT_LOG_DAMAGED));
         self.board.set(Alarm::NotArchived, not_archived);
         self.board.set(Alarm::NoSnapshot, !made && !not_archived);
         match ended {
-            Ok((_, said)) if made => self.made(took, &said),
-            Ok((_, said)) if not_archived => {
-                tracing::error!("a segment was not archived: the log's folder grows until the next attempt");
+            Ok((_, said)) if made => {
+                if std::mem::take(&mut self.stuck) {
+                    tracing::info!("segments leave the log's folder again");
+                }
                 self.made(took, &said)
+            }
+            Ok((_, said)) if exit(EXIT_NOT_ARCHIVED) => {
+                tracing::error!("a segment was not archived: the log's folder grows until the next attempt");
+                self.is_stuck(took, &said)
+            }
+            Ok((_, said)) if exit(EXIT_LOG_DAMAGED) => {
+                tracing::error!(
+                    "A SEGMENT OF THE LOG IS DAMAGED (the line before names it): until a good copy is in its place nothing leaves \
+                     the log's folder, which grows; put one there, `cage scrub` says whether it is good"
+                );
+                self.is_stuck(took, &said)
             }
             Ok((status, _)) => {
                 self.board.numbers.snapshots_failed.add(1);
@@ -106,6 +121,13 @@ impl Keeper {
                 false
             }
         }
+    }
+
+    /// Tried again soon, and told again, whether or not a snapshot is due.
+    fn is_stuck(&mut self, took: Duration, said: &str) -> bool {
+        self.stuck = true;
+        self.made(took, said);
+        false
     }
 
     async fn run(&self) -> std::io::Result<(ExitStatus, String)> {

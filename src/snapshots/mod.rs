@@ -22,6 +22,9 @@ use crate::recovery::{ReplayFault, replay};
 
 /// Exit code of the process that makes snapshots: they are good, but a segment was not archived.
 pub const EXIT_NOT_ARCHIVED: u8 = 6;
+/// Exit code of the process that makes snapshots: a segment of the log is damaged, and no attempt gets further before a
+/// good copy is in its place.
+pub const EXIT_LOG_DAMAGED: u8 = 4;
 
 /// Where to go on from.
 pub type Base = cover::Base<Books>;

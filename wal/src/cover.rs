@@ -8,7 +8,7 @@ use std::{error::Error, sync::Arc};
 
 use crate::{
     archive::Archive,
-    error::{ArchiveError, RecoveryError, SnapshotError, StorageError},
+    error::{ArchiveError, Corruption, RecoveryError, SnapshotError, StorageError},
     format::segment_number,
     lsn::{Epoch, Lsn},
     read::{Anchor, FrameView, Limits, ScanReport, scan_from},
@@ -211,12 +211,36 @@ pub enum MakeFault<F: Error + 'static> {
     /// The device does not give back what was written.
     #[error("the new snapshot was read back and is not what was written: {0}. It was not used")]
     NotReadBack(String),
+    /// The oldest segment of the log's folder is damaged. The snapshot was made, if there was anything to make one of.
+    #[error(
+        "the snapshots are good, but no segment leaves the log's folder any more, because the oldest is damaged: {0}. \
+         Put a good copy of it in its place (a replica's, a backup's), and the next attempt goes on; until then the \
+         folder grows"
+    )]
+    Stuck(Box<Corruption>),
     /// A segment could not be archived. The snapshot was made, if there was anything to make one of.
     #[error("the snapshots are good, but a segment was not archived: {0}. It stays in the log's folder")]
-    Archive(#[from] ArchiveError),
+    Archive(ArchiveError),
     /// There is no log.
     #[error("there is no log in {0}: expected a data directory with log/*.wal in it")]
     NoLog(String),
+}
+
+impl<F: Error + 'static> From<ArchiveError> for MakeFault<F> {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Corruption(corruption) => Self::Stuck(corruption),
+            other => Self::Archive(other),
+        }
+    }
+}
+
+impl<F: Error + 'static> MakeFault<F> {
+    /// Whether a segment of the log is damaged: until a good copy is in its place, no attempt gets further.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Stuck(_) | Self::Log(RecoveryError::Corruption(_)))
+    }
 }
 
 /// Makes a snapshot of all that is sealed, and archives what the older one of two covers. `now_ns` is for people who look
