@@ -178,7 +178,7 @@ fn when_the_reserve_is_used_up_the_log_stops_in_order() {
 fn a_start_reads_the_device_although_somebody_holds_the_pages_in_the_cache() {
     let Some(disk) = SmallDisk::mounted(DISK_MIB) else { return };
     run_for(SOON * 6, async {
-        let ledger = Ledger::small(disk.path());
+        let ledger = Start::small(disk.path()).with("--holds-max", "16384").ledger();
         let casino = Casino::funded(&ledger, 2, 1_000_000).await;
         let mut games = Wire::greeted(&ledger, Role::Games).await;
         for _ in 0..200 {

@@ -103,9 +103,16 @@ impl Reconcile {
     fn show(&self, report: &Report) -> ExitCode {
         let digest = hex(&report.digest());
         if self.json {
-            let mut json = serde_json::to_value(report).unwrap_or_default();
-            json["digest"] = digest.into();
-            say!("{json}");
+            match serde_json::to_value(report) {
+                Ok(mut json) => {
+                    json["digest"] = digest.into();
+                    say!("{json}");
+                }
+                Err(reason) => {
+                    eprintln!("cage: the report cannot be written as JSON: {reason}");
+                    return ExitCode::from(EXIT_INCOMPLETE);
+                }
+            }
         } else {
             say!(
                 "{}: records to {}, blocks to {} ({})",

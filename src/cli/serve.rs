@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::status::AdminFile;
 use super::{fail, hex};
 use crate::admin::Admin;
-use crate::admin::board::Board;
+use crate::admin::board::{Board, Phase};
 use crate::chain::{ChainBridges, Place};
 use crate::guards::{self, Guards, Unfit};
 use crate::proof::signer::SignerError;
@@ -323,6 +323,9 @@ async fn serve(
     if let Err(reason) = &written {
         tracing::warn!(%reason, "cage status will not find the admin port by the data directory");
     }
+    // Who reads it and asks the admin port at once is told the same.
+    board.beat();
+    board.enter(Phase::Serving);
     let _ = writeln!(stdout, "ready");
     tell_service_manager(sd_notify::NotifyState::Ready);
     let bridges = match (chain, server.local_addr()) {

@@ -75,10 +75,14 @@ fn bound(text: &str) -> Result<Bound, String> {
     if let Ok(lsn) = text.parse() {
         return Ok(Bound::Lsn(Lsn(lsn)));
     }
-    let time = Date::parse(text, &Iso8601::DATE)
-        .map(|day| day.with_time(Time::MIDNIGHT).assume_utc())
-        .or_else(|_| OffsetDateTime::parse(text, &Rfc3339))
-        .map_err(|_| "expected an LSN, a day as 2026-11-01 or a time as 2026-11-01T06:00:00Z")?;
+    // Parsing a day stops behind it, whatever follows.
+    let parsed = if text.contains('T') {
+        OffsetDateTime::parse(text, &Rfc3339)
+    } else {
+        Date::parse(text, &Iso8601::DATE).map(|day| day.with_time(Time::MIDNIGHT).assume_utc())
+    };
+    let time =
+        parsed.map_err(|_| "expected an LSN, a day as 2026-11-01 or a time as 2026-11-01T06:00:00Z")?;
     let nanos = u64::try_from(time.unix_timestamp_nanos());
     nanos
         .map(|nanos| Bound::Time(Timestamp(nanos)))

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 /// What a file system and a log count in, in bytes.
 const PAGE_BYTES: usize = 4096;
+/// What a device counts in, in bytes.
+const SECTOR_BYTES: usize = 512;
 
 /// An ext4 file system in a file, mounted until this is dropped.
 #[derive(Debug)]
@@ -53,10 +55,13 @@ impl SmallDisk {
     pub(crate) fn flip_on_the_device(&self, page: &[u8; PAGE_BYTES]) {
         call("sync", &[]).expect("everything is on the device");
         let device = std::fs::read(&self.image).expect("the device");
-        let mut places = device.chunks_exact(PAGE_BYTES).enumerate().filter(|(_, found)| found == page);
-        let (place, _) = places.next().expect("the page is on the device");
-        assert!(places.next().is_none(), "one page is like it");
-        let at = (place * PAGE_BYTES + PAGE_BYTES / 2) as u64;
+        // The file system's blocks may be smaller than a page.
+        let mut places = (0..device.len() - PAGE_BYTES)
+            .step_by(SECTOR_BYTES)
+            .filter(|place| device[*place..*place + PAGE_BYTES] == *page);
+        let place = places.next().expect("the page is on the device");
+        assert_eq!(places.next(), None, "one page is like it");
+        let at = (place + PAGE_BYTES / 2) as u64;
         let image = File::options().write(true).open(&self.image).expect("the device");
         image.write_all_at(&[page[PAGE_BYTES / 2] ^ 1], at).expect("a byte");
     }

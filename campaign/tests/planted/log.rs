@@ -102,8 +102,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "padding is not looked at",
         file: "wal/src/format/frame.rs",
-        right: "        if !is_zero(&frame[HEADER_BYTES + header.records as usize * RECORD_BYTES..]) {",
-        wrong: "        if !is_zero(&frame[frame.len()..]) {",
+        right: "        if !is_zero(padding) {",
+        wrong: "        if !is_zero(&padding[padding.len()..]) {",
         finder: unit("read::forged::padding_that_is_not_zero_is_refused_though_the_checksums_hold"),
     },
     Bug {

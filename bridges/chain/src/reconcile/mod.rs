@@ -11,7 +11,7 @@ mod scan;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cage_engine::AssetId;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use books::{Books, Credit, Paid, Payment};
 pub use live::{LiveFault, compare};
@@ -148,9 +148,19 @@ pub struct Finding {
     /// What is.
     pub actual: String,
     /// By how much it differs, where it is a number.
+    #[serde(serialize_with = "as_text")]
     pub delta: Option<i128>,
     /// Transactions, withdrawals, addresses, accounts.
     pub references: Vec<String>,
+}
+
+/// Units are text in JSON: its readers take numbers for floating point.
+fn as_text<S: Serializer>(units: &Option<i128>, serializer: S) -> Result<S::Ok, S::Error> {
+    units.map(|units| units.to_string()).serialize(serializer)
+}
+
+fn as_texts<S: Serializer>(units: &BTreeMap<String, u128>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(units.iter().map(|(coin, units)| (coin, units.to_string())))
 }
 
 /// What the comparison came to.
@@ -175,6 +185,7 @@ pub struct Report {
     /// The last block.
     pub block: BlockRef,
     /// What our accounts hold, by coin, in units.
+    #[serde(serialize_with = "as_texts")]
     pub holdings: BTreeMap<String, u128>,
     /// How many credits, reversals and payments were compared.
     pub compared: usize,
