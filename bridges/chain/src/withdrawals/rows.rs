@@ -88,7 +88,7 @@ pub enum Ended {
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Find out what it costs and whether it is there, then [`Withdrawals::plan`] it.
+    /// Find out what it costs and whether it is there, then [`plan`](super::Withdrawals::plan) it.
     Plan(RequestId),
     /// Sign it.
     Sign(RequestId, Transfer),
@@ -118,7 +118,7 @@ pub enum Due {
         /// Its bytes.
         raw: Vec<u8>,
     },
-    /// It is stuck: [`Withdrawals::replace`] it.
+    /// It is stuck: [`replace`](super::Withdrawals::replace) it.
     Replace(RequestId),
     /// Tell the ledger that it was paid.
     Settle {
