@@ -179,8 +179,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "the page cache is believed after a failed sync",
         file: "wal/src/read/survey.rs",
-        right: "        if mode == Mode::Recovery && settled < SEGMENTS_SETTLED {",
-        wrong: "        if mode == Mode::Audit && settled < SEGMENTS_SETTLED {",
+        right: "        let settle = mode == Mode::Recovery && settled < SEGMENTS_SETTLED;",
+        wrong: "        let settle = mode == Mode::Audit && settled < SEGMENTS_SETTLED;",
         finder: log_test("faults::after_a_failed_sync_the_page_cache_is_not_believed"),
     },
     Bug {
