@@ -56,8 +56,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "the pieces of a snapshot are not proven",
         file: "wal/src/snapshot.rs",
-        right: "first_unproven(body, hashes) {",
-        wrong: "first_unproven(body, hashes).filter(|_| body.is_empty()) {",
+        right: "first_unproven(snapshot.body(), snapshot.hashes()) {",
+        wrong: "first_unproven(snapshot.body(), snapshot.hashes()).filter(|_| snapshot.body().is_empty()) {",
         finder: log_test("snapshots::every_changed_bit_of_a_snapshot_is_found_and_so_is_every_cut"),
     },
     Bug {
@@ -70,8 +70,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "a snapshot is believed under any name",
         file: "wal/src/snapshot.rs",
-        right: "snapshot.header.anchor.lsn == lsn {",
-        wrong: "snapshot.header.anchor.lsn <= lsn {",
+        right: "if self.header.anchor.lsn == lsn {",
+        wrong: "if self.header.anchor.lsn <= lsn {",
         finder: log_test("snapshots::a_snapshot_under_another_ones_name_is_refused_and_a_newer_format_said"),
     },
     Bug {
