@@ -224,37 +224,11 @@ impl Field for Settings {
 }
 
 /// Enumerations whose numbers stand in requests.
-macro_rules! numbered {
-    ($(
-        $(#[doc = $doc:literal])+
-        $type:ident($inner:ty) { $($(#[doc = $each:literal])+ $name:ident = $number:literal, $text:literal;)+ }
-    )+) => {$(
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr($inner)]
-        pub enum $type { $($(#[doc = $each])+ $name = $number,)+ }
-
-        impl $type {
-            /// All of them, in the order of their numbers.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// Its name in documents and on the command line.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
-            }
-
-            /// What it is, in a sentence.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => concat!($($each),+).trim_ascii(),)+ }
-            }
-
-            /// The one with this number.
-            #[must_use]
-            pub const fn from_number(number: $inner) -> Option<Self> {
-                match number { $($number => Some(Self::$name),)+ _ => None }
-            }
+macro_rules! numbered_fields {
+    ($($(#[doc = $doc:literal])+ $type:ident($inner:ident) { $($word:tt)+ })+) => {$(
+        crate::numbered! {
+            $(#[doc = $doc])+
+            pub enum $type: $inner { $($word)+ }
         }
 
         impl Field for $type {
@@ -271,7 +245,7 @@ macro_rules! numbered {
     )+};
 }
 
-numbered! {
+numbered_fields! {
     /// Whether a player's money is real.
     PlayerClass(u8) {
         /// A customer.

@@ -33,6 +33,7 @@ pub mod field;
 pub mod id;
 pub mod layout;
 pub mod limits;
+mod numbered;
 pub mod operation;
 pub mod record;
 pub mod request;

@@ -30,7 +30,7 @@ const PROVIDER_MAX: u16 = (1 << 12) - 1;
 pub struct Filter {
     /// Records of this player, and transfers to it.
     pub player: Option<PlayerId>,
-    /// Records of a game of this provider, or that move money of its clearing account.
+    /// Records of a game of this provider, also those that end a hold or a round on it, or that move money of its clearing account.
     pub provider: Option<u16>,
     /// Records of these operations. A continuation is of its head's.
     pub kinds: KindSet,
@@ -219,56 +219,27 @@ pub fn read_feed_item(item: &[u8]) -> Option<(Lsn, &[u8; RECORD_BYTES])> {
     Some((Lsn(u64::from_le_bytes(*lsn)), record.try_into().ok()?))
 }
 
-macro_rules! end_codes {
-    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $text:literal;)+) => {
-        /// Why the server ended a feed. A number, once given, keeps its meaning.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u16)]
-        #[non_exhaustive]
-        pub enum FeedEndCode { $($(#[doc = $doc])+ $name = $number,)+ }
-
-        impl FeedEndCode {
-            /// Every code, in the order of their numbers.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The code's name, as logs and documents print it.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
-            }
-
-            /// What it means and what to do.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
-            }
-
-            /// The code with this number.
-            #[must_use]
-            pub const fn from_number(number: u16) -> Option<Self> {
-                match number { $($number => Some(Self::$name),)+ _ => None }
-            }
-        }
-    };
-}
-
-end_codes! {
-    /// Records were waiting and the client took none of them for too long: subscribe again from where it stands.
-    TooSlow = 1, "too_slow";
-    /// The server shuts down: subscribe again at the next one.
-    Draining = 2, "draining";
-    /// The caller's role, or its permits, do not cover what the filter lets through.
-    NotAllowed = 3, "not_allowed";
-    /// The place to begin after is not durable here: acknowledged records are missing, or it was never shown.
-    Ahead = 4, "ahead";
-    /// The log at this server does not go back so far, or cannot be read there.
-    Unavailable = 5, "unavailable";
-    /// The subscription has a field that no filter of this version has.
-    Malformed = 6, "malformed";
-    /// There are as many subscriptions as the server takes: try again later.
-    TooMany = 7, "too_many";
-    /// The server met a fault of its own; its log says which.
-    Internal = 8, "internal";
+cage_engine::numbered! {
+    /// Why the server ended a feed. A number, once given, keeps its meaning.
+    #[non_exhaustive]
+    pub enum FeedEndCode: u16 {
+        /// Records were waiting and the client took none of them for too long: subscribe again from where it stands.
+        TooSlow = 1, "too_slow";
+        /// The server shuts down: subscribe again at the next one.
+        Draining = 2, "draining";
+        /// The caller's role, or its permits, do not cover what the filter lets through.
+        NotAllowed = 3, "not_allowed";
+        /// The place to begin after is not durable here: acknowledged records are missing, or it was never shown.
+        Ahead = 4, "ahead";
+        /// The log at this server does not go back so far, or cannot be read there.
+        Unavailable = 5, "unavailable";
+        /// The subscription has a field that no filter of this version has.
+        Malformed = 6, "malformed";
+        /// There are as many subscriptions as the server takes: try again later.
+        TooMany = 7, "too_many";
+        /// The server met a fault of its own; its log says which.
+        Internal = 8, "internal";
+    }
 }
 
 /// The end of a feed.
