@@ -118,7 +118,7 @@ fn bet_win(casino: &Casino, player: usize, provider: u16) -> Operation {
 }
 
 /// Follows until a place of the log is reached; gives all that was told.
-async fn follow(mut feed: Feed, mut until: watch::Receiver<Option<Lsn>>) -> Vec<(Lsn, Record)> {
+pub(crate) async fn follow(mut feed: Feed, mut until: watch::Receiver<Option<Lsn>>) -> Vec<(Lsn, Record)> {
     let mut told = Vec::new();
     loop {
         let end = *until.borrow();

@@ -25,6 +25,7 @@ mod order;
 mod power;
 mod power_covered;
 mod proofs;
+mod provider_feed;
 mod queries;
 mod refusals;
 mod repair;

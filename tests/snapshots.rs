@@ -39,7 +39,7 @@ fn snapshots(data_dir: &Path) -> Vec<PathBuf> {
     files(&data_dir.join("snapshots"), ".snapshot")
 }
 
-fn archived(data_dir: &Path) -> usize {
+pub(crate) fn archived(data_dir: &Path) -> usize {
     files(&data_dir.join("archive"), ".wal.zst").len()
 }
 

@@ -448,6 +448,18 @@ pub struct FieldSpec {
     pub amount: bool,
 }
 
+/// Whether the place for games is that of a field which is a game.
+pub(crate) const fn holds_game(fields: &[FieldSpec]) -> bool {
+    let mut at = 0;
+    while at < fields.len() {
+        if matches!((fields[at].slot, fields[at].name.as_bytes()), (Slot::Game, b"game")) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
 /// Whether a place of a request has to be filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {

@@ -8,7 +8,7 @@ use core::fmt;
 
 use crate::amount::Amount;
 use crate::code::ResultCode;
-use crate::field::{Field, FieldSpec, Shape, Slot};
+use crate::field::{Field, FieldSpec, Shape, Slot, holds_game};
 use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
 use crate::request::{Detail, Malformed, Request};
 use crate::time::Timestamp;
@@ -251,6 +251,12 @@ macro_rules! operations {
                         amount: <$type as Field>::AMOUNT,
                     },)*] },)+
                 }
+            }
+
+            /// Whether the place for games holds a game; for others it is empty, or holds a chain, or whom a grant is for.
+            #[must_use]
+            pub const fn names_game(self) -> bool {
+                match self { $(Self::$kind => const { holds_game(Self::$kind.fields()) },)+ }
             }
 
             pub(crate) const fn shape(self) -> &'static Shape {

@@ -185,6 +185,9 @@ impl Record {
             HandsOut::Session => request.session = SessionId::NONE,
             HandsOut::Grant | HandsOut::Address => request.detail = request.detail.with(NUMBER_AT, &[0; 8]),
         }
+        if spec.fills_game {
+            request.game = GameId::default();
+        }
         if spec.counterparty {
             request.detail = request.detail.with(COUNTERPARTY_PREVIOUS_AT, &[0; 8]);
         }
@@ -215,6 +218,15 @@ impl Record {
 
     pub(crate) fn set_lock_reason(&mut self, reason: LockReason) {
         self.request.detail = self.request.detail.with(LOCK_REASON_AT, &[reason as u8]);
+    }
+
+    /// The game that it is about: the one that was named, or that of the hold, round or free rounds that it is the end of. Nothing
+    /// if the operation is about none; of a continuation its head knows.
+    #[must_use]
+    pub fn game(&self) -> Option<GameId> {
+        let kind = self.request.kind;
+        let filled_in = kind.spec().fills_game && self.result == ResultCode::Done;
+        (kind.names_game() || filled_in).then_some(self.request.game)
     }
 
     /// The number that the ledger handed out, if the operation is one that gets one and it was executed.

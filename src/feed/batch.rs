@@ -3,10 +3,7 @@
 //! In: the bytes of consecutive records, beginning with the head of a linked run. Out: those that a filter wants, as items of
 //! the feed. Never here: where the bytes come from.
 
-use std::sync::LazyLock;
-
 use bytes::{BufMut, Bytes, BytesMut};
-use cage_engine::field::Slot;
 use cage_engine::{Lsn, OperationKind, Purse, RECORD_BYTES, Record};
 use cage_protocol::feed::{FEED_ITEM_BYTES, FEED_ITEMS_MAX};
 use cage_protocol::{FRAME_HEADER_BYTES, Filter, FrameKind, frame};
@@ -21,7 +18,7 @@ struct Key {
     counterparty: u64,
     /// Of a continuation, its head's.
     kind: u16,
-    /// Of the game that is named. Of a continuation, its head's.
+    /// Of the game that the record is about. Of a continuation, its head's.
     game_provider: Option<u16>,
     /// Whose clearing account moves.
     clearing_provider: Option<u16>,
@@ -35,21 +32,10 @@ pub(super) struct Batch {
     keys: Vec<Key>,
 }
 
-/// Whether the place for games holds a game, by the operation's number; for others it holds a chain, or whom a grant is for.
-static NAMES_GAME: LazyLock<[bool; 256]> = LazyLock::new(|| {
-    let mut names = [false; 256];
-    for kind in OperationKind::ALL {
-        let game = kind.fields().iter().any(|field| matches!(field.slot, Slot::Game) && field.name == "game");
-        names[usize::from(kind.number())] = game;
-    }
-    names
-});
-
 impl Key {
     fn of(record: &Record, before: Option<&Self>) -> Self {
         let request = &record.request;
         let spec = request.kind.spec();
-        let names_game = NAMES_GAME[usize::from(request.kind.number()) & 0xff];
         let clearing = record.legs().iter().flat_map(|leg| [leg.debit, leg.credit]);
         let mut clearing = clearing.filter(|account| account.is_of(Purse::ProviderClearing));
         let head = before.filter(|_| request.kind == OperationKind::Continue);
@@ -58,7 +44,7 @@ impl Key {
             counterparty: if spec.counterparty { request.counterparty().number() } else { 0 },
             kind: head.map_or_else(|| request.kind.number(), |head| head.kind),
             game_provider: head
-                .map_or_else(|| names_game.then(|| request.game.provider()), |head| head.game_provider),
+                .map_or_else(|| record.game().map(cage_engine::GameId::provider), |head| head.game_provider),
             clearing_provider: clearing.next().and_then(|account| u16::try_from(account.owner()).ok()),
         }
     }

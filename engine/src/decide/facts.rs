@@ -57,12 +57,11 @@ impl<'a> Facts<'a> {
     }
 
     /// The game whose provider pays and is paid: that of the hold or bet, whatever an ending request says.
-    pub(super) const fn game(&self) -> GameId {
+    pub(super) fn game(&self) -> GameId {
         match self.target {
-            Target::Hold(hold) => hold.game,
-            Target::Bet(wager) | Target::Win(wager) => wager.game,
-            Target::Adjustment(row) => row.game,
-            _ => self.request.game,
+            // A round or free rounds are ended by whoever names their game; money moves on the one that is named.
+            Target::Round(_) | Target::Freeround(_) => self.request.game,
+            _ => self.target.game().unwrap_or(self.request.game),
         }
     }
 

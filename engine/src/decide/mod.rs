@@ -156,6 +156,9 @@ fn execute(
         Referred::Target(target) => target,
         Referred::Done(code) => return Ok(code),
     };
+    if spec.fills_game {
+        record.request.game = target.game().unwrap_or_default();
+    }
     let facts = Facts::new(state, now, admitted, spec, target);
     for gate in spec.gates {
         facts.pass(*gate)?;

@@ -2,7 +2,7 @@
 
 use super::known::is_ahead;
 use crate::code::ResultCode;
-use crate::id::{Reference, RequestId, SessionId};
+use crate::id::{GameId, Reference, RequestId, SessionId};
 use crate::operation::OperationKind;
 use crate::request::Request;
 use crate::state::{
@@ -28,6 +28,24 @@ pub(super) enum Target<'a> {
     Withdrawal(&'a Withdrawal),
     Adjustment(&'a Adjustment),
     Freeround(&'a Freeround),
+}
+
+impl Target<'_> {
+    /// The game that it is of, if it is of one.
+    pub(super) const fn game(&self) -> Option<GameId> {
+        match self {
+            Target::Hold(hold) => Some(hold.game),
+            Target::Bet(wager) | Target::Win(wager) => Some(wager.game),
+            Target::Round(round) => Some(round.game),
+            Target::Adjustment(row) => Some(row.game),
+            Target::Freeround(row) => Some(row.game),
+            Target::Nothing
+            | Target::ClosedBet
+            | Target::Session(_)
+            | Target::Deposit(_)
+            | Target::Withdrawal(_) => None,
+        }
+    }
 }
 
 /// What was found.

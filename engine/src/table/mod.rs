@@ -302,6 +302,8 @@ pub struct Spec {
     pub groupable: bool,
     /// Which number the ledger fills in.
     pub hands_out: HandsOut,
+    /// Whether the ledger fills in the game of what is referred to, which the caller does not name.
+    pub fills_game: bool,
     /// Whether it has a player at the other end.
     pub counterparty: bool,
     /// For whose business a bridge needs its grant.
@@ -355,6 +357,15 @@ const fn leg_if_any(debit: Side, credit: Side, amount: Source) -> LegSpec {
     LegSpec { debit, credit, amount, always: false }
 }
 
+const _: () = {
+    let mut at = 0;
+    while at < OperationKind::ALL.len() {
+        let kind = OperationKind::ALL[at];
+        assert!(!kind.spec().fills_game || !kind.shape().game, "what a caller names is not filled in");
+        at += 1;
+    }
+};
+
 /// The row of an operation that touches nothing: what the others differ from.
 const BASE: Spec = Spec {
     roles: RoleSet::of(&[]),
@@ -363,6 +374,7 @@ const BASE: Spec = Spec {
     opens: false,
     groupable: false,
     hands_out: HandsOut::Nothing,
+    fills_game: false,
     counterparty: false,
     venue: Venue::None,
     amount: AmountRule::Any,

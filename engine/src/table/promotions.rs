@@ -90,5 +90,10 @@ pub(super) const FREEROUND_EXPIRE: Spec = Spec {
     ..BASE
 };
 
-pub(super) const FREEROUND_LAPSE: Spec =
-    Spec { refers: Refers::Freeround, gates: &[Gate::Due], effect: Effect::FreeroundExpired, ..SYSTEM };
+pub(super) const FREEROUND_LAPSE: Spec = Spec {
+    refers: Refers::Freeround,
+    fills_game: true,
+    gates: &[Gate::Due],
+    effect: Effect::FreeroundExpired,
+    ..SYSTEM
+};

@@ -37,6 +37,7 @@ pub(super) const SETTLE: Spec = Spec {
     venue: Venue::Hold,
     amount: AmountRule::PositiveOrPayout,
     refers: Refers::OpenHold,
+    fills_game: true,
     gates: &[Gate::HoldFits, Gate::HoldNotExpired, Gate::StakeRemains, Gate::PayoutWithin],
     legs: &[
         leg(Side::Player(Purse::Reserved), CLEARING, Source::Amount),
@@ -51,6 +52,7 @@ pub(super) const CANCEL: Spec = Spec {
     groupable: true,
     venue: Venue::Hold,
     refers: Refers::HoldOrTombstone,
+    fills_game: true,
     gates: &[Gate::HoldFits, Gate::HoldNotExpired],
     legs: &[RELEASE],
     effect: Effect::HoldCancelled,
@@ -59,6 +61,7 @@ pub(super) const CANCEL: Spec = Spec {
 
 pub(super) const EXPIRE: Spec = Spec {
     refers: Refers::OpenHold,
+    fills_game: true,
     gates: &[Gate::HoldFits, Gate::Due],
     legs: &[RELEASE],
     effect: Effect::HoldExpired,
@@ -140,8 +143,13 @@ pub(super) const END_ROUND: Spec = Spec {
     ..BASE
 };
 
-pub(super) const CLOSE_ROUND: Spec =
-    Spec { refers: Refers::Round, gates: &[Gate::Due], effect: Effect::RoundClosed, ..SYSTEM };
+pub(super) const CLOSE_ROUND: Spec = Spec {
+    refers: Refers::Round,
+    fills_game: true,
+    gates: &[Gate::Due],
+    effect: Effect::RoundClosed,
+    ..SYSTEM
+};
 
 pub(super) const VOID_ROUND: Spec = Spec {
     roles: roles(&[Role::Games, Role::Operator]),

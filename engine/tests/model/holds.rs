@@ -121,6 +121,12 @@ impl Model {
     }
 
     pub(super) fn carry_out_hold(&mut self, asked: &Asked) -> ResultCode {
+        if let Operation::Settle { hold, .. }
+        | Operation::Cancel { hold, .. }
+        | Operation::Expire { hold, .. } = asked.operation
+        {
+            self.deed.named.game = Some(self.holds[&hold].game);
+        }
         match asked.operation {
             Operation::Reserve { .. } => return self.open_reserved(asked),
             Operation::Settle { hold, stake, payout, .. } => {

@@ -33,7 +33,7 @@ pub(crate) mod words;
 use cage_engine::field::LockReason;
 use cage_engine::id::Reference;
 use cage_engine::{
-    AssetId, Operation, OperationKind, PlayerId, RequestId, ResultCode, Role, SessionId, Timestamp,
+    AssetId, GameId, Operation, OperationKind, PlayerId, RequestId, ResultCode, Role, SessionId, Timestamp,
 };
 
 pub(crate) use books::Model;
@@ -112,6 +112,8 @@ pub(crate) struct Named {
     pub(crate) session: Option<SessionId>,
     /// A grant's or an address's number.
     pub(crate) number: Option<u64>,
+    /// The game of the hold, round or free rounds that ended, or of which something was settled.
+    pub(crate) game: Option<GameId>,
     /// Why a deposit is locked.
     pub(crate) locked: Option<LockReason>,
 }

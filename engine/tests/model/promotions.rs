@@ -127,7 +127,9 @@ impl Model {
                     self.end_freeround(grant, End::Settled);
                 }
             }
-            Operation::FreeroundExpire { grant, .. } | Operation::FreeroundLapse { grant, .. } => {
+            Operation::FreeroundExpire { grant, .. } => self.end_freeround(grant, End::Expired),
+            Operation::FreeroundLapse { grant, .. } => {
+                self.deed.named.game = Some(self.freerounds[&grant].game);
                 self.end_freeround(grant, End::Expired);
             }
             _ => unreachable!("a promotion"),

@@ -198,6 +198,9 @@ impl Model {
     }
 
     pub(super) fn carry_out_round(&mut self, asked: &Asked) -> ResultCode {
+        if let Operation::CloseRound { round, .. } = asked.operation {
+            self.deed.named.game = Some(self.rounds[&round].game);
+        }
         match asked.operation {
             Operation::EndRound { round, .. } | Operation::CloseRound { round, .. } => {
                 self.end_the_round(round, End::Settled);

@@ -541,6 +541,9 @@ fn filled_in() -> Vec<String> {
             HandsOut::Grant => fill(80, 8, "the grant's number"),
             HandsOut::Address => fill(80, 8, "the address's number"),
         }
+        if spec.fills_game {
+            fill(68, 4, "the game of what it ends or settles, if that is there; in a refusal 0");
+        }
         if spec.counterparty {
             fill(80, 8, "LSN of the receiver's record before this one");
         }

@@ -251,6 +251,7 @@ fn check_head(record: &Record, asked: &Asked, received: Timestamp, written: &Wri
     assert_eq!(record.request.asset, named.asset.unwrap_or(request.asset));
     assert_eq!(record.request.player, named.player.unwrap_or(request.player));
     assert_eq!(record.request.session, named.session.unwrap_or(request.session));
+    assert_eq!(record.request.game, named.game.unwrap_or(request.game), "{asked:?}");
     if let Some(number) = named.number {
         assert_eq!(record.handed_out(), Some(number), "{asked:?}");
     }
