@@ -163,11 +163,24 @@ pub fn recover(data: &DataDir, faults: Option<FaultPlan>) -> Result<Recovery, Re
 pub fn recover_telling(
     data: &DataDir,
     faults: Option<FaultPlan>,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
 ) -> Result<Recovery, RecoverFault> {
     let base = snapshots::load(&data.snapshots(), |_| true)?;
-    let limits = base.anchor().map_or_else(Limits::default, Limits::after);
     Directory::create(&data.log())?;
+    Ok(recover_after(data, base, faults, progress)?)
+}
+
+/// [`recover_telling`], of the log that goes on after a snapshot.
+///
+/// # Errors
+/// What is wrong with the log, and where.
+pub fn recover_after(
+    data: &DataDir,
+    base: Base,
+    faults: Option<FaultPlan>,
+    mut progress: impl FnMut(u64),
+) -> Result<Recovery, RecoveryError<ReplayFault>> {
+    let limits = base.anchor().map_or_else(Limits::default, Limits::after);
     let storage = data.whole_log(base.first_segment());
     let Base { state: Books(mut state), facts: snapshot, passed_over } = base;
     let scan = |visit: Visitor<'_>| {

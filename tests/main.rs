@@ -40,4 +40,5 @@ mod shutdown;
 mod snapshots;
 mod statements;
 mod tidy;
+mod verdicts;
 mod watermarks;

@@ -191,6 +191,10 @@ fn a_repair_gives_up_nothing_that_a_snapshot_covers() {
         let explained = run_cage(&["repair", text(dir.path())]);
         let said = stdout(&explained);
         assert_eq!(explained.status.code(), Some(1), "{said}");
-        assert!(said.contains("find the log that belongs to the snapshot"), "{said}");
+        assert!(
+            said.contains("start     is refused")
+                && said.contains("find the log that belongs to the snapshot"),
+            "{said}"
+        );
     });
 }

@@ -21,13 +21,13 @@ use crate::harness::{Ledger, Start, audit, cage, folder, random, run, run_cage, 
 use crate::retry::{ask_all, compare, requests};
 
 /// Runs `cage snapshot --json`.
-fn snapshot(data_dir: &Path, arguments: &[&str]) -> serde_json::Value {
+pub(crate) fn snapshot(data_dir: &Path, arguments: &[&str]) -> serde_json::Value {
     let output = run_cage(&[&["snapshot", text(data_dir), "--json"], arguments].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
-fn files(dir: &Path, suffix: &str) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<_> =
         entries.filter(|path| path.to_str().is_some_and(|path| path.ends_with(suffix))).collect();
@@ -35,7 +35,7 @@ fn files(dir: &Path, suffix: &str) -> Vec<PathBuf> {
     files
 }
 
-fn snapshots(data_dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn snapshots(data_dir: &Path) -> Vec<PathBuf> {
     files(&data_dir.join("snapshots"), ".snapshot")
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn seal(ledger: &Ledger, casino: &Casino, data_dir: &Path, segm
     frontend.close().await;
 }
 
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let file = fs::File::options().read(true).write(true).open(path).expect("a file");
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).expect("a byte");
@@ -156,7 +156,7 @@ fn vouched_states(path: &Path) -> usize {
 }
 
 /// A ledger with two snapshots, stopped; as many segments in its archive as both cover.
-async fn kept(dir: &Path, hot_mib: &str) -> (Start, Casino) {
+pub(crate) async fn kept(dir: &Path, hot_mib: &str) -> (Start, Casino) {
     let ledger = Ledger::small(dir);
     let casino = Casino::funded(&ledger, 2, 10_000).await;
     for _ in 0..3 {
@@ -370,7 +370,7 @@ fn a_killed_snapshot_process_loses_nothing() {
     });
 }
 
-fn copy_all(from: &Path, to: &Path) {
+pub(crate) fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder").flatten() {
         let copy = to.join(entry.file_name());

@@ -1,14 +1,12 @@
 //! `cage repair`: says what is wrong with a log that does not open, what is lost and what can be done; does it if the loss is
 //! accepted.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cage_wal::storage::Directory;
 use cage_wal::{
-    Anchor, Corruption, Damaged, Diagnosis, Kept, Limits, Lsn, RecoveryError, ScanReport, SnapshotError,
-    diagnose, diagnose_telling, scan_from, segment_numbers, snapshot,
+    Anchor, Corruption, Damage, Damaged, Kept, RecoveryError, Scrubbed, scrub_segment, segment_numbers,
 };
 use clap::Args;
 use time::OffsetDateTime;
@@ -16,6 +14,7 @@ use time::macros::format_description;
 
 use super::{fail, progress};
 use crate::data::DataDir;
+use crate::recovery::{Recovery, ReplayFault, recover_after};
 use crate::snapshots::load;
 
 /// Exit code: the log is damaged, and was left as it is.
@@ -25,7 +24,8 @@ const EXIT_UNREADABLE: u8 = 2;
 
 /// Explain what is wrong with a log that does not open, and go on without what is lost if that is accepted.
 ///
-/// Without --accept-loss nothing is changed. With it the log ends where its damage begins: files that are not part of it any
+/// Reads snapshots, log and archive as a start of the server does, and says whether one would go well. Without
+/// --accept-loss nothing is changed. With it the log ends where its damage begins: files that are not part of it any
 /// more are moved to DIR/log/quarantine-TIME, nothing is deleted, and the log itself says for ever what was given up; audits
 /// report it. Restoring a good copy of the damaged file loses nothing and always comes first. Exit codes: 0 nothing to
 /// repair, or repaired; 1 damaged; 2 cannot read, or in use.
@@ -36,40 +36,17 @@ const EXIT_UNREADABLE: u8 = 2;
 pub(crate) struct Repair {
     /// The data directory
     dir: PathBuf,
+    /// Where the log's older segments are, as it is named to cage serve [default: DIR/archive]
+    #[arg(long, value_name = "DIR", env = "CAGE_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// Go on without these records: exactly as this command has printed them, or none
     #[arg(long, value_name = "FROM-UNTIL")]
     accept_loss: Option<String>,
 }
 
-/// Where reading begins: with the log, or, if its beginning is archived, after the oldest snapshot that its folder
-/// continues.
-fn oldest_needed(data: &DataDir) -> Result<Lsn, SnapshotError> {
-    let numbers = segment_numbers(&Directory::existing(&data.log()))?;
-    let Some(first) = numbers.first().copied().filter(|first| *first > 1) else { return Ok(Lsn::FIRST) };
-    let dir = data.snapshots();
-    for lsn in snapshot::list(&dir)?.into_iter().rev() {
-        // One whose header is damaged stands for nothing.
-        let end = snapshot::facts(&dir, lsn).map(|facts| facts.anchor.end.segment);
-        if end.is_ok_and(|end| end + 1 >= first) {
-            return Ok(lsn.next());
-        }
-    }
-    Ok(Lsn::FIRST)
-}
-
-/// Whether the log goes on where a snapshot ends; if not, why.
-fn continues(data: &DataDir, anchor: Anchor) -> Result<Option<Box<Corruption>>, RecoveryError<Infallible>> {
-    let log = data.whole_log(anchor.end.segment + 1);
-    match scan_from(&log, Limits::after(anchor), |_| Ok::<_, Infallible>(())) {
-        Ok(_) => Ok(None),
-        Err(RecoveryError::Corruption(corruption)) => Ok(Some(corruption)),
-        Err(other) => Err(other),
-    }
-}
-
 impl Repair {
     pub(crate) fn run(self) -> ExitCode {
-        let data = DataDir::new(&self.dir, None);
+        let data = DataDir::new(&self.dir, self.archive.as_deref());
         let log = data.log();
         if !log.is_dir() {
             let dir = self.dir.display();
@@ -78,42 +55,78 @@ impl Repair {
                 &format!("there is no log in {dir}: expected a data directory with log/ in it"),
             );
         }
-        // As a start does: what the newest good snapshot covers is not needed.
-        let covered = match load(&data.snapshots(), |_| true) {
-            Ok(base) => base.anchor(),
-            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        // All that a start does, so that no verdict of this command is another one than a start's.
+        let base = match load(&data.snapshots(), |_| true) {
+            Ok(base) => base,
+            Err(reason) => {
+                say!("start     is refused: {reason}");
+                return fail(EXIT_UNREADABLE, &reason);
+            }
         };
-        let oldest = match oldest_needed(&data) {
-            Ok(oldest) => oldest,
-            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
-        };
-        let from = covered.map_or(oldest, |anchor| anchor.lsn.next());
-        let bar = progress::bar("repair", progress::bytes_of(&Directory::existing(&log)), false);
-        let diagnosed = diagnose_telling(&log, from, |bytes| bar.inc(bytes));
+        let (covered, first) = (base.anchor(), base.first_segment());
+        let passed_over = base.passed_over.clone();
+        let bar = progress::bar("repair", progress::bytes_of(&data.whole_log(first)), false);
+        let recovered = recover_after(&data, base, None, |bytes| bar.inc(bytes));
         bar.finish_and_clear();
-        let damaged = match diagnosed {
-            Ok(Diagnosis::Whole(report)) => return self.whole(&data, &report, covered, oldest),
-            Ok(Diagnosis::Damaged(damaged)) => damaged,
+        let code = match recovered {
+            Ok(recovery) => self.goes_well(&data, &recovery, covered),
+            Err(RecoveryError::Corruption(corruption)) => self.damaged(&data, covered, first, *corruption),
+            Err(reason) => unreadable(&reason),
+        };
+        passed_over.iter().for_each(|why| say!("snapshot  not good, passed over by a start: {why}"));
+        code
+    }
+
+    /// The log that a start needs is whole. It may still be damaged before its snapshot.
+    fn goes_well(&self, data: &DataDir, recovery: &Recovery, covered: Option<Anchor>) -> ExitCode {
+        let report = recovery.log.report();
+        match covered {
+            Some(anchor) => say!("start     goes well, from the snapshot at {}", anchor.lsn),
+            None => say!("start     goes well, from the first record"),
+        }
+        match covered.map_or(Ok(None), |anchor| damage_before(data, anchor)) {
+            Ok(None) => {}
+            Ok(Some((damage, anchor))) => {
+                let file = &damage.file;
+                say!("damaged   {damage}");
+                say!("lost      nothing: the snapshot at {} covers it, and the server starts", anchor.lsn);
+                say!(
+                    "todo      put a good copy of {file} back: from a replica, a copy of the disk. Until then it is not"
+                );
+                say!(
+                    "          archived, nor is what comes after it, and answers that stand in it cannot be repeated"
+                );
+                if self.accept_loss.is_some() {
+                    fail(EXIT_DAMAGED, &"nothing is lost that could be accepted; nothing was changed");
+                }
+                return ExitCode::from(EXIT_DAMAGED);
+            }
+            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+        }
+        say!("whole     {} records, nothing to repair", report.records);
+        if let Some(tail) = &report.torn_tail {
+            say!(
+                "torn tail at LSN {}: no acknowledged record is in it, and the next start leaves it behind",
+                tail.lsn
+            );
+        }
+        ExitCode::SUCCESS
+    }
+
+    fn damaged(&self, data: &DataDir, covered: Option<Anchor>, first: u64, found: Corruption) -> ExitCode {
+        say!("start     is refused");
+        let damaged = match Damaged::of(&data.log(), &data.whole_log(first), covered, found) {
+            Ok(damaged) => damaged,
             Err(reason) => return fail(EXIT_UNREADABLE, &reason),
         };
         say!("damaged   {}", damaged.corruption);
-        let Some(kept) = damaged.kept else {
-            say!("kept      nothing: not even the first segment is one of this log");
-            say!("todo      restore the files in {} from an archive or a replica", log.display());
-            return ExitCode::from(EXIT_DAMAGED);
+        let Some(kept) = damaged.kept.filter(|_| damaged.archived_after.is_none()) else {
+            explain_restore(data, &damaged, covered);
+            return match &self.accept_loss {
+                None => ExitCode::from(EXIT_DAMAGED),
+                Some(_) => fail(EXIT_DAMAGED, &"this cannot be repaired; nothing was changed"),
+            };
         };
-        if let Some(anchor) = covered.filter(|anchor| kept.next_lsn <= anchor.lsn) {
-            say!(
-                "kept      records up to {} in the log, and the snapshot at {}",
-                kept.next_lsn.previous(),
-                anchor.lsn
-            );
-            say!(
-                "todo      restore the files in {} from an archive or a replica: the log cannot end before a snapshot",
-                log.display()
-            );
-            return ExitCode::from(EXIT_DAMAGED);
-        }
         explain(&damaged, &kept);
         match &self.accept_loss {
             None => {
@@ -126,57 +139,6 @@ impl Repair {
             }
             Some(_) => carry_out(&damaged),
         }
-    }
-
-    /// The log that a start needs opens by itself. It may still not continue its snapshot, or be damaged before it.
-    fn whole(&self, data: &DataDir, report: &ScanReport, covered: Option<Anchor>, oldest: Lsn) -> ExitCode {
-        if let Some(anchor) = covered {
-            match continues(data, anchor) {
-                Ok(None) => {}
-                Ok(Some(corruption)) => {
-                    say!("damaged   {corruption}");
-                    say!(
-                        "todo      find the log that belongs to the snapshot at {}: this one is whole, but older, or another one.",
-                        anchor.lsn
-                    );
-                    say!("          Nothing can be repaired here");
-                    return ExitCode::from(EXIT_DAMAGED);
-                }
-                Err(reason) => return fail(EXIT_UNREADABLE, &reason),
-            }
-            match diagnose(&data.log(), oldest) {
-                Ok(Diagnosis::Whole(_)) => {}
-                Ok(Diagnosis::Damaged(damaged)) => {
-                    let file = &damaged.corruption.file;
-                    say!("damaged   {}", damaged.corruption);
-                    say!(
-                        "lost      nothing: the snapshot at {} covers it, and the server starts",
-                        anchor.lsn
-                    );
-                    say!(
-                        "todo      put a good copy of {file} back: from a replica, a copy of the disk. Until then it is not"
-                    );
-                    say!(
-                        "          archived, nor is what comes after it, and answers that stand in it cannot be repeated"
-                    );
-                    return match &self.accept_loss {
-                        None => ExitCode::from(EXIT_DAMAGED),
-                        Some(_) => {
-                            fail(EXIT_DAMAGED, &"nothing is lost that could be accepted; nothing was changed")
-                        }
-                    };
-                }
-                Err(reason) => return fail(EXIT_UNREADABLE, &reason),
-            }
-        }
-        say!("whole     {} records, nothing to repair", report.records);
-        if let Some(tail) = &report.torn_tail {
-            say!(
-                "torn tail at LSN {}: no acknowledged record is in it, and the next start leaves it behind",
-                tail.lsn
-            );
-        }
-        ExitCode::SUCCESS
     }
 
     fn options(&self, damaged: &Damaged) {
@@ -192,6 +154,60 @@ impl Repair {
         );
         say!("          cage repair {} --accept-loss {}", self.dir.display(), damaged.loss());
     }
+}
+
+/// Neither damage that can be described nor a log that can be read: what a start says of it.
+fn unreadable(reason: &RecoveryError<ReplayFault>) -> ExitCode {
+    say!("start     is refused: {reason}");
+    match reason {
+        RecoveryError::Visit { .. } => {
+            say!("todo      cage audit says which records differ; nothing can be repaired here");
+        }
+        RecoveryError::Storage(_) => {
+            say!(
+                "todo      if a file is named: put a good copy of it back, from a replica, a backup of the archive"
+            );
+        }
+        _ => {}
+    }
+    fail(EXIT_UNREADABLE, reason)
+}
+
+/// The first damage in what is still in the log's folder although a snapshot stands for it.
+fn damage_before(
+    data: &DataDir,
+    anchor: Anchor,
+) -> Result<Option<(Corruption, Anchor)>, cage_wal::StorageError> {
+    let log = Directory::existing(&data.log());
+    for number in segment_numbers(&log)?.into_iter().filter(|number| *number <= anchor.end.segment) {
+        if let Scrubbed::Damaged(damage) = scrub_segment(&log, number, &mut |_| true)? {
+            return Ok(Some((*damage, anchor)));
+        }
+    }
+    Ok(None)
+}
+
+/// What is to be done if the log cannot end where its damage begins.
+fn explain_restore(data: &DataDir, damaged: &Damaged, covered: Option<Anchor>) {
+    let log = data.log();
+    let (log, archive) = (log.display(), data.archive_path().display());
+    match (covered, damaged.archived_after) {
+        (None, None) => say!("kept      nothing: not even the first segment is one of this log"),
+        (Some(anchor), None) => say!("kept      the snapshot at {}, and nothing after it", anchor.lsn),
+        (_, Some(archived)) => say!(
+            "kept      cannot be said: segment {archived:#x}, which is archived, lies behind the damage, and a log does not end before              its archive"
+        ),
+    }
+    say!("todo      restore the files in {log} from an archive or a replica; the archive is looked for in");
+    say!("          {archive}: if cage serve is given another, name it with --archive");
+    let Some(anchor) = covered else { return };
+    if matches!(damaged.corruption.damage, Damage::Anchor | Damage::Continuity) {
+        say!(
+            "          Or find the log that belongs to the snapshot at {}: this one is older, or another one.",
+            anchor.lsn
+        );
+    }
+    say!("          Nothing can be repaired here: the log cannot end before a snapshot");
 }
 
 fn explain(damaged: &Damaged, kept: &Kept) {

@@ -44,5 +44,5 @@ pub use read::{
     Scrubbed, SegmentInfo, SegmentState, SlotContent, SlotInfo, TornTail, inspect, recover, recover_from,
     scan, scan_from, scrub_segment, segment_numbers,
 };
-pub use repair::{Damaged, Diagnosis, Kept, Repaired, diagnose, diagnose_telling};
+pub use repair::{Damaged, Kept, Repaired};
 pub use storage::FlushStrategy;

@@ -1,7 +1,7 @@
 //! What is left of a log that does not open, and how to go on with that part: only with somebody's consent, deleting
 //! nothing, and never without a trace.
 //!
-//! In: the directory of a damaged log. Out: an explanation; then, if the loss is accepted, a log that ends where its damage
+//! In: the directory of a log that a start has refused, and its archive. Out: an explanation; then, if the loss is accepted, a log that ends where its damage
 //! begins. The files that are not part of it any more lie in a quarantine folder, and a segment whose header says what was
 //! given up is woven into the chain. Never here: a byte of a segment that is changed, a record that is made up.
 
@@ -22,8 +22,8 @@ use crate::{
     },
     live::Identity,
     lsn::{ChainHash, LogId, Lsn, Position},
-    read::{CONTROL_NAME, Limits, ScanReport, UNFINISHED_REPAIR, check_segment, recover_from, valid_slots},
-    storage::{Directory, Lock, Source, Storage},
+    read::{Anchor, CONTROL_NAME, UNFINISHED_REPAIR, check_segment, valid_slots},
+    storage::{Directory, FileEntry, Lock, Source, Storage},
 };
 
 /// The folder inside the log's directory that files are moved to begins like this.
@@ -31,22 +31,16 @@ const QUARANTINE: &str = "quarantine-";
 /// What a repair writes about itself, in that folder.
 const REPORT: &str = "report.txt";
 
-/// What a log's files are good for.
-#[derive(Debug)]
-pub enum Diagnosis {
-    /// It opens: nothing has to be repaired.
-    Whole(Box<ScanReport>),
-    /// It does not.
-    Damaged(Box<Damaged>),
-}
-
 /// A log that does not open, and what can be kept of it. Nobody else can write to it meanwhile.
 #[derive(Debug)]
 pub struct Damaged {
     /// What was found first.
     pub corruption: Corruption,
-    /// What can be kept; nothing if not even the first segment is one.
+    /// What can be kept; nothing if not even the first segment is one, or the log does not hold the place from which it had
+    /// to go on.
     pub kept: Option<Kept>,
+    /// The first segment that is only in the archive and lies behind what can be kept: the log cannot end there.
+    pub archived_after: Option<u64>,
     /// The last record that is known to have been in the log, if it lies behind what can be kept.
     pub lost_until: Option<Lsn>,
     /// Why that is known.
@@ -71,6 +65,15 @@ pub struct Kept {
     rest: [u8; 32],
 }
 
+impl Kept {
+    fn is_continued_by(&self, header: &SegmentHeader) -> bool {
+        header.first_lsn == self.next_lsn
+            && header.previous_chain == self.chain
+            && header.previous_end == self.end.offset
+            && header.previous_rest == self.rest
+    }
+}
+
 /// What a repair has done.
 #[derive(Clone, Debug)]
 pub struct Repaired {
@@ -80,98 +83,91 @@ pub struct Repaired {
     pub report: String,
 }
 
-/// Reads a log as a start of the server would, from the segment that holds `from` on, and finds out what can be kept if that
-/// fails. Changes nothing.
-///
-/// # Errors
-/// Another writer has the log, it is of a newer version, or the operating system refuses.
-pub fn diagnose(dir: &Path, from: Lsn) -> Result<Diagnosis, RecoveryError<Infallible>> {
-    diagnose_telling(dir, from, |_| {})
-}
-
-/// [`diagnose`], and `progress` is told the bytes of each good frame.
-///
-/// # Errors
-/// As [`diagnose`].
-pub fn diagnose_telling(
-    dir: &Path,
-    from: Lsn,
-    mut progress: impl FnMut(u64),
-) -> Result<Diagnosis, RecoveryError<Infallible>> {
-    let directory = Directory::existing(dir);
-    let visit = |frame: crate::FrameView<'_>| {
-        progress(frame.bytes().len() as u64);
-        Ok::<_, Infallible>(())
-    };
-    match recover_from(directory.clone(), Limits::from(from), visit) {
-        Ok(recovered) => Ok(Diagnosis::Whole(Box::new(recovered.report().clone()))),
-        Err(RecoveryError::Corruption(corruption)) => {
-            let Some(lock) = directory.lock()? else {
-                return Err(RecoveryError::Locked { file: "lock".to_owned() });
-            };
-            Ok(Diagnosis::Damaged(Box::new(examine(&directory, dir, from, *corruption, lock)?)))
-        }
-        Err(other) => Err(other),
+impl Damaged {
+    /// Finds out what can be kept of the log in `dir` that a start has refused for `corruption`. `whole` is the log as the
+    /// start has read it, with its archive; `after` is the place from which it had to go on, because a snapshot stands for
+    /// what lies before. Changes nothing.
+    ///
+    /// # Errors
+    /// Another writer has the log, or the operating system refuses.
+    pub fn of(
+        dir: &Path,
+        whole: &dyn Storage,
+        after: Option<Anchor>,
+        corruption: Corruption,
+    ) -> Result<Self, RecoveryError<Infallible>> {
+        let Some(lock) = whole.lock()? else {
+            return Err(RecoveryError::Locked { file: "lock".to_owned() });
+        };
+        Ok(examine(dir, whole, after, corruption, lock)?)
     }
 }
 
 fn examine(
-    directory: &Directory,
     dir: &Path,
-    from: Lsn,
+    whole: &dyn Storage,
+    after: Option<Anchor>,
     corruption: Corruption,
     lock: Box<dyn Lock>,
 ) -> Result<Damaged, StorageError> {
-    let files = directory.list()?;
-    let segments: BTreeMap<u64, u64> =
-        files.iter().filter_map(|file| Some((segment_number(&file.name)?, file.bytes))).collect();
-    let slots = valid_slots(directory)?;
+    let hot = Directory::existing(dir).list()?;
+    let segments = segments_of(&whole.list()?);
+    let slots = valid_slots(whole)?;
     let mut headers = BTreeMap::new();
     for (number, bytes) in &segments {
-        if let Some(header) = header_of(directory, *number, *bytes)? {
+        if let Some(header) = header_of(whole, *number, Some(*bytes))? {
             headers.insert(*number, header);
         }
     }
     let by_slot = slots.iter().max_by_key(|slot| slot.sequence).map(|slot| slot.log);
     let log = by_slot.or_else(|| headers.values().next().map(|header| header.log));
-    let kept = keep(directory, &headers, log, from)?;
+    let kept = keep(whole, &headers, log, after)?;
     let end = kept.map(|kept| kept.end).unwrap_or_default();
-    let mut claims = Claims::new(kept.map_or(Lsn::FIRST, |kept| kept.next_lsn));
+    let next = kept.map(|kept| kept.next_lsn).or_else(|| after.map(|anchor| anchor.lsn.next()));
+    let mut claims = Claims::new(next.unwrap_or(Lsn::FIRST));
     for slot in &slots {
         claims.hear(slot.durable_lsn, || "the control file says that it was durable".to_owned());
     }
     if let Some(until) = unfinished(dir) {
         claims.hear(until, || "a repair that was not finished had found it".to_owned());
     }
-    for number in segments.keys().filter(|number| **number >= end.segment) {
-        if let Some(header) = headers.get(number).filter(|header| Some(header.log) == log) {
-            let before = || format!("segment {number:#x} begins after it");
-            claims.hear(header.first_lsn.previous(), before);
-        }
-        let from = if *number == end.segment { end.offset } else { 0 };
-        hear_frames(directory, *number, from, log, &mut claims)?;
+    for (number, header) in headers.range(end.segment..).filter(|(_, header)| Some(header.log) == log) {
+        claims.hear(header.first_lsn.previous(), || format!("segment {number:#x} begins after it"));
     }
-    let stays = |name: &str| segment_number(name).is_some_and(|number| number <= end.segment);
-    let belongs = |name: &&str| name.ends_with(".wal") || *name == CONTROL_NAME;
-    let mut moved: Vec<_> = files
-        .iter()
-        .map(|file| file.name.as_str())
-        .filter(belongs)
-        .filter(|name| !stays(name))
-        .map(str::to_owned)
-        .collect();
-    moved.sort_unstable();
+    let in_log = segments_of(&hot);
+    for number in in_log.keys().filter(|number| **number >= end.segment) {
+        let from = if *number == end.segment { end.offset } else { 0 };
+        hear_frames(whole, *number, from, log, &mut claims)?;
+    }
+    let archived_after =
+        segments.keys().copied().find(|number| *number > end.segment && !in_log.contains_key(number));
     let Claims { until, evidence, .. } = claims;
     Ok(Damaged {
         corruption,
         kept,
+        archived_after,
         lost_until: until,
         evidence,
-        moved,
+        moved: leaving(&hot, end.segment),
         dir: dir.to_owned(),
         log,
         _lock: lock,
     })
+}
+
+/// The segments among some files, with their lengths.
+fn segments_of(files: &[FileEntry]) -> BTreeMap<u64, u64> {
+    files.iter().filter_map(|file| Some((segment_number(&file.name)?, file.bytes))).collect()
+}
+
+/// The files that are not part of a log any more that ends in segment `last`.
+fn leaving(files: &[FileEntry], last: u64) -> Vec<String> {
+    let stays = |name: &str| segment_number(name).is_some_and(|number| number <= last);
+    let belongs = |name: &&str| name.ends_with(".wal") || *name == CONTROL_NAME;
+    let names = files.iter().map(|file| file.name.as_str());
+    let mut moved: Vec<_> = names.filter(belongs).filter(|name| !stays(name)).map(str::to_owned).collect();
+    moved.sort_unstable();
+    moved
 }
 
 /// What says that there were records behind the end.
@@ -195,8 +191,13 @@ impl Claims {
     }
 }
 
-fn header_of(storage: &dyn Storage, number: u64, bytes: u64) -> Result<Option<SegmentHeader>, StorageError> {
-    if bytes < SEGMENT_BYTES_MIN {
+/// The header of a segment, if it is one; also of one whose length nobody knows, because it was not listed.
+fn header_of(
+    storage: &dyn Storage,
+    number: u64,
+    bytes: Option<u64>,
+) -> Result<Option<SegmentHeader>, StorageError> {
+    if bytes.is_some_and(|bytes| bytes < SEGMENT_BYTES_MIN) {
         return Ok(None);
     }
     let name = segment_name(number);
@@ -204,52 +205,83 @@ fn header_of(storage: &dyn Storage, number: u64, bytes: u64) -> Result<Option<Se
     let file = storage.open_read(&name)?;
     file.read_exact_at(0, &mut page).map_err(|error| StorageError::new("read", &name, error))?;
     let header = SegmentHeader::decode(&page).ok();
-    Ok(header.filter(|header| header.segment == number && header.segment_bytes == bytes))
+    let fits = |header: &SegmentHeader| {
+        header.segment == number && bytes.is_none_or(|bytes| header.segment_bytes == bytes)
+    };
+    Ok(header.filter(fits))
 }
 
-/// Walks the segments from the one that holds `from` on, as long as each continues the one before.
+/// Walks the segments from the first one, or after the place that a snapshot stands for, as long as each continues the one
+/// before.
 fn keep(
     storage: &dyn Storage,
     headers: &BTreeMap<u64, SegmentHeader>,
     log: Option<LogId>,
-    from: Lsn,
+    after: Option<Anchor>,
 ) -> Result<Option<Kept>, StorageError> {
-    let Some(log) = log else { return Ok(None) };
-    let mut kept: Option<Kept> = None;
-    let holds = headers.iter().rev().find(|(_, header)| header.first_lsn <= from && header.log == log);
-    let start = if from <= Lsn::FIRST { 1 } else { holds.map_or(1, |(number, _)| *number) };
-    for number in start.. {
-        let Some(header) = headers.get(&number).filter(|header| header.log == log) else { break };
-        let continues = match &kept {
-            // What a snapshot covers is not looked at.
-            None if number > 1 => true,
-            None => {
-                header.first_lsn == Lsn::FIRST
-                    && header.previous_chain == ChainHash::genesis(log)
-                    && header.previous_end == 0
-            }
-            Some(kept) => {
-                header.first_lsn == kept.next_lsn
-                    && header.previous_chain == kept.chain
-                    && header.previous_end == kept.end.offset
-                    && header.previous_rest == kept.rest
-            }
-        };
-        if !continues {
-            break;
+    let own = |number| headers.get(&number).filter(|header| Some(header.log) == log);
+    let mut kept = match after {
+        None => {
+            own(1).filter(|header| begins_log(header)).map_or(Ok(None), |first| end_of(storage, first))?
         }
-        let name = segment_name(number);
-        let file = storage.open_device_read(&name)?;
-        let checked = check_segment(&*file, header, &mut |_| true, &mut |_, _, _| {})
-            .map_err(|error| StorageError::new("read", &name, error))?;
-        kept = Some(Kept {
-            next_lsn: checked.next,
-            chain: checked.chain,
-            end: Position { segment: number, offset: checked.end },
-            rest: checked.rest,
-        });
+        Some(anchor) => match kept_at(storage, anchor)? {
+            // It need not be here: the snapshot stands for it.
+            None => {
+                let next = own(anchor.end.segment + 1).filter(|header| follows(header, &anchor));
+                next.map_or(Ok(None), |next| end_of(storage, next))?
+            }
+            found => found,
+        },
+    };
+    while let Some(end) = kept {
+        let next = own(end.end.segment + 1).filter(|header| end.is_continued_by(header));
+        match next.map_or(Ok(None), |next| end_of(storage, next))? {
+            None => break,
+            further => kept = further,
+        }
     }
     Ok(kept)
+}
+
+fn begins_log(header: &SegmentHeader) -> bool {
+    header.first_lsn == Lsn::FIRST
+        && header.previous_chain == ChainHash::genesis(header.log)
+        && header.previous_end == 0
+}
+
+fn follows(header: &SegmentHeader, anchor: &Anchor) -> bool {
+    (header.log, header.first_lsn, header.previous_chain, header.previous_end)
+        == (anchor.log, anchor.lsn.next(), anchor.chain, anchor.end.offset)
+}
+
+/// The place that a snapshot stands for, as the log holds it; nothing if the log does not hold it.
+fn kept_at(storage: &dyn Storage, anchor: Anchor) -> Result<Option<Kept>, StorageError> {
+    let number = anchor.end.segment;
+    if !storage.holds(&segment_name(number)) {
+        return Ok(None);
+    }
+    let Some(header) = header_of(storage, number, None)?.filter(|header| header.log == anchor.log) else {
+        return Ok(None);
+    };
+    let same =
+        |kept: &Kept| (kept.next_lsn, kept.chain, kept.end) == (anchor.lsn.next(), anchor.chain, anchor.end);
+    Ok(end_of(storage, &header)?.filter(same))
+}
+
+/// What can be kept of a segment; nothing if its copy in the archive cannot be unpacked.
+fn end_of(storage: &dyn Storage, header: &SegmentHeader) -> Result<Option<Kept>, StorageError> {
+    let name = segment_name(header.segment);
+    let file = storage.open_device_read(&name)?;
+    match check_segment(&*file, header, &mut |_| true, &mut |_, _, _| {}) {
+        Ok(checked) => Ok(Some(Kept {
+            next_lsn: checked.next,
+            chain: checked.chain,
+            end: Position { segment: header.segment, offset: checked.end },
+            rest: checked.rest,
+        })),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(error) => Err(StorageError::new("read", &name, error)),
+    }
 }
 
 /// Looks at every page of a segment for frames that were written there.
@@ -302,8 +334,10 @@ impl Damaged {
     /// The operating system refuses; run it again.
     ///
     /// # Panics
-    /// If nothing can be kept: look at [`Damaged::kept`] first.
+    /// If nothing can be kept, or the archive goes on behind it: look at [`Damaged::kept`] and
+    /// [`Damaged::archived_after`] first.
     pub fn repair(&self, stamp: &str) -> Result<Repaired, StorageError> {
+        assert_eq!(self.archived_after, None, "a log does not end before its archive does");
         let (Some(kept), Some(log)) = (self.kept, self.log) else { panic!("there is no log to go on with") };
         let quarantine = self.dir.join(format!("{QUARANTINE}{stamp}"));
         let report = self.report(stamp, &kept)?;

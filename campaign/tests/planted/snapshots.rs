@@ -1,10 +1,12 @@
 //! Bugs of snapshots, of the archive and of repair.
 
-use super::{Bug, Finder, campaign, log_test};
+use super::{Bug, Finder, IT, campaign, log_test};
 
 const COVERING: Finder =
     campaign("wherever_the_power_goes_while_a_log_is_covered_its_state_is_found_and_no_segment_is_missing");
 const COVER_FAILURES: Finder = campaign("whatever_fails_while_a_log_is_covered_is_told_and_loses_nothing");
+
+const VERDICTS: Finder = ("cage", IT, "verdicts::the_verdict_of_a_repair_is_the_one_of_a_start");
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -157,6 +159,20 @@ pub(super) const BUGS: &[Bug] = &[
         right: "            self.dir.rename(&temporary, &name)?;",
         wrong: "            let _ = self.dir.rename(&temporary, &name);",
         finder: COVER_FAILURES,
+    },
+    Bug {
+        what: "a repair believes the newest snapshot by its name",
+        file: "src/cli/repair.rs",
+        right: "        let passed_over = base.passed_over.clone();\n",
+        wrong: "        let passed_over = base.passed_over.clone();\n        if covered.is_none() && !passed_over.is_empty() {\n            say!(\"start     goes well, from the newest snapshot\");\n            return ExitCode::SUCCESS;\n        }\n",
+        finder: VERDICTS,
+    },
+    Bug {
+        what: "a repair does not look into the archive",
+        file: "src/cli/repair.rs",
+        right: "        let recovered = recover_after(&data, base,",
+        wrong: "        let nowhere = DataDir::new(&self.dir, Some(&self.dir.join(\"nowhere\")));\n        let recovered = recover_after(&nowhere, base,",
+        finder: VERDICTS,
     },
     Bug {
         what: "a repair deletes what leaves the log",

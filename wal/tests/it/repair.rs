@@ -10,8 +10,8 @@ use std::{
 };
 
 use cage_wal::{
-    Damaged, Diagnosis, Limits, Lsn, RecoveryError, ScanReport, Scrubbed, SegmentState, diagnose, inspect,
-    scan, scrub_segment, storage::Directory,
+    Damaged, Limits, Lsn, RecoveryError, ScanReport, Scrubbed, SegmentState, inspect, recover_from, scan,
+    scrub_segment, storage::Directory,
 };
 use tempfile::TempDir;
 
@@ -44,9 +44,14 @@ fn flip(dir: &Path, name: &str, at: usize) {
     fs::write(dir.join(name), bytes).unwrap();
 }
 
+/// What a start would find, without any snapshot or archive.
+fn start(dir: &Path) -> Result<ScanReport, Failed> {
+    recover_from(directory(dir), Limits::default(), |_| Ok(())).map(|recovered| recovered.report().clone())
+}
+
 fn damaged(dir: &Path) -> Damaged {
-    match diagnose(dir, Lsn::FIRST) {
-        Ok(Diagnosis::Damaged(damaged)) => *damaged,
+    match start(dir) {
+        Err(RecoveryError::Corruption(found)) => Damaged::of(dir, &directory(dir), None, *found).unwrap(),
         other => panic!("expected damage, found {other:?}"),
     }
 }
@@ -98,7 +103,7 @@ fn repair(dir: &TempDir, kept: u64, loss: &str) {
         assert!(report(path).is_err(), "byte {at}");
     }
     fs::write(path.join(&name), good).unwrap();
-    assert!(matches!(diagnose(path, Lsn::FIRST), Ok(Diagnosis::Whole(_))));
+    start(path).unwrap();
 }
 
 #[test]
@@ -138,10 +143,7 @@ fn a_segment_that_was_swapped_ends_the_log_before_it() {
     let dir = log();
     let other = log();
     fs::copy(other.path().join(segment(2)), dir.path().join(segment(2))).unwrap();
-    assert!(
-        matches!(diagnose(dir.path(), Lsn::FIRST), Ok(Diagnosis::Whole(_))),
-        "the same log, byte for byte"
-    );
+    start(dir.path()).expect("the same log, byte for byte");
 }
 
 #[test]
@@ -166,10 +168,7 @@ fn a_torn_tail_is_nothing_to_repair() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[4096 * 4..4096 * 4 + 600].fill(0x77);
     fs::write(&path, bytes).unwrap();
-    match diagnose(dir.path(), Lsn::FIRST).unwrap() {
-        Diagnosis::Whole(report) => assert!(report.torn_tail.is_some()),
-        other => panic!("{other:?}"),
-    }
+    assert!(start(dir.path()).unwrap().torn_tail.is_some());
 }
 
 #[test]
@@ -179,7 +178,11 @@ fn without_a_first_segment_there_is_nothing_to_go_on_with() {
     assert_eq!(damaged(dir.path()).kept, None);
     let dir = log();
     let (held, _) = recover_all(directory(dir.path())).unwrap();
-    assert!(matches!(diagnose(dir.path(), Lsn::FIRST), Err(RecoveryError::Locked { .. })));
+    assert!(matches!(start(dir.path()), Err(RecoveryError::Locked { .. })));
+    flip(dir.path(), &segment(1), 20);
+    let Err(RecoveryError::Corruption(found)) = report(dir.path()) else { panic!("damage") };
+    let explained = Damaged::of(dir.path(), &directory(dir.path()), None, *found);
+    assert!(matches!(explained, Err(RecoveryError::Locked { .. })));
     drop(held);
 }
 
