@@ -18,9 +18,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use cage_engine::{Lsn, ResultCode, Settings, State, Timestamp};
 use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Filter, Hello, SignedCheckpoint, VERSION, Welcome, frame};
+use cage_wal::snapshot::SnapshotFacts;
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{
-    Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, OpenError, Position,
+    Callbacks, FlushStrategy, Identity as LogIdentity, LogFault, LogHandle, Lookup, OpenError, Position,
     RecoveryError,
 };
 use quinn::{Endpoint, Incoming, VarInt};
@@ -39,7 +40,7 @@ use crate::feed::{Feed, Pipe, Tap, rights};
 use crate::guards::{self, Guards, Unfit};
 use crate::limits;
 use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
-use crate::proof::signer::{Signer, SignerError};
+use crate::proof::signer::{Agreed, Signer, SignerError};
 use crate::recovery::{self, RecoverFault, Recovery, ReplayFault};
 use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
@@ -237,9 +238,10 @@ impl Server {
         log_options.idle_poll = options.flush_poll;
         let (pipe, tap) = Pipe::new();
         let callbacks = callbacks(&progress, &fault, tap);
+        let witness = agreed(options, key.as_ref(), &data, snapshot)?;
         let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
         let public = key.as_ref().map(|key| *key.public());
-        let sign = |key| Signer::start(key, options.witness.clone(), log.clone(), Arc::clone(board));
+        let sign = |key| Signer::start(key, witness, log.clone(), Arc::clone(board));
         let signer = key.map(sign).transpose()?;
         let findings = Arc::<Findings>::default();
         let scrubber = Scrubber::start(options.scrub, log.clone(), Arc::clone(&findings));
@@ -359,6 +361,20 @@ impl Server {
         }
         Ok(closed)
     }
+}
+
+/// The witness, if there is one and the log agrees with it. Nothing of the log was written yet, so that one that is refused is
+/// left as it was found.
+fn agreed(
+    options: &ServerOptions,
+    key: Option<&SigningKey>,
+    data: &DataDir,
+    snapshot: Option<SnapshotFacts>,
+) -> Result<Option<Agreed>, SignerError> {
+    let Some((key, path)) = key.zip(options.witness.clone()) else { return Ok(None) };
+    let first = snapshot.map_or(1, |facts| facts.anchor.end.segment + 1);
+    let log = Lookup::open(data.whole_log(first))?;
+    Agreed::compare(path, key, log).map(Some)
 }
 
 /// The key to sign with: the one that was given, or the development one.

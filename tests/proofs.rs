@@ -18,7 +18,8 @@ use cage_protocol::Checkpoint;
 use tempfile::TempDir;
 
 use crate::harness::casino::{Casino, client, credentials};
-use crate::harness::{Ledger, SOON, Start, audit, folder, run, run_cage, soon, stderr, stdout, text};
+use crate::harness::{Ended, Ledger, SOON, Start, audit, folder, run, run_cage, soon, stderr, stdout, text};
+use crate::verdicts::contents;
 
 /// A ledger with a witness.
 struct Vouched {
@@ -71,6 +72,21 @@ impl Vouched {
         audit(&self.data(), &["--witness", text(&witness), "--checkpoint-key", text(&public)])
     }
 
+    /// A start that has to be refused, and has to leave log, witness and all else as it was.
+    fn refused_by(&self, start: &Start) -> Ended {
+        let before = contents(self.dir.path());
+        let refused = start.refused();
+        let after = contents(self.dir.path());
+        for path in before.keys().chain(after.keys()) {
+            assert!(before.get(path) == after.get(path), "a refused start has changed {}", path.display());
+        }
+        refused
+    }
+
+    fn refused(&self) -> Ended {
+        self.refused_by(&self.start())
+    }
+
     fn prove(&self, lsn: u64) -> Output {
         let (data, witness) = (self.data(), self.witness());
         run_cage(&["prove", text(&data), "--lsn", &lsn.to_string(), "--witness", text(&witness)])
@@ -108,7 +124,7 @@ fn a_witness_vouches_for_a_log_over_restarts_and_crashes() {
         let report =
             audit(&vouched.data(), &["--witness", text(&witness), "--checkpoint-key", text(&public)]);
         assert_eq!((report.code, report.number("checkpoints_bad")), (1, last.number("checkpoints_checked")));
-        let refused = vouched.start().with("--checkpoint-key", text(&other)).refused();
+        let refused = vouched.refused_by(&vouched.start().with("--checkpoint-key", text(&other)));
         assert!(refused.stderr.contains("is not signed by this key"), "{refused:?}");
     });
 }
@@ -133,7 +149,7 @@ fn a_log_that_was_cut_or_written_anew_is_not_what_was_signed() {
         let report = vouched.audit();
         assert_eq!(report.code, 1, "{report:?}");
         assert!(report.json["differences"].to_string().contains("the log was cut"), "{report:?}");
-        let refused = vouched.start().refused();
+        let refused = vouched.refused();
         assert!(refused.stderr.contains("acknowledged records are missing"), "{refused:?}");
 
         restore();
@@ -144,7 +160,7 @@ fn a_log_that_was_cut_or_written_anew_is_not_what_was_signed() {
         let report = vouched.audit();
         assert_eq!(report.code, 1, "{report:?}");
         assert!(report.number("checkpoints_bad") >= 1, "{report:?}");
-        let refused = vouched.start().refused();
+        let refused = vouched.refused();
         assert!(refused.stderr.contains("is not the one that was signed"), "{refused:?}");
         // What was signed before the fork can still be proved, what came after cannot.
         assert!(vouched.prove(3).status.success());

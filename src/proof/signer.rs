@@ -6,19 +6,19 @@
 //! ended. A line that cannot be written is told, and the next one spans its frames as well. Never here: anything that an
 //! acknowledgement waits for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cage_protocol::{Checkpoint, SignedCheckpoint};
-use cage_wal::{ChainHash, FrameEnd, LogHandle, Lsn, ReadError, Reader};
+use cage_wal::{ChainHash, FrameEnd, LogHandle, Lookup, Lsn, ReadError, Reader, RecoveryError};
 use tokio::sync::watch;
 
 use super::keys::SigningKey;
 use super::merkle;
-use super::witness::{Witness, WitnessError};
+use super::witness::{self, Witness, WitnessError};
 use crate::admin::alarms::Alarm;
 use crate::admin::board::Board;
 use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_FRAMES_MAX};
@@ -79,6 +79,9 @@ pub enum SignerError {
     /// The log cannot be read there.
     #[error("the log cannot be compared with its witness: {0}")]
     Unreadable(#[from] ReadError),
+    /// The log cannot be read at all.
+    #[error("the log cannot be compared with its witness: {0}")]
+    UnreadableLog(#[from] RecoveryError<ReadError>),
     /// There is no thread to be had.
     #[error("cannot start the thread that signs checkpoints: {0}")]
     Thread(std::io::Error),
@@ -117,28 +120,21 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Compares the log with its witness, if there is one, and begins to sign. Without a witness the first checkpoint
-    /// begins at the end of the log as it is now; with a new one at the log's first frame.
+    /// Begins to sign a log that agrees with its witness, if it has one. Without a witness the first checkpoint begins at the
+    /// end of the log as it is now; with a new one at the log's first frame.
     ///
     /// # Errors
     /// [`SignerError`]; the log must not be served then.
     pub fn start(
         key: SigningKey,
-        witness: Option<PathBuf>,
+        witness: Option<Agreed>,
         log: LogHandle,
         board: Arc<Board>,
     ) -> Result<Self, SignerError> {
-        let mut reader = log.reader();
+        let reader = log.reader();
         let (witness, last) = match witness {
             None => (None, None),
-            Some(path) => {
-                let (witness, kept) = Witness::open(&path)?;
-                let last = kept.checkpoints.last().copied();
-                if let Some(last) = &last {
-                    compare(last, &key, &path, &log, &mut reader)?;
-                }
-                (Some(witness), last)
-            }
+            Some(Agreed { path, last }) => (Some(Witness::open(&path)?), last),
         };
         let begin = match (&witness, &last) {
             (_, Some(last)) => Lsn(last.checkpoint.lsn),
@@ -179,27 +175,50 @@ impl Signer {
     }
 }
 
+/// A witness file that a log was compared with, before anything of either was written.
+#[derive(Debug)]
+pub struct Agreed {
+    path: PathBuf,
+    /// What it has seen last.
+    last: Option<SignedCheckpoint>,
+}
+
+impl Agreed {
+    /// Compares a log that is not open yet with its witness; a witness that is not there yet agrees with any log, and
+    /// `None` is a log that has not begun.
+    ///
+    /// # Errors
+    /// [`SignerError`]; the log must not be opened then.
+    pub fn compare(path: PathBuf, key: &SigningKey, log: Option<Lookup>) -> Result<Self, SignerError> {
+        let last = witness::read_if_there(&path)?.checkpoints.last().copied();
+        if let Some(last) = &last {
+            compare(last, key, &path, log)?;
+        }
+        Ok(Self { path, last })
+    }
+}
+
 /// The log still holds what its witness has last seen.
 fn compare(
     last: &SignedCheckpoint,
     key: &SigningKey,
-    path: &std::path::Path,
-    log: &LogHandle,
-    reader: &mut Reader,
+    path: &Path,
+    log: Option<Lookup>,
 ) -> Result<(), SignerError> {
     let path = path.to_owned();
     let Checkpoint { log_id, lsn, chain_head, .. } = last.checkpoint;
-    let (own, durable) = (log.log_id().0, log.durable().get().0);
     if !key.public().verifies(last) {
         return Err(SignerError::OtherKey { path, lsn });
     }
+    let Some(mut log) = log else { return Err(SignerError::Cut { path, lsn, durable: 0 }) };
+    let (own, durable) = (log.log_id().0, log.next_lsn().previous().0);
     if log_id != own {
         return Err(SignerError::OtherLog { path, known: log_id, own });
     }
     if lsn > durable {
         return Err(SignerError::Cut { path, lsn, durable });
     }
-    match reader.knows_chain(Lsn(lsn), ChainHash::from_bytes(chain_head)) {
+    match log.knows_chain(Lsn(lsn), ChainHash::from_bytes(chain_head)) {
         // In the archive: an audit compares there.
         Ok(true) | Err(ReadError::TooOld { .. }) => Ok(()),
         Ok(false) => Err(SignerError::OtherChain { path, lsn }),

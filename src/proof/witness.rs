@@ -71,6 +71,19 @@ pub fn read(path: &Path) -> Result<Kept, WitnessError> {
     }
 }
 
+/// [`read`], of a file that need not be there yet.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_if_there(path: &Path) -> Result<Kept, WitnessError> {
+    match read(path) {
+        Err(WitnessError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(Kept::default())
+        }
+        read => read,
+    }
+}
+
 /// Whether a line is the beginning of a whole one: a crash cut it off, and the next one began by ending it.
 fn is_cut(line: &[u8]) -> bool {
     let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -120,11 +133,11 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Opens (or creates) a witness file, and gives what it has kept.
+    /// Opens (or creates) a witness file, to add to it.
     ///
     /// # Errors
-    /// [`WitnessError`] if it cannot be opened or read.
-    pub fn open(path: &Path) -> Result<(Self, Kept), WitnessError> {
+    /// [`WitnessError`] if it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, WitnessError> {
         let failed = |source| WitnessError::File { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let mut file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
@@ -132,9 +145,8 @@ impl Witness {
         File::open(folder.unwrap_or_else(|| Path::new(".")))
             .and_then(|folder| folder.sync_all())
             .map_err(failed)?;
-        let kept = read(path)?;
         let cut = ends_inside_a_line(&mut file).map_err(failed)?;
-        Ok((Self { path: path.to_owned(), file, cut }, kept))
+        Ok(Self { path: path.to_owned(), file, cut })
     }
 
     /// Adds a checkpoint, durably.
@@ -189,15 +201,17 @@ mod tests {
     fn what_was_added_is_read_back_over_every_cut_of_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("witness");
-        let (mut witness, kept) = Witness::open(&path).unwrap();
+        let kept = read_if_there(&path).unwrap();
         assert!(kept.checkpoints.is_empty() && kept.cut.is_empty());
+        let mut witness = Witness::open(&path).unwrap();
         witness.add(&signed(1)).unwrap();
         let first = std::fs::metadata(&path).unwrap().len() as usize;
         witness.add(&signed(2)).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for cut in first..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let (mut witness, kept) = Witness::open(&path).unwrap();
+            let kept = read(&path).unwrap();
+            let mut witness = Witness::open(&path).unwrap();
             let whole_but_its_end = cut + 1 == whole.len();
             assert_eq!(kept.checkpoints.len(), 1 + usize::from(whole_but_its_end), "cut at {cut}");
             assert_eq!(kept.cut.len(), usize::from(cut > first && !whole_but_its_end), "cut at {cut}");

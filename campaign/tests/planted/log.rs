@@ -225,4 +225,11 @@ pub(super) const BUGS: &[Bug] = &[
         wrong: "        drop(sync_parents);",
         finder: POWER,
     },
+    Bug {
+        what: "a log is opened before its witness was asked",
+        file: "src/server.rs",
+        right: "        let witness = agreed(options, key.as_ref(), &data, snapshot)?;\n        let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;\n",
+        wrong: "        let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;\n        let witness = agreed(options, key.as_ref(), &data, snapshot)?;\n",
+        finder: ("cage", IT, "proofs::a_log_that_was_cut_or_written_anew_is_not_what_was_signed"),
+    },
 ];

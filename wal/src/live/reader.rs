@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::{
-    error::{ReadError, StorageError},
-    format::{PAGE_BYTES, Record, SegmentHeader, SegmentIdentity, segment_name},
+    error::ReadError,
+    format::{Record, SegmentIdentity},
     lsn::{ChainHash, Lsn},
-    read::{FrameView, OpenSegments, Search, SegmentExtent},
+    read::{FrameView, OpenSegments, Search, SegmentExtent, begun_with_chain},
 };
 
 use super::shared::{FoundSegment, Shared};
@@ -60,21 +60,8 @@ impl Reader {
         if frame.last_lsn != lsn || frame.chain == chain {
             return Ok(frame.last_lsn == lsn);
         }
-        self.repaired_chain(lsn, chain)
-    }
-
-    /// Whether a repair went on after `lsn` and made `chain` the log's, until the next frame.
-    fn repaired_chain(&self, lsn: Lsn, chain: ChainHash) -> Result<bool, ReadError> {
-        for number in self.shared.segments_from(lsn.next()) {
-            let name = segment_name(number);
-            let mut page = [0; PAGE_BYTES];
-            let file = self.shared.storage.open_read(&name)?;
-            file.read_exact_at(0, &mut page).map_err(|error| StorageError::new("read", &name, error))?;
-            if SegmentHeader::decode(&page).is_ok_and(|header| header.chain_after() == chain) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let after = self.shared.segments_from(lsn.next());
+        begun_with_chain(&*self.shared.storage, after.into_iter(), chain)
     }
 
     fn search(&mut self, lsn: Lsn) -> Result<Search<'_>, ReadError> {

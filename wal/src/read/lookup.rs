@@ -9,7 +9,7 @@ use std::{io, sync::Arc};
 use crate::{
     error::{Corruption, Damage, ReadError, RecoveryError, StorageError},
     format::{PAGE, Record, SegmentHeader, SegmentIdentity, segment_name},
-    lsn::{LogId, Lsn},
+    lsn::{ChainHash, LogId, Lsn},
     storage::{RandomRead, Storage},
 };
 
@@ -17,7 +17,7 @@ use super::{
     OpenSegments, Search, SegmentExtent,
     check::Window,
     scanner::Mode,
-    search::nearest_frame,
+    search::{begun_with_chain, nearest_frame},
     survey::{in_segment, survey},
 };
 
@@ -89,10 +89,7 @@ impl Lookup {
     /// There is no such record, it lies before the oldest segment at hand, its frame does not verify, or the operating
     /// system refuses.
     pub fn record(&mut self, lsn: Lsn) -> Result<Record, ReadError> {
-        let Extent { segment: extent, end_lsn, sealed } = self.holding(lsn)?;
-        let identity = SegmentIdentity::new(self.log, extent.epoch, extent.number);
-        let bytes = self.open.segment(&*self.storage, extent.number, sealed)?;
-        Search { identity, bytes, extent, end_lsn, lsn }.record()
+        self.search(lsn)?.record()
     }
 
     /// The newest record after `after` that is wanted. Parts of segments are read and checked, from the end of the log back
@@ -123,6 +120,31 @@ impl Lookup {
             before = extent.segment.first_lsn;
         }
         Ok(None)
+    }
+
+    /// Whether the chain after the frame that ends with `lsn` is `chain`; `false` also if no frame ends there.
+    /// `Lsn(0)` is the beginning of the log.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn knows_chain(&mut self, lsn: Lsn, chain: ChainHash) -> Result<bool, ReadError> {
+        if lsn == Lsn::ZERO {
+            return Ok(chain == ChainHash::genesis(self.log));
+        }
+        let mut room = Vec::new();
+        let frame = self.search(lsn)?.whole_frame(&mut room)?;
+        if frame.last_lsn != lsn || frame.chain == chain {
+            return Ok(frame.last_lsn == lsn);
+        }
+        let after = self.segments.iter().filter(|extent| extent.segment.first_lsn == lsn.next());
+        begun_with_chain(&*self.storage, after.map(|extent| extent.segment.number), chain)
+    }
+
+    fn search(&mut self, lsn: Lsn) -> Result<Search<'_>, ReadError> {
+        let Extent { segment: extent, end_lsn, sealed } = self.holding(lsn)?;
+        let identity = SegmentIdentity::new(self.log, extent.epoch, extent.number);
+        let bytes = self.open.segment(&*self.storage, extent.number, sealed)?;
+        Ok(Search { identity, bytes, extent, end_lsn, lsn })
     }
 
     fn holding(&self, lsn: Lsn) -> Result<Extent, ReadError> {

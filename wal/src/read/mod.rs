@@ -29,7 +29,7 @@ pub use inspect::{FrameInfo, Inspection, SegmentInfo, SegmentState, SlotContent,
 pub use lookup::Lookup;
 use scanner::{Mode, Scanner};
 pub use scrub::{Scrubbed, scrub_segment, segment_numbers};
-pub(crate) use search::{OpenSegments, Search};
+pub(crate) use search::{OpenSegments, Search, begun_with_chain};
 pub(crate) use survey::{CONTROL_NAME, Spare, UNFINISHED_REPAIR, in_segment, valid_slots};
 
 /// One verified frame.

@@ -9,10 +9,10 @@ use std::io;
 use crate::{
     error::{Corruption, Damage, ReadError, StorageError},
     format::{
-        BLOCK_BYTES, FRAME_BYTES_MAX, FrameHeader, HEADER_BYTES, PAGE, RECORD_BYTES, Record, SegmentIdentity,
-        segment_name,
+        BLOCK_BYTES, FRAME_BYTES_MAX, FrameHeader, HEADER_BYTES, PAGE, PAGE_BYTES, RECORD_BYTES, Record,
+        SegmentHeader, SegmentIdentity, segment_name,
     },
-    lsn::{Lsn, Position},
+    lsn::{ChainHash, Lsn, Position},
     storage::{Content, RandomRead, Source, Storage},
 };
 
@@ -109,6 +109,22 @@ pub(crate) fn nearest_frame(
         }
         page -= PAGE;
     }
+}
+
+/// Whether one of these segments was begun by a repair that made `chain` the log's, until the next frame.
+pub(crate) fn begun_with_chain(
+    storage: &dyn Storage,
+    mut segments: impl Iterator<Item = u64>,
+    chain: ChainHash,
+) -> Result<bool, ReadError> {
+    let begun = |number| -> Result<bool, StorageError> {
+        let name = segment_name(number);
+        let mut page = [0; PAGE_BYTES];
+        let file = storage.open_read(&name)?;
+        file.read_exact_at(0, &mut page).map_err(|error| StorageError::new("read", &name, error))?;
+        Ok(SegmentHeader::decode(&page).is_ok_and(|header| header.chain_after() == chain))
+    };
+    segments.try_fold(false, |known, number| Ok(known || begun(number)?))
 }
 
 /// One look-up in one segment.
