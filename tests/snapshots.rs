@@ -306,6 +306,38 @@ fn a_segment_that_cannot_be_archived_is_told_apart_from_a_snapshot_that_was_not_
     });
 }
 
+/// What breaks: a disk that is full of what nobody will ever finish.
+#[test]
+fn what_did_not_fit_on_the_disk_is_taken_away_at_once() {
+    run(async {
+        let dir = folder();
+        let ledger = Ledger::small(dir.path());
+        let casino = Casino::funded(&ledger, 2, 10_000).await;
+        for _ in 0..2 {
+            seal(&ledger, &casino, dir.path(), 1).await;
+            snapshot(dir.path(), &["--hot-mib", "1000"]);
+        }
+        seal(&ledger, &casino, dir.path(), 1).await;
+        ledger.close().await;
+        let mut codes = Vec::new();
+        // Each write in turn: of the snapshot, then of what is packed for the archive.
+        for nth in 1..100 {
+            let plan = format!("write@{nth}=full");
+            let output = run_cage(&["snapshot", text(dir.path()), "--hot-mib", "0", "--faults", &plan]);
+            let left =
+                [files(&dir.path().join("snapshots"), ".tmp"), files(&dir.path().join("archive"), ".tmp")];
+            assert!(left.concat().is_empty(), "{plan}: {left:?}");
+            codes.push(output.status.code().expect("an end"));
+            if output.status.success() {
+                break;
+            }
+        }
+        codes.dedup();
+        assert_eq!(codes, [1, 6, 0], "no snapshot; a snapshot, not archived; both");
+        assert!(archived(dir.path()) > 0);
+    });
+}
+
 /// B4.15. What breaks: an archive that stands still for ever, and nobody knows.
 #[test]
 fn a_damaged_segment_that_holds_up_the_archive_is_named_by_the_server_and_a_good_copy_lets_it_go_on() {

@@ -317,6 +317,17 @@ fn catch_up<I: Image>(
 /// Writes a snapshot, reads it back past the page cache, compares, and gives it its name; its length. The state is let
 /// go before the second one is made of what was read: there is never more than one.
 fn write<I: Image>(dir: &dyn Storage, state: I, facts: &SnapshotFacts) -> Result<u64, MakeFault<I::Fault>> {
+    write_and_prove(dir, state, facts).inspect_err(|_| {
+        // A disk that is full needs its space now. What went wrong is told, and the next attempt removes what this one cannot.
+        drop(snapshot::remove_unfinished(dir));
+    })
+}
+
+fn write_and_prove<I: Image>(
+    dir: &dyn Storage,
+    state: I,
+    facts: &SnapshotFacts,
+) -> Result<u64, MakeFault<I::Fault>> {
     let mut writer = SnapshotWriter::begin(dir, facts.anchor.lsn)?;
     state.write(&mut |piece| writer.write(piece))?;
     drop(state);

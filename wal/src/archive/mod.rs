@@ -100,6 +100,16 @@ impl Archive {
         Ok(numbers)
     }
 
+    /// Files in it that look like packed segments and have no segment's name.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn strangers(&self) -> Result<Vec<String>, StorageError> {
+        let files = self.dir.list()?.into_iter().map(|file| file.name);
+        let named = |name: &str| segment_number(name.strip_suffix(".zst")?);
+        Ok(files.filter(|name| name.ends_with(".zst") && named(name).is_none()).collect())
+    }
+
     /// Whether it holds a segment.
     pub(crate) fn holds(&self, number: u64) -> bool {
         self.dir.holds(&packed_name(number))
@@ -194,10 +204,10 @@ impl Archive {
         } else {
             let temporary = format!("{name}{TEMPORARY_SUFFIX}");
             before(ArchiveStep::Pack)?;
-            let mut file = self.dir.begin(&temporary)?;
-            file.append(&header.encode())?;
-            packed::pack(&raw, &mut *file, &temporary)?;
-            file.finish()?;
+            self.pack(&temporary, &header, &raw).inspect_err(|_| {
+                // A disk that is full needs its space now; what went wrong is told, and the next attempt writes over it.
+                drop(self.dir.remove(&temporary));
+            })?;
             before(ArchiveStep::ReadBack)?;
             self.prove_copy(&temporary, &header)?;
             before(ArchiveStep::Publish)?;
@@ -205,6 +215,13 @@ impl Archive {
         }
         before(ArchiveStep::Remove)?;
         Ok(log.retire(&segment_name(number))?)
+    }
+
+    fn pack(&self, temporary: &str, header: &ArchiveHeader, raw: &Content) -> Result<(), StorageError> {
+        let mut file = self.dir.begin(temporary)?;
+        file.append(&header.encode())?;
+        packed::pack(raw, &mut *file, temporary)?;
+        file.finish()
     }
 
     /// What the device holds under `name` unpacks to the segment with this header.
