@@ -53,6 +53,9 @@ pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 pub const CHECKPOINT_FRAMES_MAX: usize = 1 << 16;
 /// The longest pause between two pieces of a scrub: a clock that was wrong for a moment must not stop it for hours.
 pub const SCRUB_PIECE_MAX: Duration = Duration::from_secs(60);
+/// A scrub is late when the last whole round is longer ago than so many times the pause between two: one may take as long as
+/// the pause, and then a round is missed.
+pub const SCRUB_LATE_ROUNDS: u32 = 2;
 /// How long to wait after a snapshot could not be made: the reason is on the disk, and somebody has to look at it.
 pub const SNAPSHOT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How often it is told again that clients have seen another log than this.

@@ -243,8 +243,8 @@ impl Server {
         let public = key.as_ref().map(|key| *key.public());
         let sign = |key| Signer::start(key, witness, log.clone(), Arc::clone(board));
         let signer = key.map(sign).transpose()?;
-        let findings = Arc::<Findings>::default();
-        let scrubber = Scrubber::start(options.scrub, log.clone(), Arc::clone(&findings));
+        let findings = Arc::new(Findings::new(options.scrub));
+        let scrubber = Scrubber::start(log.clone(), data.snapshots(), Arc::clone(&findings));
         let scrubber = scrubber.map_err(|reason| cage_wal::StorageError::new("start", "scrubber", reason))?;
         let feed = Feed::start(pipe, log.clone());
         let feed = feed.map_err(|reason| cage_wal::StorageError::new("start", "feed", reason))?;

@@ -19,7 +19,7 @@ use crate::harness::wire::Wire;
 use crate::harness::{Ledger, Start, folder, log, run, run_cage, stderr, stdout, text};
 
 /// Asks again until it is so. The test's own time limit is the end of patience.
-async fn until(mut what: impl FnMut() -> bool) {
+pub(crate) async fn until(mut what: impl FnMut() -> bool) {
     while !what() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }

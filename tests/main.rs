@@ -33,6 +33,7 @@ mod replay;
 mod reports;
 mod retry;
 mod roles;
+mod scrubs;
 mod service;
 mod sessions;
 mod settings;

@@ -69,6 +69,10 @@ alarms! {
     ClientDoubts = "client_doubts", Error;
     /// A sealed segment of the log is damaged on the disk.
     LogDamaged = "log_damaged", Error;
+    /// A snapshot is damaged on the disk.
+    SnapshotDamaged = "snapshot_damaged", Error;
+    /// The last whole scrub of the log is too long ago.
+    ScrubLate = "scrub_late", Warning;
     /// No further log segment can be made: the disk is full, above all.
     NoSegment = "no_segment", Error;
     /// The log lives on its reserve: wagers are not taken.
@@ -137,6 +141,8 @@ pub fn is_on(board: &Board, alarm: Alarm) -> bool {
             }
             Alarm::DueRefused => numbers.set_aside.get() > 0,
             Alarm::LogDamaged => served.is_some_and(|served| served.findings.counts().damaged > 0),
+            Alarm::SnapshotDamaged => served.is_some_and(|served| served.findings.snapshot_is_damaged()),
+            Alarm::ScrubLate => served.is_some_and(|served| served.findings.is_late()),
             Alarm::NoSegment => served.is_some_and(|served| served.log.preparation_failure().is_some()),
             Alarm::OnReserve => served.is_some_and(|served| served.log.space().lives_on_reserve()),
             _ => false,

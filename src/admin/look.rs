@@ -137,6 +137,8 @@ pub struct LogLook {
     pub space: LogSpace,
     /// What the scrubber did.
     pub scrubbed: Counts,
+    /// How long ago its last whole round was; nothing if there is no scrubber.
+    pub scrub_age: Option<Duration>,
     /// The latest checkpoint.
     pub checkpoint: Option<SignedCheckpoint>,
     /// What lies on the disk.
@@ -158,6 +160,7 @@ impl LogLook {
             stats: log.stats(),
             space: log.space(),
             scrubbed: findings.counts(),
+            scrub_age: findings.age(),
             checkpoint: checkpoints.as_ref().and_then(|latest| *latest.borrow()),
             files,
         }

@@ -82,7 +82,7 @@ macro_rules! logged {
 }
 
 #[rustfmt::skip]
-static METRICS: [Metric; 62] = [
+static METRICS: [Metric; 64] = [
     gauge("ready", "1 if requests are served and become durable, as /readyz says", |look| Some(Value::Whole(u64::from(look.unready.is_none())))),
     gauge("phase", "1 for where the server stands between start and end", phases),
     gauge("alarm", "1 if the alarm is on", alarms),
@@ -150,9 +150,11 @@ static METRICS: [Metric; 62] = [
     gauge("snapshot_time", "When the newest snapshot was made, since 1970; 0 = there is none", |look| Some(Value::Real(nanos(look.log.as_ref()?.files.newest.map_or(0, |newest| newest.created_ns))))).seconds(),
     counter("snapshots", "Attempts to make a snapshot, by outcome", snapshots),
 
-    counter("scrub_rounds", "Rounds of the scrubber over all sealed segments", logged!(|log| log.scrubbed.rounds)),
+    counter("scrub_rounds", "Rounds of the scrubber over all sealed segments and snapshots", logged!(|log| log.scrubbed.rounds)),
+    gauge("scrub_age", "Since the last whole round of the scrubber; before the first, since the start", |look| Some(Value::Real(look.log.as_ref()?.scrub_age?.as_secs_f64()))).seconds(),
     counter("scrub_read", "Bytes that the scrubber found good", logged!(|log| log.scrubbed.bytes)).bytes(),
     counter("scrub_damaged", "Segments that the scrubber found damaged, each time it did", logged!(|log| log.scrubbed.damaged)),
+    counter("scrub_snapshots_damaged", "Snapshots that the scrubber found damaged, each time it did", logged!(|log| log.scrubbed.snapshots_damaged)),
 ];
 
 fn phases<'l>(look: &'l Look<'_>) -> Option<Value<'l>> {

@@ -53,6 +53,9 @@ struct Log {
     flush_p99_micros: u64,
     scrub_rounds: u64,
     scrub_damaged: u64,
+    scrub_snapshots_damaged: u64,
+    /// Since the last whole round; nothing if nobody scrubs.
+    scrub_age_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,6 +134,8 @@ impl From<&LogLook> for Log {
             flush_p99_micros: log.stats.flush_times.p99 / 1_000,
             scrub_rounds: log.scrubbed.rounds,
             scrub_damaged: log.scrubbed.damaged,
+            scrub_snapshots_damaged: log.scrubbed.snapshots_damaged,
+            scrub_age_seconds: log.scrub_age.map(|age| age.as_secs_f64()),
         }
     }
 }

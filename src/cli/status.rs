@@ -198,6 +198,7 @@ fn print(status: &Value) {
             text(&log["chain_head"])
         );
         say!("signed    {}", log["checkpoint_lsn"]);
+        print_scrub(log);
         print_places(status);
     }
     let ledger = &status["ledger"];
@@ -223,6 +224,19 @@ fn print(status: &Value) {
     if alarms.is_empty() {
         say!("alarms    none");
     }
+}
+
+fn print_scrub(log: &Value) {
+    let Some(age) = log["scrub_age_seconds"].as_f64() else {
+        return say!("scrubbed  never: it is switched off");
+    };
+    let (rounds, damaged) = (&log["scrub_rounds"], &log["scrub_damaged"]);
+    let last = if *rounds == 0 { "not yet, running for" } else { "last whole round ended" };
+    say!(
+        "scrubbed  {last} {age:.0} s{}, {rounds} rounds, {damaged} damaged segments, {} damaged snapshots found",
+        if *rounds == 0 { "" } else { " ago" },
+        log["scrub_snapshots_damaged"]
+    );
 }
 
 fn print_places(status: &Value) {

@@ -8,7 +8,7 @@
 //! ```
 //! The header holds the hash of these hashes and its own, so that one value stands for every byte of the file.
 
-use std::{num::NonZeroUsize, thread};
+use std::{io, num::NonZeroUsize, thread};
 
 use crate::{
     error::{SnapshotError, StorageError},
@@ -197,11 +197,7 @@ impl Snapshot {
 
     /// This snapshot, if it is the one after `lsn` as its name says.
     fn of(self, lsn: Lsn) -> Result<Self, SnapshotError> {
-        if self.header.anchor.lsn == lsn {
-            return Ok(self);
-        }
-        let detail = format!("it says that it was made after LSN {}", self.header.anchor.lsn);
-        Err(SnapshotError::Damaged { file: file_name(lsn), offset: 0, detail })
+        is_of(&self.header, lsn).map(|()| self)
     }
 
     fn hashes(&self) -> &[u8] {
@@ -266,15 +262,35 @@ fn load(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
     };
     let header = header(name, page)?;
     let body_bytes = usize::try_from(header.body_bytes).unwrap_or(usize::MAX);
-    let hash_bytes = body_bytes.div_ceil(SNAPSHOT_CHUNK_BYTES) * HASH_BYTES;
-    if Some(content.len()) != body_bytes.checked_add(PAGE_BYTES + hash_bytes) {
-        let detail = "its length is not the one that its header says";
-        return Err(damaged(name, content.len(), detail));
-    }
-    if blake3::hash(&content[PAGE_BYTES + body_bytes..]).as_bytes() != &header.chunks {
-        return Err(damaged(name, PAGE_BYTES + body_bytes, "the hash of the pieces' hashes does not match"));
-    }
+    check_length(name, body_bytes, content.len())?;
+    check_hashes(name, &header, &content[PAGE_BYTES + body_bytes..])?;
     Ok(Snapshot { header, content })
+}
+
+/// The header is of the snapshot after `lsn`, as its name says.
+fn is_of(header: &SnapshotHeader, lsn: Lsn) -> Result<(), SnapshotError> {
+    if header.anchor.lsn == lsn {
+        return Ok(());
+    }
+    let detail = format!("it says that it was made after LSN {}", header.anchor.lsn);
+    Err(SnapshotError::Damaged { file: file_name(lsn), offset: 0, detail })
+}
+
+/// The file is as long as its header says; the bytes of its hashes.
+fn check_length(name: &str, body_bytes: usize, bytes: usize) -> Result<usize, SnapshotError> {
+    let hash_bytes = body_bytes.div_ceil(SNAPSHOT_CHUNK_BYTES) * HASH_BYTES;
+    if Some(bytes) == body_bytes.checked_add(PAGE_BYTES + hash_bytes) {
+        return Ok(hash_bytes);
+    }
+    Err(damaged(name, bytes, "its length is not the one that its header says"))
+}
+
+fn check_hashes(name: &str, header: &SnapshotHeader, hashes: &[u8]) -> Result<(), SnapshotError> {
+    if blake3::hash(hashes).as_bytes() == &header.chunks {
+        return Ok(());
+    }
+    let offset = PAGE_BYTES + header.body_bytes as usize;
+    Err(damaged(name, offset, "the hash of the pieces' hashes does not match"))
 }
 
 fn unproven(name: &str, piece: usize) -> SnapshotError {
@@ -321,6 +337,66 @@ impl SnapshotBeginning {
         self.proven_pieces = self.proven_pieces.max(pieces);
         Ok(&body[..body.len().min(pieces * SNAPSHOT_CHUNK_BYTES)])
     }
+}
+
+/// What became of a snapshot that was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// Every byte is what was written.
+    Good {
+        /// Bytes that were read.
+        bytes: u64,
+    },
+    /// There is no such file: newer ones stand for it.
+    Gone,
+    /// `pace` ended it.
+    Stopped,
+}
+
+/// Reads the snapshot after the record at `lsn` from the device, piece by piece, and proves all of it. `pace` is told how
+/// many bytes are read next, may wait, and says whether to go on.
+///
+/// # Errors
+/// It is damaged, of a newer format, or cannot be read.
+pub fn prove(
+    dir: &dyn Storage,
+    lsn: Lsn,
+    pace: &mut dyn FnMut(u64) -> bool,
+) -> Result<Proven, SnapshotError> {
+    let name = file_name(lsn);
+    let Some(found) = dir.list()?.into_iter().find(|file| file.name == name) else { return Ok(Proven::Gone) };
+    let file = match dir.open_device_read(&name) {
+        Ok(file) => file,
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(Proven::Gone),
+        Err(error) => return Err(error.into()),
+    };
+    if found.bytes < PAGE_BYTES as u64 {
+        return Err(damaged(&name, 0, "it is shorter than a header"));
+    }
+    let read = |offset: u64, bytes: usize| {
+        let mut room = vec![0; bytes];
+        file.read_exact_at(offset, &mut room).map_err(|error| StorageError::new("read", &name, error))?;
+        Ok::<_, StorageError>(room)
+    };
+    let mut page = [0; PAGE_BYTES];
+    page.copy_from_slice(&read(0, PAGE_BYTES)?);
+    let header = header(&name, &page)?;
+    is_of(&header, lsn)?;
+    let body_bytes = usize::try_from(header.body_bytes).unwrap_or(usize::MAX);
+    let hash_bytes = check_length(&name, body_bytes, usize::try_from(found.bytes).unwrap_or(usize::MAX))?;
+    let hashes = read((PAGE_BYTES + body_bytes) as u64, hash_bytes)?;
+    check_hashes(&name, &header, &hashes)?;
+    for (piece, hash) in hashes.chunks_exact(HASH_BYTES).enumerate() {
+        let begin = piece * SNAPSHOT_CHUNK_BYTES;
+        let bytes = SNAPSHOT_CHUNK_BYTES.min(body_bytes - begin);
+        if !pace(bytes as u64) {
+            return Ok(Proven::Stopped);
+        }
+        if blake3::hash(&read((PAGE_BYTES + begin) as u64, bytes)?).as_bytes() != hash {
+            return Err(unproven(&name, piece));
+        }
+    }
+    Ok(Proven::Good { bytes: found.bytes })
 }
 
 fn damaged(name: &str, offset: usize, detail: &str) -> SnapshotError {

@@ -63,6 +63,42 @@ pub(super) const BUGS: &[Bug] = &[
         finder: log_test("snapshots::every_changed_bit_of_a_snapshot_is_found_and_so_is_every_cut"),
     },
     Bug {
+        what: "a scrub reads of a snapshot only the header and the hashes",
+        file: "wal/src/snapshot.rs",
+        right: "    for (piece, hash) in hashes.chunks_exact(HASH_BYTES).enumerate() {",
+        wrong: "    for (piece, hash) in hashes.chunks_exact(HASH_BYTES).enumerate().skip(usize::MAX) {",
+        finder: log_test("snapshots::every_changed_bit_of_a_snapshot_is_found_and_so_is_every_cut"),
+    },
+    Bug {
+        what: "the scrubber does not read snapshots",
+        file: "src/scrubber.rs",
+        right: "            for lsn in found {",
+        wrong: "            for lsn in found.into_iter().skip(usize::MAX) {",
+        finder: (
+            "cage",
+            IT,
+            "scrubs::a_snapshot_that_rots_is_told_while_the_server_runs_until_a_good_copy_is_there",
+        ),
+    },
+    Bug {
+        what: "one file in the archive keeps the others from being read",
+        file: "src/cli/scrub.rs",
+        right: "    Ok(hot.into_iter().chain(data.archive().segments()?).collect())",
+        wrong: "    Ok(hot.into_iter().chain(segment_numbers(&data.whole_log(1))?).collect())",
+        finder: (
+            "cage",
+            IT,
+            "scrubs::a_file_under_a_wrong_name_in_the_archive_is_named_and_the_others_are_read",
+        ),
+    },
+    Bug {
+        what: "what did not fit on the disk stays there",
+        file: "wal/src/cover.rs",
+        right: "        drop(snapshot::remove_unfinished(dir));",
+        wrong: "        drop(dir.list());",
+        finder: ("cage", IT, "snapshots::what_did_not_fit_on_the_disk_is_taken_away_at_once"),
+    },
+    Bug {
         what: "a snapshot has its name before it was read back",
         file: "wal/src/snapshot.rs",
         right: "        self.file.finish()?;\n",

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::FileExt};
 use cage_wal::{
     Anchor, ChainHash, Damage, Epoch, Limits, LogId, Lsn, Position, Record, RecoveryError, ScanReport,
     SnapshotError, scan_from,
-    snapshot::{self, Snapshot, SnapshotFacts, SnapshotWriter},
+    snapshot::{self, Proven, Snapshot, SnapshotFacts, SnapshotWriter},
     storage::{Directory, sim::SimDisk},
 };
 
@@ -79,16 +79,45 @@ fn every_changed_bit_of_a_snapshot_is_found_and_so_is_every_cut() {
                 SnapshotError::NewerFormat { .. } => assert!((4..6).contains(&at)),
                 other => panic!("byte {at}: {other}"),
             }
+            // Whoever reads it piece by piece, from the device, finds the same. Once a byte: that takes longer.
+            if bit == at % 8 {
+                assert!(prove(&dir).is_err(), "byte {at}");
+            }
         }
         file.write_all_at(&good[at..=at], at as u64).unwrap();
     }
     assert_eq!(Snapshot::open(&dir, Lsn(77)).unwrap().body(), body(900));
+    assert_eq!(prove(&dir).unwrap(), Proven::Good { bytes: good.len() as u64 });
     for length in (0..good.len()).rev() {
         file.set_len(length as u64).unwrap();
         assert!(Snapshot::open(&dir, Lsn(77)).is_err(), "{length} bytes of it");
+        assert!(prove(&dir).is_err(), "{length} bytes of it");
     }
     fs::write(&path, [&good[..], &[0]].concat()).unwrap();
-    assert!(Snapshot::open(&dir, Lsn(77)).is_err(), "a byte too many");
+    assert!(Snapshot::open(&dir, Lsn(77)).is_err() && prove(&dir).is_err(), "a byte too many");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(prove(&dir).unwrap(), Proven::Gone);
+}
+
+fn prove(dir: &Directory) -> Result<Proven, SnapshotError> {
+    snapshot::prove(dir, Lsn(77), &mut |_| true)
+}
+
+#[test]
+fn a_snapshot_is_read_piece_by_piece_by_whoever_is_slow() {
+    const MIB: u64 = 1 << 20;
+    let home = tempfile::tempdir().unwrap();
+    let dir = directory(home.path());
+    write(&dir, 77, &body(3 * MIB as usize + 5));
+    let mut pieces = Vec::new();
+    let proven = snapshot::prove(&dir, Lsn(77), &mut |bytes| {
+        pieces.push(bytes);
+        true
+    });
+    assert!(matches!(proven, Ok(Proven::Good { .. })));
+    assert_eq!(pieces, [MIB, MIB, MIB, 5]);
+    let stopped = snapshot::prove(&dir, Lsn(77), &mut |bytes| bytes > 5);
+    assert_eq!(stopped.unwrap(), Proven::Stopped);
 }
 
 #[test]
