@@ -18,7 +18,9 @@ use cage_protocol::Checkpoint;
 use tempfile::TempDir;
 
 use crate::harness::casino::{Casino, client, credentials};
-use crate::harness::{Ended, Ledger, SOON, Start, audit, folder, run, run_cage, soon, stderr, stdout, text};
+use crate::harness::{
+    Ended, Ledger, SOON, Start, audit, cage_after, folder, run, run_cage, soon, stderr, stdout, strace, text,
+};
 use crate::verdicts::contents;
 
 /// A ledger with a witness.
@@ -310,6 +312,24 @@ fn clients_are_sent_what_was_signed() {
         let witness = fs::read_to_string(vouched.witness()).expect("a witness");
         assert!(witness.contains(&head), "what clients are sent is in the witness");
     });
+}
+
+/// What breaks: a key that a loss of power takes away, and with it all that could still be signed.
+#[test]
+fn a_new_key_is_durable_with_its_name() {
+    if !strace::is_here() {
+        return;
+    }
+    let dir = folder();
+    let (key, calls) = (dir.path().join("checkpoint.key"), dir.path().join("calls"));
+    let recorded = ["strace", "-f", "-y", "-e", "trace=fsync", "-o", text(&calls)].map(str::to_owned);
+    let made = cage_after(&recorded).args(["checkpoint-key", text(&key), "--new"]).output().expect("it runs");
+    assert!(made.status.success(), "{}", stderr(&made));
+    let calls = fs::read_to_string(&calls).expect("a recording");
+    let synced: Vec<_> = calls.lines().filter(|call| call.contains("= 0")).collect();
+    let folder = dir.path().canonicalize().expect("a folder");
+    assert!(synced.last().is_some_and(|call| call.contains(&format!("<{}>)", folder.display()))), "{calls}");
+    assert_eq!(synced.len(), 3, "both files, then their folder: {calls}");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::harness::{SOON, Start, folder, random, run, run_cage, run_for, setting, stderr, stdout, text};
+use crate::harness::{
+    SOON, Start, audit, folder, random, run, run_cage, run_for, setting, stderr, stdout, text,
+};
 use crate::snapshots::{copy_all, files, flip, kept, snapshots};
 
 /// Directories with random damage, besides those that are named.
@@ -218,6 +220,23 @@ fn a_repair_looks_into_the_archive_that_is_named() {
         assert!(said.contains("name it with --archive"), "{said}");
         assert!(agree("the archive is named", &start, &["--archive", text(&elsewhere)]));
     });
+}
+
+/// A script that asks for JSON is told in JSON that there is no verdict.
+#[test]
+fn an_audit_that_cannot_read_says_so_in_json_as_well() {
+    let place = folder();
+    let dir = place.path().join("ledger");
+    run(kept(&dir, "0"));
+    flip(&archived(&dir)[0], 3_000);
+    let report = audit(&dir, &[]);
+    assert_eq!((report.code, &report.json["verdict"]), (2, &"unreadable".into()), "{report:?}");
+    assert!(
+        report.json["error"].as_str().is_some_and(|why| why.contains("0000000000000001.wal")),
+        "{report:?}"
+    );
+    let report = audit(&dir, &["--acks", text(&dir.join("no-file"))]);
+    assert_eq!((report.code, &report.json["verdict"]), (2, &"unreadable".into()), "{report:?}");
 }
 
 #[test]

@@ -98,29 +98,26 @@ impl Audit {
     pub(crate) fn run(self) -> ExitCode {
         let acks = match self.acks.as_deref().map(Acks::read).transpose() {
             Ok(acks) => acks,
-            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+            Err(reason) => return self.unreadable(&reason),
         };
         let witness = match self.witness() {
             Ok(witness) => witness,
-            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+            Err(reason) => return self.unreadable(&reason),
         };
         let head = self.head.map(|(lsn, hash)| (Lsn(lsn), hash));
         if let (Some(until), Some((lsn, _))) = (self.until, head)
             && until < lsn.0
         {
-            return fail(
-                EXIT_UNREADABLE,
-                &"--until stops before the record of --head: leave one of them out",
-            );
+            return self.unreadable(&"--until stops before the record of --head: leave one of them out");
         }
         let options =
-            AuditOptions { until: self.until.map(Lsn), head, acks, witness, repaired: self.repaired };
+            AuditOptions { until: self.until.map(Lsn), head, acks, witness, repaired: self.repaired.clone() };
         let data = DataDir::new(&self.dir, self.archive.as_deref());
         let bar = progress::bar("audit", progress::bytes_of(&data.whole_log(1)), self.json);
         let begin = Instant::now();
         let report = match audit(&data, options, |bytes| bar.inc(bytes)) {
             Ok(report) => report,
-            Err(reason) => return fail(EXIT_UNREADABLE, &reason),
+            Err(reason) => return self.unreadable(&reason),
         };
         bar.finish_and_clear();
         let seconds = begin.elapsed().as_secs_f64();
@@ -134,6 +131,14 @@ impl Audit {
 }
 
 impl Audit {
+    /// Says why there is no verdict, to a script in JSON as well.
+    fn unreadable(&self, reason: &dyn std::fmt::Display) -> ExitCode {
+        if self.json {
+            say!("{}", serde_json::json!({ "verdict": "unreadable", "error": reason.to_string() }));
+        }
+        fail(EXIT_UNREADABLE, reason)
+    }
+
     /// The witness, with the key that it must be signed by.
     fn witness(&self) -> Result<Option<Vouched>, String> {
         let (Some(witness), Some(key)) = (&self.witness, &self.checkpoint_key) else { return Ok(None) };

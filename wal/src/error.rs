@@ -74,9 +74,9 @@ pub enum Damage {
 /// The log is not what was written. Nothing was changed; nothing after this place was read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "corruption in {file} at offset {} (segment {}, expected LSN {lsn}): {damage}: {detail}. \
+    "corruption in {file} at offset {}{}: {damage}: {detail}. \
      Nothing was changed. Restore this file from a replica or an archive; do not edit it",
-    position.offset, position.segment
+    position.offset, place(*position, *lsn)
 )]
 pub struct Corruption {
     /// What kind of damage.
@@ -85,10 +85,19 @@ pub struct Corruption {
     pub file: String,
     /// Where in it. The segment is 0 for the control file.
     pub position: Position,
-    /// The LSN of the next record that should have been found here.
+    /// The LSN of the next record that should have been found here; 0 if that is not known.
     pub lsn: Lsn,
     /// What was expected, and what was found.
     pub detail: String,
+}
+
+/// Which segment it is, and which record should have begun there, as far as either is known.
+fn place(position: Position, lsn: Lsn) -> String {
+    match (position.segment, lsn) {
+        (0, _) => String::new(),
+        (segment, Lsn::ZERO) => format!(" (segment {segment})"),
+        (segment, lsn) => format!(" (segment {segment}, expected LSN {lsn})"),
+    }
 }
 
 /// Why a log could not be recovered or scanned. `E` is the visitor's own error.

@@ -159,6 +159,25 @@ fn a_control_file_that_is_gone_loses_nothing() {
 }
 
 #[test]
+fn damage_is_told_with_the_segment_and_the_record_only_where_these_are_known() {
+    let dir = log();
+    fs::write(dir.path().join("control"), vec![0x55; 8192]).unwrap();
+    let told = report(dir.path()).unwrap_err().to_string();
+    assert!(
+        told.starts_with("corruption in control at offset 0: the control file does not verify"),
+        "{told}"
+    );
+    let dir = log();
+    fs::remove_file(dir.path().join(segment(2))).unwrap();
+    let told = report(dir.path()).unwrap_err().to_string();
+    assert!(told.contains("(segment 2): a segment file is missing"), "{told}");
+    let dir = log();
+    flip(dir.path(), &segment(1), 4096 + 2 * 4096 + 700);
+    let told = report(dir.path()).unwrap_err().to_string();
+    assert!(told.contains("(segment 1, expected LSN 21): a durable frame does not verify"), "{told}");
+}
+
+#[test]
 fn a_torn_tail_is_nothing_to_repair() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (mut log, _) = Log::on(directory(dir.path()), options(), 1);
