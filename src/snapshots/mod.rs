@@ -9,7 +9,9 @@
 
 pub mod keeper;
 
-use cage_engine::State;
+use std::{panic, thread};
+
+use cage_engine::{Both, State};
 use cage_wal::storage::Directory;
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{FrameView, Lsn, StorageError, cover};
@@ -36,6 +38,26 @@ pub type MakeFault = cover::MakeFault<ReplayFault>;
 #[derive(Debug)]
 pub struct Books(pub State);
 
+/// Two things at once.
+struct Threads;
+
+impl Both for Threads {
+    fn both<A: Send, B: Send>(
+        &self,
+        one: impl FnOnce() -> A + Send,
+        other: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        thread::scope(|scope| {
+            let other = scope.spawn(other);
+            let one = one();
+            match other.join() {
+                Ok(other) => (one, other),
+                Err(panic) => panic::resume_unwind(panic),
+            }
+        })
+    }
+}
+
 impl cover::Image for Books {
     type Fault = ReplayFault;
     const RULES_VERSION: u32 = cage_engine::RULES_VERSION;
@@ -45,7 +67,7 @@ impl cover::Image for Books {
     }
 
     fn read(body: &[u8]) -> Result<Self, String> {
-        State::from_image(body, rand::random()).map(Self).map_err(|fault| fault.to_string())
+        State::from_image_by(&Threads, body, rand::random()).map(Self).map_err(|fault| fault.to_string())
     }
 
     fn write(&self, take: &mut dyn FnMut(&[u8]) -> Result<(), StorageError>) -> Result<(), StorageError> {

@@ -183,7 +183,8 @@ impl Ids {
             let place = (position % entries.len() as u64) as usize;
             (hash(entry_id(&entries[place]).0, *seed), place as u32)
         });
-        self.index.insert_all(hashed, |_, _| false);
+        // Facts of one id may be many, and no key is compared.
+        self.index.insert_all(hashed, |_| {}, |_, _| false);
         Ok(())
     }
 

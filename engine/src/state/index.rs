@@ -141,10 +141,11 @@ impl Index {
     }
 
     /// Adds many rows, each with the hash of its key: some at a time, so that the processor waits for memory once for
-    /// all of these. Says whether no two have the same key, which `same` knows.
+    /// all of these. Says whether no two have the same key, which `same` knows; `fetch` asks for the memory that it reads.
     pub(crate) fn insert_all(
         &mut self,
         mut entries: impl Iterator<Item = (u64, u32)>,
+        fetch: impl Fn(u32),
         same: impl Fn(u32, u32) -> bool,
     ) -> bool {
         const TOGETHER: usize = 32;
@@ -156,6 +157,8 @@ impl Index {
                 return true;
             }
             some.iter().for_each(|(hash, _)| self.fetch(*hash));
+            // With millions of rows there are few bits of hash beside each: every second row meets one like it.
+            some.iter().for_each(|(hash, _)| self.candidates(*hash, &fetch));
             for (hash, row) in &some {
                 if self.find(*hash, |other| same(other, *row)).is_some() {
                     return false;
@@ -208,11 +211,13 @@ impl Growing {
         Self { generations: Vec::new(), rows_max }
     }
 
-    /// An index of all rows from 0 up to `len`, made at once; `None` if two of them have the same key.
+    /// An index of all rows from 0 up to `len`, made at once; `None` if two of them have the same key. `fetch` asks for the
+    /// memory of a row's key.
     pub(crate) fn of_all(
         len: usize,
         rows_max: usize,
         hash_of: impl Fn(u32) -> u64,
+        fetch: impl Fn(u32),
         same: impl Fn(u32, u32) -> bool,
     ) -> Option<Self> {
         let mut growing = Self::new(rows_max);
@@ -220,7 +225,7 @@ impl Growing {
             // With a little room, so that the next few do not begin a generation.
             let mut index = Index::new((len + len / 8).max(FIRST_GENERATION), rows_max);
             let entries = (0..len as u32).map(|row| (hash_of(row), row));
-            if !index.insert_all(entries, same) {
+            if !index.insert_all(entries, fetch, same) {
                 return None;
             }
             growing.generations.push(index);

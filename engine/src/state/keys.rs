@@ -50,7 +50,8 @@ impl Keys {
     pub(crate) fn of_all(rows: Chunked<(RequestId, Remembered)>, seed: u64) -> Option<Self> {
         let key = |row: u32| rows.get(row as usize).map_or(0, |(key, _)| key.0);
         let hash_of = |row| hash(key(row), seed);
-        let index = Growing::of_all(rows.len(), KEYS_MAX, hash_of, |one, other| key(one) == key(other))?;
+        let (fetch, same) = (|row: u32| rows.fetch(row as usize), |one, other| key(one) == key(other));
+        let index = Growing::of_all(rows.len(), KEYS_MAX, hash_of, fetch, same)?;
         Some(Self { index, rows, seed })
     }
 

@@ -32,7 +32,7 @@ pub(crate) use switches::Switches;
 pub(crate) use table::{Row, Sort};
 
 pub use ids::Ending;
-pub use image::{Glance, IMAGE_VERSION, ImageFault};
+pub use image::{Both, Glance, IMAGE_VERSION, ImageFault};
 use players::PURSES;
 pub use players::Player;
 pub use rows::{

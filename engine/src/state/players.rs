@@ -198,7 +198,8 @@ impl Players {
         let id = |row: u32| facts.get(row as usize).map_or(0, |player| player.caller_id.0);
         let hash_of = |row| hash(id(row), seed);
         let same = |one, other| id(one) == id(other);
-        let index = Growing::of_all(facts.len(), PlayerId::COUNT_MAX as usize, hash_of, same);
+        let fetch = |row: u32| facts.fetch(row as usize);
+        let index = Growing::of_all(facts.len(), PlayerId::COUNT_MAX as usize, hash_of, fetch, same);
         index.map(|index| self.by_caller_id = index).is_some()
     }
 

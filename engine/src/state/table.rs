@@ -132,7 +132,8 @@ impl<R: Row> Table<R> {
     pub(crate) fn of_all(rows: Chunked<Option<R>>, seed: u64) -> Option<Self> {
         let key = |place: u32| rows.get(place as usize).and_then(Option::as_ref).map_or(0, Row::key);
         let hash_of = |place| hash(key(place), seed);
-        let index = Growing::of_all(rows.len(), R::ROWS_MAX, hash_of, |one, other| key(one) == key(other))?;
+        let (fetch, same) = (|place: u32| rows.fetch(place as usize), |one, other| key(one) == key(other));
+        let index = Growing::of_all(rows.len(), R::ROWS_MAX, hash_of, fetch, same)?;
         Some(Self { free: Vec::new(), index, latest: Cell::new(0), rows, seed })
     }
 

@@ -12,12 +12,14 @@
 //! ```
 //! Each part begins with its number and how many entries it has.
 
+mod glance;
 mod read;
+mod rest;
 mod write;
 
 use core::fmt;
 
-pub use read::Glance;
+pub use glance::Glance;
 pub(crate) use read::Input;
 pub(crate) use write::Output;
 
@@ -61,6 +63,30 @@ impl fmt::Display for ImageFault {
 }
 
 impl core::error::Error for ImageFault {}
+
+/// How two things are done that do not depend on each other. Whoever has threads does both at once.
+pub trait Both {
+    /// What both give.
+    fn both<A: Send, B: Send>(
+        &self,
+        one: impl FnOnce() -> A + Send,
+        other: impl FnOnce() -> B + Send,
+    ) -> (A, B);
+}
+
+/// One after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InTurn;
+
+impl Both for InTurn {
+    fn both<A: Send, B: Send>(
+        &self,
+        one: impl FnOnce() -> A + Send,
+        other: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        (one(), other())
+    }
+}
 
 /// What the fields of all rows are called and how they lie.
 fn layout() -> [u8; 32] {

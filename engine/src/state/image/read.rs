@@ -3,43 +3,38 @@
 //! In: bytes that may be anything. Out: a state whose books add up, or the place that is wrong. Never here: room for
 //! more entries than there are bytes, an index out of bounds.
 
-use alloc::vec::Vec;
-
-use super::{IMAGE_VERSION, ImageFault, MAGIC, Part, layout};
+use super::rest::{Beginning, Rest};
+use super::{Both, IMAGE_VERSION, ImageFault, InTurn, MAGIC, Part, layout};
 use crate::account::{AccountId, Purse};
 use crate::amount::Balance;
 use crate::field::Field;
-use crate::id::{AssetId, Lsn, PlayerId, RequestId, SessionId};
+use crate::id::{AssetId, Lsn, PlayerId, SessionId};
 use crate::operation::{AssetCode, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, SCALE_MAX, Settings};
-use crate::state::chunked::Chunked;
-use crate::state::ids::{ENTRY_WORDS, Remembered, entry_is_valid};
-use crate::state::keys::KEYS_MAX;
 use crate::state::players::PURSES;
 use crate::state::rows::player_asset;
-use crate::state::store::Rows;
-use crate::state::table::{Row, Sort, Table};
-use crate::state::{ASSETS_MAX, Asset, Ids, Keys, Player, State};
+use crate::state::table::Sort;
+use crate::state::{ASSETS_MAX, Asset, Player, State};
 use crate::time::Timestamp;
 
 /// The bytes that are left.
 pub(crate) struct Input<'a> {
-    image: &'a [u8],
-    at: usize,
-    part: &'static str,
+    pub(super) image: &'a [u8],
+    pub(super) at: usize,
+    pub(super) part: &'static str,
     /// The number of the next table.
-    table: u16,
+    pub(super) table: u16,
 }
 
 impl<'a> Input<'a> {
-    fn wrong(&self, expected: &'static str) -> ImageFault {
+    pub(super) fn wrong(&self, expected: &'static str) -> ImageFault {
         ImageFault { part: self.part, offset: self.at, expected }
     }
 
-    fn check(&self, holds: bool, expected: &'static str) -> Result<(), ImageFault> {
+    pub(super) fn check(&self, holds: bool, expected: &'static str) -> Result<(), ImageFault> {
         if holds { Ok(()) } else { Err(self.wrong(expected)) }
     }
 
-    fn bytes(&mut self, bytes: usize) -> Result<&'a [u8], ImageFault> {
+    pub(super) fn bytes(&mut self, bytes: usize) -> Result<&'a [u8], ImageFault> {
         let Some(taken) = self.at.checked_add(bytes).and_then(|end| self.image.get(self.at..end)) else {
             return Err(self.wrong("more bytes"));
         };
@@ -47,40 +42,20 @@ impl<'a> Input<'a> {
         Ok(taken)
     }
 
-    fn get<T: Field>(&mut self, expected: &'static str) -> Result<T, ImageFault> {
+    pub(super) fn get<T: Field>(&mut self, expected: &'static str) -> Result<T, ImageFault> {
         let at = self.at;
         let bytes = self.bytes(T::BYTES)?;
         T::get(bytes).map_err(|_| ImageFault { part: self.part, offset: at, expected })
     }
 
     /// The beginning of a part: how many entries it has.
-    fn part(&mut self, number: u16, name: &'static str, most: u64) -> Result<u64, ImageFault> {
+    pub(super) fn part(&mut self, number: u16, name: &'static str, most: u64) -> Result<u64, ImageFault> {
         self.part = name;
         let found: u16 = self.get("the part's number")?;
         self.check(found == number, "the part's number")?;
         let entries = self.get("how many entries there are")?;
         self.check(entries <= most, "no more entries than can be")?;
         Ok(entries)
-    }
-
-    pub(crate) fn table<R: Row>(&mut self, seed: u64) -> Result<Table<R>, ImageFault> {
-        let entries = self.part(self.table, R::NAME, R::ROWS_MAX as u64)?;
-        self.table += 1;
-        let mut rows = Chunked::new();
-        let mut last = 0;
-        for _ in 0..entries {
-            let at = self.at;
-            let row = R::get(self.bytes(R::BYTES)?);
-            let wrong = |expected| ImageFault { part: R::NAME, offset: at, expected };
-            let row = row.map_err(|_| wrong("a row"))?;
-            let key = row.key();
-            if key <= last {
-                return Err(wrong("rows in the order of their keys"));
-            }
-            last = key;
-            rows.push(Some(row));
-        }
-        Table::of_all(rows, seed).ok_or_else(|| self.wrong("different keys"))
     }
 }
 
@@ -90,22 +65,39 @@ impl State {
     /// # Errors
     /// [`ImageFault`] at the first bytes that no image has there.
     pub fn from_image(image: &[u8], seed: u64) -> Result<Self, ImageFault> {
+        Self::from_image_by(&InTurn, image, seed)
+    }
+
+    /// [`State::from_image`], its two halves read as `both` likes: the players with the house, and all that comes behind.
+    ///
+    /// # Errors
+    /// As [`State::from_image`].
+    pub fn from_image_by(both: &impl Both, image: &[u8], seed: u64) -> Result<Self, ImageFault> {
         let mut input = Input { image, at: 0, part: "beginning", table: Part::Table as u16 };
         input.begin()?;
         let mut state = Self::new(seed);
         state.get_head(&mut input)?;
         state.get_assets(&mut input)?;
-        state.get_players(&mut input)?;
-        state.get_house(&mut input)?;
-        state.rows = Rows::get_all(&mut input, seed)?;
-        state.get_ids(&mut input)?;
-        state.get_keys(&mut input)?;
-        input.check(input.at == image.len(), "the end")?;
+        let beginning = Beginning { next_lsn: state.next_lsn, settings: state.settings, seed };
+        let mut behind = Input { ..input };
+        let (books, rest) = both.both(
+            || state.get_players(&mut input).and_then(|()| state.get_house(&mut input)),
+            || {
+                behind
+                    .skip_players()
+                    .and_then(|()| behind.skip_house())
+                    .and_then(|()| behind.rest(&beginning))
+            },
+        );
+        // What is wrong further ahead is told first, however they were read.
+        books?;
+        let Rest { rows, ids, keys } = rest?;
+        (state.rows, state.ids, state.keys) = (rows, ids, keys);
         state.follow();
         Ok(state)
     }
 
-    fn get_head(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+    pub(super) fn get_head(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
         let heads = input.part(Part::Head as u16, "head", 1)?;
         input.check(heads == 1, "one head")?;
         self.next_lsn = input.get("a position")?;
@@ -123,7 +115,7 @@ impl State {
         Ok(())
     }
 
-    fn get_assets(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
+    pub(super) fn get_assets(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
         for _ in 0..input.part(Part::Assets as u16, "assets", ASSETS_MAX as u64)? {
             let code: AssetCode = input.get("an asset's code")?;
             let scale = input.get("a scale")?;
@@ -208,46 +200,6 @@ impl State {
         input.check(self.assets.iter().all(add_up), "books that add up to zero")
     }
 
-    fn get_ids(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
-        let entries = input.part(Part::Ids as u16, "ids", IDS_CAPACITY_MAX)?;
-        let Some(settings) = self.settings else { return input.check(entries == 0, "settings for the ids") };
-        let Settings { ids_capacity, ids_retention_millis, .. } = settings;
-        let horizon: Timestamp = input.get("a time")?;
-        let (tail, head): (u64, u64) = (input.get("a place")?, input.get("a place")?);
-        input.check(head.checked_sub(tail) == Some(entries), "places with the entries between them")?;
-        let fits = u128::from(entries) * (ENTRY_WORDS * u64::BYTES) as u128
-            <= (input.image.len() - input.at) as u128;
-        input.check(fits, "as many bytes as entries need")?;
-        let ids = Ids::at(ids_capacity, ids_retention_millis, self.seed, (tail, head), horizon);
-        let Some(mut ids) = ids else { return Err(input.wrong("places that the ring has")) };
-        for block in ids.blocks() {
-            ids.set_begun(block, input.get("a time")?);
-        }
-        ids.put_back(|| {
-            let mut entry = [0; ENTRY_WORDS];
-            for word in &mut entry {
-                *word = input.get("a fact")?;
-            }
-            input.check(entry_is_valid(&entry, self.next_lsn), "a fact")?;
-            Ok(entry)
-        })?;
-        self.ids = Some(ids);
-        Ok(())
-    }
-
-    fn get_keys(&mut self, input: &mut Input<'_>) -> Result<(), ImageFault> {
-        let mut keys = Chunked::new();
-        for _ in 0..input.part(Part::Keys as u16, "keys", KEYS_MAX as u64)? {
-            let key: RequestId = input.get("a key")?;
-            let digest = input.get("a digest")?;
-            let lsn: Lsn = input.get("a position")?;
-            input.check(lsn < self.next_lsn, "a position before the image's")?;
-            keys.push((key, Remembered { digest, lsn }));
-        }
-        self.keys = Keys::of_all(keys, self.seed).ok_or_else(|| input.wrong("different keys"))?;
-        Ok(())
-    }
-
     /// What follows from rows and balances.
     fn follow(&mut self) {
         for rule in self.rows.rules.iter() {
@@ -277,58 +229,8 @@ impl State {
     }
 }
 
-/// What the beginning of an image says of one player, and of the assets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Glance {
-    /// The code and the decimal places of each asset, from number 1 on.
-    pub assets: Vec<(AssetCode, u8)>,
-    /// The player's latest record; none if there is no such player.
-    pub latest: Option<Lsn>,
-}
-
-impl Glance {
-    /// Reads an image up to a player's row. Players come near the beginning and lie in the order of their numbers, so that
-    /// the first part of an image is enough.
-    ///
-    /// # Errors
-    /// [`ImageFault`] at the first bytes that no image has there, or if these bytes end before the row does.
-    pub fn of(image: &[u8], player: PlayerId) -> Result<Self, ImageFault> {
-        let mut input = Input { image, at: 0, part: "beginning", table: Part::Table as u16 };
-        input.begin()?;
-        let mut state = State::new(0);
-        state.get_head(&mut input)?;
-        state.get_assets(&mut input)?;
-        let assets = state.assets.iter().map(|asset| (asset.code, asset.scale)).collect();
-        let players = input.part(Part::Players as u16, "players", PlayerId::COUNT_MAX)?;
-        let wanted = player.index() as u64;
-        if players <= wanted {
-            return Ok(Self { assets, latest: None });
-        }
-        for _ in 0..wanted {
-            input.skip_player()?;
-        }
-        input.bytes(PLAYER_BYTES)?;
-        let latest: Lsn = input.get("a position")?;
-        input.check(latest < state.next_lsn, "a position before the image's")?;
-        Ok(Self { assets, latest: Some(latest) })
-    }
-}
-
-/// Bytes of a player before the latest record: caller's id, brand, jurisdiction, class, status, reason, hold, its reason.
-const PLAYER_BYTES: usize = 16 + 2 + 2 + 1 + 1 + 2 + 1 + 2;
-
 impl Input<'_> {
-    fn skip_player(&mut self) -> Result<(), ImageFault> {
-        self.bytes(PLAYER_BYTES + Lsn::BYTES)?;
-        for _ in 0..self.get::<u16>("how many assets there are")? {
-            let _asset: AssetId = self.get("an asset")?;
-            let filled: u8 = self.get("which purses are filled")?;
-            self.bytes(filled.count_ones() as usize * u128::BYTES)?;
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), ImageFault> {
+    pub(super) fn begin(&mut self) -> Result<(), ImageFault> {
         let magic: [u8; MAGIC.len()] = self.get("an image")?;
         self.check(magic == MAGIC, "an image")?;
         let version: u16 = self.get("a version")?;
