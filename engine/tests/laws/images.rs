@@ -111,6 +111,28 @@ fn an_image_that_was_cut_off_or_goes_on_is_refused() {
     assert_eq!(fault, ImageFault { part: "keys", offset: bytes.len(), expected: "the end" });
 }
 
+/// An image is read in two halves, perhaps at once.
+#[test]
+fn of_two_places_of_an_image_that_are_wrong_the_first_is_told() {
+    let bytes = image(&Ledger::of_every_kind().state);
+    let fault = |changed: &[u8]| State::from_image(changed, 1).err();
+    let last = bytes.len() - 1;
+    let mut late = bytes.clone();
+    // The highest byte of the last key's position: no image has a record so far ahead.
+    late[last] = 0xff;
+    let told_late = fault(&late).expect("a position that cannot be");
+    let mut compared = 0;
+    for at in 0..last {
+        let mut early = bytes.clone();
+        early[at] ^= 0xff;
+        let Some(told) = fault(&early).filter(|told| told.offset < told_late.offset) else { continue };
+        early[last] = 0xff;
+        assert_eq!(fault(&early), Some(told), "byte {at}");
+        compared += 1;
+    }
+    assert!(compared > 1_000, "{compared}");
+}
+
 /// Says whether the bytes were refused. What is taken is the one image of its books: nothing is out of order or double.
 fn is_refused(bytes: &[u8]) -> bool {
     match State::from_image(bytes, 1) {
