@@ -108,8 +108,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "a snapshot is believed under any name",
         file: "wal/src/snapshot.rs",
-        right: "if self.header.anchor.lsn == lsn {",
-        wrong: "if self.header.anchor.lsn <= lsn {",
+        right: "    if header.anchor.lsn == lsn {",
+        wrong: "    if header.anchor.lsn <= lsn {",
         finder: log_test("snapshots::a_snapshot_under_another_ones_name_is_refused_and_a_newer_format_said"),
     },
     Bug {
@@ -164,8 +164,8 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         what: "the copy of a segment has its name before anything made it durable",
         file: "wal/src/archive/mod.rs",
-        right: "            file.finish()?;\n            before(ArchiveStep::ReadBack)?;\n            self.prove_copy(&temporary, &header)?;",
-        wrong: "            drop(file);\n            before(ArchiveStep::ReadBack)?;",
+        right: "            before(ArchiveStep::ReadBack)?;\n            self.prove_copy(&temporary, &header)?;",
+        wrong: "            let mut file = self.dir.begin(&temporary)?;\n            file.append(&header.encode())?;\n            packed::pack(&raw, &mut *file, &temporary)?;\n            drop(file);\n            before(ArchiveStep::ReadBack)?;",
         finder: COVERING,
     },
     Bug {
