@@ -44,7 +44,7 @@ const HASH_BYTES: usize = 8;
 
 /// What records lead to: how many there were, a hash of all of them, and the hashes of the last ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Sum {
+pub(crate) struct Sum {
     count: u64,
     all: u64,
     last: Vec<u64>,
@@ -61,7 +61,7 @@ impl Sum {
         }
     }
 
-    fn of(records: &[Record]) -> Self {
+    pub(crate) fn of(records: &[Record]) -> Self {
         let mut sum = Self::empty();
         records.iter().for_each(|record| sum.add(record));
         sum
@@ -117,7 +117,7 @@ impl Image for Sum {
 }
 
 /// The log in the disk's own folder, what covers it in two others.
-fn places(disk: &SimDisk) -> Places {
+pub(crate) fn places(disk: &SimDisk) -> Places {
     Places {
         name: "the simulated disk".to_owned(),
         log: Arc::new(disk.clone()),
@@ -194,7 +194,7 @@ fn one_history(tally: &mut Tally, mut random: Random, cases: u64, name: &str) {
 }
 
 /// Covers what is sealed; the record after which the newest snapshot is.
-fn cover_once(disk: &SimDisk, hot_segments: u64) -> Result<u64, String> {
+pub(crate) fn cover_once(disk: &SimDisk, hot_segments: u64) -> Result<u64, String> {
     let keep = Keep { hot_bytes: hot_segments << 16 };
     let made = cover::make::<Sum>(&places(disk), keep, 1).map_err(|fault| format!("not covered: {fault}"))?;
     match &made.passed_over[..] {
@@ -337,7 +337,7 @@ fn prepare(log: u64, random: &mut Random) -> Prepared {
 }
 
 /// So many segments stay that none leaves.
-const HOT: u64 = 1 << 16;
+pub(crate) const HOT: u64 = 1 << 16;
 
 /// The three folders, under one plan.
 fn faulty(

@@ -190,7 +190,7 @@ fn some_file(files: &Files, random: &mut Random) -> String {
     name.to_owned()
 }
 
-fn burst(files: &mut Files, random: &mut Random) -> String {
+pub(crate) fn burst(files: &mut Files, random: &mut Random) -> String {
     let name = some_file(files, random);
     let Some(bytes) = files.get_mut(&name).map(Arc::make_mut).filter(|bytes| !bytes.is_empty()) else {
         return format!("{name} is empty");
@@ -252,7 +252,7 @@ fn earlier(truth: &Truth, random: &mut Random) -> Files {
     files
 }
 
-fn sectors(files: &mut Files, stale: &Files, random: &mut Random) -> String {
+pub(crate) fn sectors(files: &mut Files, stale: &Files, random: &mut Random) -> String {
     let size = [512, PAGE_BYTES][random.index(2)];
     let mut place = |files: &Files| {
         let name = some_file(files, random);
@@ -281,7 +281,7 @@ fn sectors(files: &mut Files, stale: &Files, random: &mut Random) -> String {
     format!("{size} bytes at {at} of {one} {way} {from} of {other}")
 }
 
-fn whole_files(files: &mut Files, stale: &Files, random: &mut Random) -> String {
+pub(crate) fn whole_files(files: &mut Files, stale: &Files, random: &mut Random) -> String {
     let (one, other) = (some_file(files, random), some_file(files, random));
     let (first, second) = (files.get(&one).cloned(), files.get(&other).cloned());
     let kind = random.below(5);

@@ -9,11 +9,13 @@
 //!                |                                         cover: the same while snapshots are made and segments archived
 //!                '--> logs --> truth (frames, witnesses) --> damage: cuts, bits, bursts, pieces
 //!                                                            classify: below or above the watermark
+//!                                                            covered: the same pieces, of snapshots and the archive
 //!  program: tests of the whole server, told how much to do
 //! ```
 
 pub mod classify;
 pub mod cover;
+pub mod covered;
 pub mod crash;
 pub mod damage;
 pub mod life;
@@ -41,7 +43,7 @@ pub struct Campaign {
 }
 
 /// All of them.
-pub const CAMPAIGNS: [Campaign; 12] = [
+pub const CAMPAIGNS: [Campaign; 13] = [
     Campaign {
         name: "crash-states",
         about: "the power goes at any moment; any subset of the sectors and names in flight arrives",
@@ -97,6 +99,13 @@ pub const CAMPAIGNS: [Campaign; 12] = [
         ci: 2_000,
         full: 200_000,
         run: damage::pieces,
+    },
+    Campaign {
+        name: "covered-pieces",
+        about: "bursts, sectors and files of snapshots and the archive: changed, swapped, doubled, missing or stale",
+        ci: 2_000,
+        full: 200_000,
+        run: covered::pieces,
     },
     Campaign {
         name: "classification",

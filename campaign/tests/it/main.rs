@@ -69,6 +69,14 @@ fn pieces_in_the_wrong_place_or_of_another_time_are_refused() {
     share("pieces");
 }
 
+/// B4.14, B4.15. What breaks: a piece of a snapshot or of an archived segment that is right, but not here or not now; a good
+/// snapshot that is not used; a scrub that calls good what a start does not.
+#[test]
+fn pieces_of_snapshots_and_of_the_archive_lead_to_the_same_state_or_are_refused() {
+    let tally = share("covered-pieces");
+    assert!(tally.refused > 100 && tally.recovered > 100, "{tally}");
+}
+
 /// B4.8. What breaks: a torn tail that is refused, or damage that is cut.
 #[test]
 fn damage_below_the_durable_watermark_is_refused_and_above_it_cut() {
