@@ -32,6 +32,7 @@ pub struct Checkpoint {
     /// The root of the tree over the hashes of these frames.
     pub root: [u8; 32],
     /// The last record of the latest state whose digest is known; 0 = none.
+    /// It is that of the newest snapshot or of an orderly end: checkpoints in between repeat it.
     pub digest_lsn: u64,
     /// That digest.
     pub digest: [u8; 32],
