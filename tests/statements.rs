@@ -4,7 +4,7 @@
 //! them), one that is told twice, a balance that is not the ledger's, a record that is newer than the newest snapshot or
 //! archived, a damaged record that is passed over, a format that drops digits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -122,7 +122,8 @@ fn rows_of(output: &Output) -> Vec<Row> {
 
 /// The same, by looking at every leg of every record.
 fn by_scan(records: &[(Lsn, Record)], player: PlayerId, from: u64, until: u64) -> Vec<Row> {
-    let (mut opening, mut closing, mut inside) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let (mut opening, mut closing) = (BTreeMap::new(), BTreeMap::new());
+    let (mut inside, mut moved) = (Vec::new(), Vec::new());
     let own = |account: AccountId| {
         account.player() == Some(player) || account == AccountId::receivable(account.asset(), player)
     };
@@ -137,6 +138,7 @@ fn by_scan(records: &[(Lsn, Record)], player: PlayerId, from: u64, until: u64) -
                     if lsn.0 < from {
                         opening.insert(account, after.0);
                     } else {
+                        moved.push(account);
                         inside.push(("movement".to_owned(), lsn.0, name(account), amount, after.0));
                     }
                 }
@@ -145,10 +147,16 @@ fn by_scan(records: &[(Lsn, Record)], player: PlayerId, from: u64, until: u64) -
     }
     let balance =
         |entry: &str, account: &AccountId, held: i128| (entry.to_owned(), 0, name(*account), 0, held);
-    let before =
-        closing.keys().map(|account| balance("opening", account, opening.get(account).copied().unwrap_or(0)));
-    let after = closing.iter().map(|(account, held)| balance("closing", account, *held));
-    before.chain(inside).chain(after).collect()
+    // What held nothing and did not move is not told.
+    let told = moved
+        .into_iter()
+        .chain(opening.iter().chain(&closing).filter(|held| *held.1 != 0).map(|held| *held.0));
+    let told: BTreeSet<_> = told.collect();
+    let all = |entry: &'static str, held: &BTreeMap<AccountId, i128>| {
+        let held = |account: &AccountId| held.get(account).copied().unwrap_or(0);
+        told.iter().map(|account| balance(entry, account, held(account))).collect::<Vec<_>>()
+    };
+    [all("opening", &opening), inside, all("closing", &closing)].concat()
 }
 
 fn name(account: AccountId) -> String {

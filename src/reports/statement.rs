@@ -1,23 +1,23 @@
 //! A player's statement: every movement of a period with the balance after it, and the balances before and after all.
 //!
 //! In: the data directory, a player, a period. Out: movements that re-add to the balances, or the place where they do not.
-//! Never here: a scan of the log; the player's records are followed backwards, each names the one before it. Where the
-//! newest one is, the newest snapshot says, unless a later segment has one.
+//! Never here: a scan of the log; the player's records are followed backwards, each names the one before it, and no further
+//! than to the period's beginning. Where the newest one is, and what everything held then, the newest snapshot says, unless
+//! a later segment has a newer one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use cage_engine::{
-    AccountId, AssetCode, AssetId, Balance, Glance, Lsn, OperationKind, PlayerId, Purse, Record, record,
+    AccountId, AssetCode, AssetId, Balance, Glance, ImageFault, Lsn, OperationKind, PlayerId, Purse, Record,
+    record,
 };
-use cage_wal::snapshot::{SnapshotBeginning, list};
+use cage_wal::snapshot::{SnapshotParts, list};
 use cage_wal::{Lookup, ReadError, RecoveryError, SnapshotError, StorageError};
 
 use super::period::Period;
 use super::table::{Batch, Column, Kind, Table, Value};
 use crate::data::DataDir;
-
-/// How much of a snapshot is read at first; ten thousand players, roughly.
-const GLANCE_BYTES: usize = 1 << 20;
 
 /// The columns of a statement.
 pub const STATEMENT: Table = Table {
@@ -129,10 +129,11 @@ pub fn statement(data: &DataDir, player: PlayerId, period: Period) -> Result<Sta
     if newest == Lsn::NONE {
         return Err(StatementFault::Unknown(player));
     }
-    let (movements, records) = walk(&mut log, player, newest)?;
-    let mut statement = add_up(player, &movements, period)?;
+    let walked = walk(&mut log, player, newest, &known, period)?;
+    let base = known.held_before(&walked)?;
+    let mut statement = add_up(player, base, &walked.movements, period)?;
     statement.codes = known.glance.assets.into_iter().map(|(code, _)| code).collect();
-    (statement.records, statement.passed_over) = (records, known.passed_over);
+    (statement.records, statement.passed_over) = (walked.records, known.passed_over);
     Ok(statement)
 }
 
@@ -143,13 +144,42 @@ struct Known {
     passed_over: Vec<String>,
 }
 
+impl Known {
+    /// What each account held before the first record that was followed, which the snapshot says: its balances, less what
+    /// moved since then. Nothing, if the player's first record was followed.
+    fn held_before(&self, walked: &Walked) -> Result<BTreeMap<AccountId, Balance>, StatementFault> {
+        let latest = self.glance.latest.unwrap_or(Lsn::NONE);
+        if walked.latest_known != latest {
+            let what = format!("the snapshot at {} names {latest} as the player's latest", self.lsn);
+            return Err(unfit(walked.latest_known, what));
+        }
+        if walked.is_whole {
+            return Ok(BTreeMap::new());
+        }
+        let mut held: BTreeMap<_, _> = self.glance.held.iter().copied().collect();
+        for Movement { lsn, account, amount, after, .. } in walked.movements.iter().rev() {
+            if *lsn > self.lsn {
+                continue;
+            }
+            let later = held.entry(*account).or_default();
+            if later != after {
+                let what = format!("{account} holds {after}, later records and the snapshot say {later}");
+                return Err(unfit(*lsn, what));
+            }
+            let before = after.0.checked_sub(*amount);
+            *later = Balance(before.ok_or_else(|| unfit(*lsn, format!("{account}: impossible balances")))?);
+        }
+        Ok(held)
+    }
+}
+
 fn glance(data: &DataDir, log: &Lookup, player: PlayerId) -> Result<Known, StatementFault> {
     let mut passed_over = Vec::new();
     let dir = data.snapshots();
     // One that is newer than what was seen of the log is of no use to a look that ended before.
     for lsn in list(&dir)?.into_iter().filter(|lsn| *lsn < log.next_lsn()) {
-        let beginning = SnapshotBeginning::open(&dir, lsn);
-        match beginning.map_err(|fault| fault.to_string()).and_then(|found| look(found, log, player)) {
+        let parts = SnapshotParts::open(&dir, lsn).map_err(Unusable::from);
+        match parts.and_then(|found| look(found, log, player)) {
             Ok(glance) => return Ok(Known { lsn: Lsn(lsn.0), glance, passed_over }),
             Err(why) => passed_over.push(format!("the snapshot at {lsn}: {why}")),
         }
@@ -157,25 +187,47 @@ fn glance(data: &DataDir, log: &Lookup, player: PlayerId) -> Result<Known, State
     Ok(Known { lsn: Lsn::NONE, glance: Glance::default(), passed_over })
 }
 
-fn look(mut snapshot: SnapshotBeginning, log: &Lookup, player: PlayerId) -> Result<Glance, String> {
-    if snapshot.facts().anchor.log != log.log_id() {
-        return Err("it belongs to another log".to_owned());
-    }
-    let mut bytes = GLANCE_BYTES;
-    loop {
-        let body = snapshot.body(bytes).map_err(|fault: SnapshotError| fault.to_string())?;
-        match Glance::of(body, player) {
-            Ok(glance) => return Ok(glance),
-            Err(fault) if body.len() < bytes => return Err(fault.to_string()),
-            // The row may lie behind what was read.
-            Err(_) => bytes *= 4,
-        }
-    }
+/// Why a snapshot is of no use here.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Damaged(#[from] SnapshotError),
+    #[error(transparent)]
+    Image(#[from] ImageFault),
+    #[error("it belongs to another log")]
+    Stranger,
 }
 
-/// All movements of the player, in order, and how many records there are.
-fn walk(log: &mut Lookup, player: PlayerId, newest: Lsn) -> Result<(Vec<Movement>, u64), StatementFault> {
-    let (mut movements, mut records, mut lsn) = (Vec::new(), 0, newest);
+fn look(mut snapshot: SnapshotParts, log: &Lookup, player: PlayerId) -> Result<Glance, Unusable> {
+    if snapshot.facts().anchor.log != log.log_id() {
+        return Err(Unusable::Stranger);
+    }
+    let bytes = snapshot.body_bytes();
+    Glance::of(bytes, |range: Range<usize>| Ok(snapshot.part(range)?.to_vec()), player)
+}
+
+/// The player's records, as far as they were followed.
+struct Walked {
+    /// Their movements, in order.
+    movements: Vec<Movement>,
+    records: u64,
+    /// The latest of them that the snapshot knows.
+    latest_known: Lsn,
+    /// Whether the first record of the player is among them.
+    is_whole: bool,
+}
+
+/// Follows the player's records backwards: to the first one, or, if a snapshot says what was before, to the last one before
+/// the period that the snapshot knows.
+fn walk(
+    log: &mut Lookup,
+    player: PlayerId,
+    newest: Lsn,
+    known: &Known,
+    period: Period,
+) -> Result<Walked, StatementFault> {
+    let mut walked = Walked { movements: Vec::new(), records: 0, latest_known: Lsn::NONE, is_whole: true };
+    let mut lsn = newest;
     while lsn != Lsn::NONE {
         let head = read(log, lsn)?;
         let previous = if head.request.player == player {
@@ -198,11 +250,19 @@ fn walk(log: &mut Lookup, player: PlayerId, newest: Lsn) -> Result<(Vec<Movement
             }
             own.extend(movements_of(player, at, &last, &head));
         }
-        movements.extend(own.into_iter().rev());
-        (records, lsn) = (records + 1, previous);
+        walked.movements.extend(own.into_iter().rev());
+        walked.records += 1;
+        if lsn <= known.lsn {
+            walked.latest_known = walked.latest_known.max(lsn);
+            if period.is_before(lsn, head.decided) && previous != Lsn::NONE {
+                walked.is_whole = false;
+                break;
+            }
+        }
+        lsn = previous;
     }
-    movements.reverse();
-    Ok((movements, records))
+    walked.movements.reverse();
+    Ok(walked)
 }
 
 fn read(log: &mut Lookup, lsn: Lsn) -> Result<Record, StatementFault> {
@@ -225,23 +285,28 @@ fn movements_of(player: PlayerId, lsn: Lsn, legs: &Record, record: &Record) -> V
     own
 }
 
-/// Adds up, account by account, and parts what was before the period from what is in it.
-fn add_up(player: PlayerId, movements: &[Movement], period: Period) -> Result<Statement, StatementFault> {
-    let mut opening = BTreeMap::new();
-    let mut closing: BTreeMap<AccountId, Balance> = BTreeMap::new();
+/// Adds up, account by account, and parts what was before the period from what is in it. What is behind the period is added up
+/// as well: a statement of an old period is as sure as one of all.
+fn add_up(
+    player: PlayerId,
+    base: BTreeMap<AccountId, Balance>,
+    movements: &[Movement],
+    period: Period,
+) -> Result<Statement, StatementFault> {
+    let (mut opening, mut closing, mut held) = (base.clone(), base.clone(), base);
     let mut inside = Vec::new();
     for movement in movements {
         let Movement { lsn, account, amount, after, record } = movement;
-        if period.is_after(*lsn, record.decided) {
-            // Still added up: a statement of an old period is as sure as one of all.
-            continue;
-        }
-        let before = closing.entry(*account).or_default();
+        let before = held.entry(*account).or_default();
         if before.0.checked_add(*amount) != Some(after.0) {
             let what = format!("{account} would hold {} and {amount}, the record says {after}", before);
             return Err(unfit(*lsn, what));
         }
         *before = *after;
+        if period.is_after(*lsn, record.decided) {
+            continue;
+        }
+        closing.insert(*account, *after);
         if period.is_before(*lsn, record.decided) {
             opening.insert(*account, *after);
         } else {
@@ -284,9 +349,16 @@ impl Statement {
         self.codes.get(place).map_or(Value::Missing, |code| Value::Text(code.as_str()))
     }
 
-    /// One row for each account that moves in the period or holds something.
+    /// The accounts that move in the period or hold something before or after it.
+    fn accounts(&self) -> BTreeSet<AccountId> {
+        let held = self.opening.iter().chain(&self.closing).filter(|(_, held)| held.0 != 0);
+        let held = held.map(|(account, _)| *account);
+        held.chain(self.movements.iter().map(|movement| movement.account)).collect()
+    }
+
+    /// One row for each of these.
     fn balances(&self, entry: &str, balances: &BTreeMap<AccountId, Balance>, batch: &mut Batch) {
-        for account in self.closing.keys() {
+        for account in &self.accounts() {
             let balance = balances.get(account).copied().unwrap_or_default();
             let mut row = [Value::Missing; STATEMENT.columns.len()];
             row[0] = Value::Text(entry);

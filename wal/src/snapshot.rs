@@ -8,7 +8,7 @@
 //! ```
 //! The header holds the hash of these hashes and its own, so that one value stands for every byte of the file.
 
-use std::{io, num::NonZeroUsize, thread};
+use std::{io, num::NonZeroUsize, ops::Range, thread};
 
 use crate::{
     error::{SnapshotError, StorageError},
@@ -247,7 +247,7 @@ fn header(name: &str, page: &[u8; PAGE_BYTES]) -> Result<SnapshotHeader, Snapsho
 }
 
 fn open(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
-    let snapshot = load(dir, name)?;
+    let snapshot = load(dir, name, Source::Mapping)?;
     if let Some(piece) = first_unproven(snapshot.body(), snapshot.hashes()) {
         return Err(unproven(name, piece));
     }
@@ -255,8 +255,8 @@ fn open(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
 }
 
 /// All but the body is proven.
-fn load(dir: &dyn Storage, name: &str) -> Result<Snapshot, SnapshotError> {
-    let content = dir.load(name, Source::Mapping)?;
+fn load(dir: &dyn Storage, name: &str, source: Source) -> Result<Snapshot, SnapshotError> {
+    let content = dir.load(name, source)?;
     let Some(page) = content.first_chunk::<PAGE_BYTES>() else {
         return Err(damaged(name, 0, "it is shorter than a header"));
     };
@@ -297,21 +297,23 @@ fn unproven(name: &str, piece: usize) -> SnapshotError {
     damaged(name, PAGE_BYTES + piece * SNAPSHOT_CHUNK_BYTES, "the hash of this piece does not match")
 }
 
-/// A snapshot of which only the beginning is read, and proven as far as it is.
+/// A snapshot of which only some parts are read, and proven as far as they are.
 #[derive(Debug)]
-pub struct SnapshotBeginning {
+pub struct SnapshotParts {
     snapshot: Snapshot,
-    proven_pieces: usize,
+    /// For each piece, whether it is proven.
+    proven: Vec<bool>,
 }
 
-impl SnapshotBeginning {
+impl SnapshotParts {
     /// Opens the snapshot after the record at `lsn`.
     ///
     /// # Errors
     /// Its header or its hashes are damaged, it is of a newer format, or cannot be read.
     pub fn open(dir: &dyn Storage, lsn: Lsn) -> Result<Self, SnapshotError> {
-        let snapshot = load(dir, &file_name(lsn))?;
-        Ok(Self { snapshot: snapshot.of(lsn)?, proven_pieces: 0 })
+        let snapshot = load(dir, &file_name(lsn), Source::RandomMapping)?.of(lsn)?;
+        let proven = vec![false; snapshot.hashes().len() / HASH_BYTES];
+        Ok(Self { snapshot, proven })
     }
 
     /// What is known of it.
@@ -320,22 +322,30 @@ impl SnapshotBeginning {
         self.snapshot.facts()
     }
 
-    /// The first bytes of its body, at least so many, or all of it.
+    /// The length of its body.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.snapshot.body().len()
+    }
+
+    /// A part of its body.
     ///
     /// # Errors
-    /// They are damaged.
-    pub fn body(&mut self, bytes: usize) -> Result<&[u8], SnapshotError> {
+    /// A piece that it lies in is damaged.
+    ///
+    /// # Panics
+    /// If the body has no such part.
+    pub fn part(&mut self, range: Range<usize>) -> Result<&[u8], SnapshotError> {
         let body = self.snapshot.body();
-        let pieces = bytes.min(body.len()).div_ceil(SNAPSHOT_CHUNK_BYTES);
-        let hashes = self.snapshot.hashes().chunks_exact(HASH_BYTES);
-        let unknown = body.chunks(SNAPSHOT_CHUNK_BYTES).zip(hashes).enumerate().take(pieces);
-        for (piece, (bytes, hash)) in unknown.skip(self.proven_pieces) {
-            if blake3::hash(bytes).as_bytes() != hash {
-                return Err(unproven(&file_name(self.facts().anchor.lsn), piece));
+        let pieces = body.chunks(SNAPSHOT_CHUNK_BYTES).zip(self.snapshot.hashes().chunks_exact(HASH_BYTES));
+        let (first, end) = (range.start / SNAPSHOT_CHUNK_BYTES, range.end.div_ceil(SNAPSHOT_CHUNK_BYTES));
+        for (number, (piece, hash)) in pieces.enumerate().take(end).skip(first) {
+            if !self.proven[number] && blake3::hash(piece).as_bytes() != hash {
+                return Err(unproven(&file_name(self.facts().anchor.lsn), number));
             }
+            self.proven[number] = true;
         }
-        self.proven_pieces = self.proven_pieces.max(pieces);
-        Ok(&body[..body.len().min(pieces * SNAPSHOT_CHUNK_BYTES)])
+        Ok(&body[range])
     }
 }
 

@@ -1,12 +1,14 @@
 //! Images: whoever goes on from one decides as if there had been none; bytes that are none are refused.
 
-use cage_engine::{Glance, ImageFault, PlayerId, State, decide};
+use std::collections::BTreeMap;
+
+use cage_engine::{AccountId, Glance, ImageFault, PlayerId, Settings, State, decide};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::applying::decided_again;
 use crate::books::Walk;
-use crate::ledger::{Ledger, admitted};
+use crate::ledger::{Ledger, SETTINGS, admitted};
 
 fn image(state: &State) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -26,29 +28,48 @@ fn from_image(state: &State, seed: u64) -> State {
     loaded
 }
 
-/// A look at the beginning of an image says of each player which record is the latest, and from fewer bytes than that
-/// nothing at all.
+fn glance(bytes: &[u8], player: PlayerId) -> Result<Glance, ImageFault> {
+    Glance::of(bytes.len(), |range| Ok(bytes[range].to_vec()), player)
+}
+
+/// A look at an image says of each player which record is the latest, and what everybody holds and owes.
 fn glances_agree(state: &State) {
     let bytes = image(state);
     let codes: Vec<_> =
         state.asset_ids().filter_map(|asset| state.asset(asset)).map(|a| (a.code, a.scale)).collect();
     for (player, _) in state.players() {
-        let glance = Glance::of(&bytes, player).expect("an image");
-        assert_eq!((glance.latest, &glance.assets), (Some(state.latest(player)), &codes), "player {player}");
-        let (mut few, mut enough) = (0, bytes.len());
-        while enough - few > 1 {
-            let middle = few + (enough - few) / 2;
-            match Glance::of(&bytes[..middle], player) {
-                Ok(found) => {
-                    assert_eq!(found, glance, "never another answer from fewer bytes");
-                    enough = middle;
-                }
-                Err(_) => few = middle,
-            }
-        }
+        let Glance { assets, latest, held } = glance(&bytes, player).expect("an image");
+        assert_eq!((latest, &assets), (Some(state.latest(player)), &codes), "player {player}");
+        let owed = state.asset_ids().map(|asset| AccountId::receivable(asset, player));
+        let owed = owed.map(|account| (account, state.balance(account)));
+        let expected: BTreeMap<_, _> =
+            state.holdings(player).chain(owed).filter(|(_, held)| held.0 != 0).collect();
+        assert_eq!(held.into_iter().collect::<BTreeMap<_, _>>(), expected, "player {player}");
     }
     let stranger = PlayerId::from_index(state.player_count() as u32);
-    assert_eq!(Glance::of(&bytes, stranger).expect("an image").latest, None);
+    assert_eq!(glance(&bytes, stranger).expect("an image").latest, None);
+}
+
+/// Of many players each one is found, and little is read for that.
+#[test]
+fn a_look_at_one_of_many_players_reads_little_and_finds_each() {
+    const PLAYERS: u32 = 5_000;
+    let mut ledger = Ledger::with(Settings { ids_capacity: 16_384, players_max: PLAYERS.into(), ..SETTINGS });
+    for caller in 3..=PLAYERS {
+        ledger.open_player(caller.into());
+    }
+    let bytes = image(&ledger.state);
+    for index in (0..PLAYERS).rev().step_by(7) {
+        let (player, mut read) = (PlayerId::from_index(index), 0);
+        let parts = |range: std::ops::Range<usize>| {
+            read += range.len();
+            Ok::<_, ImageFault>(bytes[range].to_vec())
+        };
+        let found = Glance::of(bytes.len(), parts, player).expect("an image");
+        assert_eq!(found.latest, Some(ledger.state.latest(player)), "player {player}");
+        assert!(read < bytes.len() / 3, "{read} of {}", bytes.len());
+    }
+    from_image(&ledger.state, 9);
 }
 
 /// Whatever was asked before is asked once more: nothing is executed again by the one that is not by the other.
@@ -108,7 +129,7 @@ fn an_image_that_was_cut_off_or_goes_on_is_refused() {
     }
     let longer = [&bytes[..], &[0]].concat();
     let fault = State::from_image(&longer, 1).expect_err("more than an image");
-    assert_eq!(fault, ImageFault { part: "keys", offset: bytes.len(), expected: "the end" });
+    assert_eq!(fault, ImageFault { part: "places", offset: bytes.len(), expected: "the end" });
 }
 
 /// An image is read in two halves, perhaps at once.
@@ -154,6 +175,7 @@ fn no_bytes_make_the_reader_of_images_panic() {
             let mut changed = bytes.clone();
             changed[at] = value;
             refused += u32::from(is_refused(&changed));
+            let _looked = glance(&changed, PlayerId::from_index(1));
         }
     }
     assert!(refused > 5_000, "{refused}");
@@ -164,5 +186,6 @@ fn no_bytes_make_the_reader_of_images_panic() {
         let length = random.random_range(1..40).min(bytes.len() - from.max(to));
         changed.copy_within(from..from + length, to);
         is_refused(&changed);
+        let _looked = glance(&changed, PlayerId::from_index(0));
     }
 }

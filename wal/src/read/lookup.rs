@@ -4,7 +4,7 @@
 //! after the checksums of its frame were checked. Never here: the lock, a write, the hash chain (scans check it), a record
 //! whose frame is not whole.
 
-use std::{io, sync::Arc};
+use std::{io, num::NonZeroUsize, panic, sync::Arc, thread};
 
 use crate::{
     error::{Corruption, Damage, ReadError, RecoveryError, StorageError},
@@ -23,6 +23,8 @@ use super::{
 
 /// How much of a segment is read at a time by whoever looks for a record from the end.
 const PART_BYTES: u64 = 8 << 20;
+/// Such parts that are read at the same time, each by a thread; more wait for memory.
+const PARTS_AT_ONCE_MAX: usize = 8;
 
 /// A log that is looked into at single places. It does not grow while it is looked into.
 #[derive(Debug)]
@@ -100,21 +102,21 @@ impl Lookup {
     pub fn newest(
         &self,
         after: Lsn,
-        mut wanted: impl FnMut(&Record) -> bool,
+        wanted: impl Fn(&Record) -> bool + Sync,
     ) -> Result<Option<Lsn>, ReadError> {
+        let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(PARTS_AT_ONCE_MAX);
         let mut before = self.next_lsn();
         while before > after.next() {
             let extent = self.holding(before.previous())?;
             let mut parts = Parts::of(self, &extent)?;
-            while let Some(begin) = parts.next_begin()? {
-                let mut found = None;
-                parts.visit(begin, &mut |lsn, record| {
-                    if lsn > after && wanted(record) {
-                        found = Some(lsn);
-                    }
-                })?;
-                if found.is_some() || begin.lsn <= after {
-                    return Ok(found);
+            loop {
+                let some = parts.next(at_once, after)?;
+                let Some(oldest) = some.last() else { break };
+                if let Some(found) = parts.newest(&some, after, &wanted)? {
+                    return Ok(Some(found));
+                }
+                if oldest.begin.lsn <= after {
+                    return Ok(None);
                 }
             }
             before = extent.segment.first_lsn;
@@ -169,7 +171,7 @@ impl Lookup {
     }
 }
 
-/// A segment that is read from its end to its beginning, part by part.
+/// A segment that is read from its end to its beginning, some parts at a time.
 struct Parts {
     identity: SegmentIdentity,
     file: Box<dyn RandomRead>,
@@ -187,6 +189,13 @@ struct Place {
     lsn: Lsn,
 }
 
+/// A part of a segment: some whole frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    begin: Place,
+    end: Place,
+}
+
 impl Parts {
     fn of(log: &Lookup, extent: &Extent) -> Result<Self, ReadError> {
         let SegmentExtent { number, epoch, first_lsn, end } = extent.segment;
@@ -199,29 +208,74 @@ impl Parts {
         })
     }
 
-    /// Where the part begins that ends where the last one began; `None` if that was the first.
-    fn next_begin(&self) -> Result<Option<Place>, ReadError> {
-        if self.end.offset <= self.first.offset {
-            return Ok(None);
+    /// The parts before those that were asked for last, the newest first, back to the one with the record after `after`.
+    fn next(&mut self, count: usize, after: Lsn) -> Result<Vec<Part>, ReadError> {
+        let mut parts = Vec::with_capacity(count);
+        while parts.len() < count && self.end.offset > self.first.offset {
+            let part = Part { begin: self.next_begin()?, end: self.end };
+            self.end = part.begin;
+            parts.push(part);
+            if part.begin.lsn <= after {
+                break;
+            }
         }
+        Ok(parts)
+    }
+
+    /// Where the part begins that ends where the last one began.
+    fn next_begin(&self) -> Result<Place, ReadError> {
         let guess = self.end.offset.saturating_sub(PART_BYTES);
         if guess <= self.first.offset {
-            return Ok(Some(self.first));
+            return Ok(self.first);
         }
         let read =
             |page, start: &mut [u8]| self.file.read_exact_at(page, start).map_err(|error| self.failed(error));
         let found = nearest_frame(&self.identity, guess, self.first.offset, read)?;
         let found =
             found.ok_or_else(|| damaged(self.number, guess, Lsn::ZERO, "expected a page of a frame"))?;
-        Ok(Some(Place { offset: found.offset, lsn: found.header.first_lsn }))
+        Ok(Place { offset: found.offset, lsn: found.header.first_lsn })
     }
 
-    /// Shows each record of the part that begins there, in order. The next one ends where it begins.
-    fn visit(&mut self, begin: Place, see: &mut dyn FnMut(Lsn, &Record)) -> Result<(), ReadError> {
+    /// The newest record of some parts that is wanted. All of them are read at the same time; an older one's fault does not
+    /// count if a newer one has the record.
+    fn newest(
+        &self,
+        parts: &[Part],
+        after: Lsn,
+        wanted: &(impl Fn(&Record) -> bool + Sync),
+    ) -> Result<Option<Lsn>, ReadError> {
+        let look = |part: Part| {
+            let mut found = None;
+            self.visit(part, &mut |lsn, record| {
+                if lsn > after && wanted(record) {
+                    found = Some(lsn);
+                }
+            })?;
+            Ok(found)
+        };
+        let (first, others) = match parts {
+            [] => return Ok(None),
+            [first, others @ ..] => (*first, others),
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = others.iter().map(|part| scope.spawn(move || look(*part))).collect();
+            let mut newest: Result<Option<Lsn>, ReadError> = look(first);
+            for older in others {
+                let older = older.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+                if let Ok(None) = newest {
+                    newest = older;
+                }
+            }
+            newest
+        })
+    }
+
+    /// Shows each record of a part, in order.
+    fn visit(&self, part: Part, see: &mut dyn FnMut(Lsn, &Record)) -> Result<(), ReadError> {
         let mut pace = |_| true;
-        let mut window = Window::new(&*self.file, self.end.offset, &mut pace);
-        let mut at = begin;
-        while at.offset < self.end.offset {
+        let mut window = Window::new(&*self.file, part.end.offset, &mut pace);
+        let mut at = part.begin;
+        while at.offset < part.end.offset {
             let rest = window.at(at.offset).map_err(|error| self.failed(error))?;
             let (header, records) = self
                 .identity
@@ -233,11 +287,10 @@ impl Parts {
             at = Place { offset: at.offset + header.frame_bytes() as u64, lsn: header.next_lsn() };
         }
         // A part that begins with a frame that is none of this segment's does not lead to the next.
-        if at != self.end {
-            let detail = format!("expected frames that lead to LSN {}", self.end.lsn);
+        if at != part.end {
+            let detail = format!("expected frames that lead to LSN {}", part.end.lsn);
             return Err(damaged(self.number, at.offset, at.lsn, &detail));
         }
-        self.end = begin;
         Ok(())
     }
 

@@ -1,6 +1,11 @@
 //! Segments that leave the log's directory: they are read as if they were there, and go only when their copy is proven.
 
-use std::{convert::Infallible, fs, io, path::Path, sync::Arc};
+use std::{
+    convert::Infallible,
+    fs, io,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use cage_wal::{
     ArchiveError, Limits, LogOptions, Lookup, Lsn, ReadError, Record, StorageError,
@@ -363,12 +368,13 @@ fn a_record_is_found_from_the_end_of_a_long_segment_wherever_it_lies() {
         let after = log.newest(Lsn(wanted), |record| serial(record) == wanted).expect("a look");
         assert_eq!(after, None, "it does not lie after itself");
     }
-    let mut seen = Vec::new();
+    let seen = Mutex::new(Vec::new());
     log.newest(Lsn(0), |record| {
-        seen.push(serial(record));
+        seen.lock().unwrap().push(serial(record));
         false
     })
     .expect("a look");
+    let mut seen = seen.into_inner().unwrap();
     seen.sort_unstable();
     assert_eq!(seen, (1..=records).collect::<Vec<_>>(), "each record is looked at once");
 }

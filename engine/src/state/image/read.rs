@@ -18,7 +18,10 @@ use crate::time::Timestamp;
 
 /// The bytes that are left.
 pub(crate) struct Input<'a> {
+    /// All of the image, or a part of it.
     pub(super) image: &'a [u8],
+    /// Where that lies in the image.
+    begin: usize,
     pub(super) at: usize,
     pub(super) part: &'static str,
     /// The number of the next table.
@@ -26,8 +29,23 @@ pub(crate) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn wrong(&self, expected: &'static str) -> ImageFault {
-        ImageFault { part: self.part, offset: self.at, expected }
+    /// Reads from what lies at byte `begin` of an image.
+    pub(super) const fn new(image: &'a [u8], begin: usize, part: &'static str) -> Self {
+        Self { image, begin, at: 0, part, table: Part::Table as u16 }
+    }
+
+    pub(super) const fn wrong(&self, expected: &'static str) -> ImageFault {
+        ImageFault { part: self.part, offset: self.offset(), expected }
+    }
+
+    /// The byte of the image that comes next.
+    pub(super) const fn offset(&self) -> usize {
+        self.begin + self.at
+    }
+
+    /// Whether nothing is left.
+    pub(super) const fn is_at_end(&self) -> bool {
+        self.at == self.image.len()
     }
 
     pub(super) fn check(&self, holds: bool, expected: &'static str) -> Result<(), ImageFault> {
@@ -43,9 +61,9 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn get<T: Field>(&mut self, expected: &'static str) -> Result<T, ImageFault> {
-        let at = self.at;
+        let offset = self.offset();
         let bytes = self.bytes(T::BYTES)?;
-        T::get(bytes).map_err(|_| ImageFault { part: self.part, offset: at, expected })
+        T::get(bytes).map_err(|_| ImageFault { part: self.part, offset, expected })
     }
 
     /// The beginning of a part: how many entries it has.
@@ -73,7 +91,7 @@ impl State {
     /// # Errors
     /// As [`State::from_image`].
     pub fn from_image_by(both: &impl Both, image: &[u8], seed: u64) -> Result<Self, ImageFault> {
-        let mut input = Input { image, at: 0, part: "beginning", table: Part::Table as u16 };
+        let mut input = Input::new(image, 0, "beginning");
         input.begin()?;
         let mut state = Self::new(seed);
         state.get_head(&mut input)?;
@@ -83,10 +101,10 @@ impl State {
         let (books, rest) = both.both(
             || state.get_players(&mut input).and_then(|()| state.get_house(&mut input)),
             || {
-                behind
-                    .skip_players()
-                    .and_then(|()| behind.skip_house())
-                    .and_then(|()| behind.rest(&beginning))
+                let mut places = behind.skip_players()?;
+                places.push(behind.offset());
+                behind.skip_house()?;
+                behind.rest(&beginning, &places)
             },
         );
         // What is wrong further ahead is told first, however they were read.

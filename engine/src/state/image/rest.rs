@@ -3,8 +3,10 @@
 //! In: bytes that may be anything, and what the beginning of the image says. Out: tables with their indexes. Never here:
 //! room for more entries than there are bytes.
 
+use alloc::vec::Vec;
+
 use super::read::Input;
-use super::{ImageFault, Part};
+use super::{ImageFault, PLACED_PLAYERS, Part};
 use crate::amount::Balance;
 use crate::field::Field;
 use crate::id::{AssetId, Lsn, PlayerId, RequestId};
@@ -47,9 +49,16 @@ impl Input<'_> {
         Ok(())
     }
 
-    pub(super) fn skip_players(&mut self) -> Result<(), ImageFault> {
-        let players = self.part(Part::Players as u16, "players", PlayerId::COUNT_MAX)?;
-        (0..players).try_for_each(|_| self.skip_player())
+    /// Says where the players lie that have a place.
+    pub(super) fn skip_players(&mut self) -> Result<Vec<usize>, ImageFault> {
+        let mut places = Vec::new();
+        for number in 0..self.part(Part::Players as u16, "players", PlayerId::COUNT_MAX)? {
+            if number.is_multiple_of(PLACED_PLAYERS) {
+                places.push(self.offset());
+            }
+            self.skip_player()?;
+        }
+        Ok(places)
     }
 
     pub(super) fn skip_house(&mut self) -> Result<(), ImageFault> {
@@ -57,12 +66,25 @@ impl Input<'_> {
         (0..accounts).try_for_each(|_| self.bytes(u64::BYTES + Balance::BYTES).map(drop))
     }
 
-    /// Tables, ids and keys; nothing may come behind them.
-    pub(super) fn rest(&mut self, beginning: &Beginning) -> Result<Rest, ImageFault> {
+    /// Tables, ids, keys, and the places that were found; nothing may come behind them.
+    pub(super) fn rest(&mut self, beginning: &Beginning, places: &[usize]) -> Result<Rest, ImageFault> {
         let rows = Rows::get_all(self, beginning.seed)?;
         let (ids, keys) = (self.ids(beginning)?, self.keys(beginning)?);
-        self.check(self.at == self.image.len(), "the end")?;
+        self.check_places(places)?;
+        self.check(self.is_at_end(), "the end")?;
         Ok(Rest { rows, ids, keys })
+    }
+
+    fn check_places(&mut self, places: &[usize]) -> Result<(), ImageFault> {
+        let begin = self.offset() as u64;
+        let count = self.part(Part::Places as u16, "places", places.len() as u64)?;
+        self.check(count == places.len() as u64, "a place for each so many players")?;
+        for place in places {
+            let named: u64 = self.get("a place")?;
+            self.check(named == *place as u64, "the place of a player")?;
+        }
+        let named: u64 = self.get("a place")?;
+        self.check(named == begin, "where the places begin")
     }
 
     pub(crate) fn table<R: Row>(&mut self, seed: u64) -> Result<Table<R>, ImageFault> {
@@ -71,9 +93,9 @@ impl Input<'_> {
         let mut rows = Chunked::new();
         let mut last = 0;
         for _ in 0..entries {
-            let at = self.at;
+            let offset = self.offset();
             let row = R::get(self.bytes(R::BYTES)?);
-            let wrong = |expected| ImageFault { part: R::NAME, offset: at, expected };
+            let wrong = |expected| ImageFault { part: R::NAME, offset, expected };
             let row = row.map_err(|_| wrong("a row"))?;
             let key = row.key();
             if key <= last {

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{IMAGE_VERSION, MAGIC, Part, layout};
+use super::{IMAGE_VERSION, MAGIC, PLACED_PLAYERS, Part, layout};
 use crate::field::Field;
 use crate::state::players::PURSES;
 use crate::state::table::{Row, Table};
@@ -18,6 +18,10 @@ pub(crate) struct Output<F> {
     sink: F,
     /// The number of the next table.
     table: u16,
+    /// How many bytes were handed over.
+    handed_over: u64,
+    /// Where the players lie that have a place, and what comes after them.
+    places: Vec<u64>,
 }
 
 impl<F, E> Output<F>
@@ -35,6 +39,7 @@ where
 
     fn hand_over(&mut self) -> Result<(), E> {
         (self.sink)(&self.piece)?;
+        self.handed_over += self.piece.len() as u64;
         self.piece.clear();
         Ok(())
     }
@@ -42,6 +47,10 @@ where
     fn put<T: Field>(&mut self, value: T) -> Result<(), E> {
         value.put(self.room(T::BYTES)?);
         Ok(())
+    }
+
+    fn place(&self) -> u64 {
+        self.handed_over + self.piece.len() as u64
     }
 
     fn part(&mut self, number: u16, entries: u64) -> Result<(), E> {
@@ -88,7 +97,7 @@ impl State {
         } = self;
         assert!(scratch.is_none(), "an image is of decided books");
         let piece = Vec::with_capacity(PIECE_BYTES);
-        let mut out = Output { piece, sink, table: Part::Table as u16 };
+        let mut out = Output { piece, sink, table: Part::Table as u16, handed_over: 0, places: Vec::new() };
         out.put(MAGIC)?;
         out.put(IMAGE_VERSION)?;
         out.put(layout())?;
@@ -110,6 +119,7 @@ impl State {
             out.put(remembered.digest)?;
             out.put(remembered.lsn)?;
         }
+        put_places(&mut out)?;
         out.hand_over()
     }
 
@@ -119,7 +129,10 @@ impl State {
     {
         out.part(Part::Players as u16, self.players.len() as u64)?;
         let mut holdings = vec![];
-        for (id, player) in self.players.iter() {
+        for (number, (id, player)) in (0_u64..).zip(self.players.iter()) {
+            if number.is_multiple_of(PLACED_PLAYERS) {
+                out.places.push(out.place());
+            }
             let Player { caller_id, brand, jurisdiction, class, status, reason, kyc_held, kyc_reason } =
                 *player;
             out.put(caller_id)?;
@@ -154,6 +167,7 @@ impl State {
     {
         let mut accounts: Vec<_> = self.house.iter().filter(|(_, held)| held.0 != 0).collect();
         accounts.sort_unstable();
+        out.places.push(out.place());
         out.part(Part::House as u16, accounts.len() as u64)?;
         for (account, held) in accounts {
             out.put(account.0)?;
@@ -196,4 +210,15 @@ where
         }
     }
     Ok(())
+}
+
+/// The last of the image is where this part begins.
+fn put_places<F, E>(out: &mut Output<F>) -> Result<(), E>
+where
+    F: FnMut(&[u8]) -> Result<(), E>,
+{
+    let (begin, places) = (out.place(), core::mem::take(&mut out.places));
+    out.part(Part::Places as u16, places.len() as u64)?;
+    places.into_iter().try_for_each(|place| out.put(place))?;
+    out.put(begin)
 }
