@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cage_client::{CredentialsError, Pair};
 use cage_engine::Role;
+use cage_protocol::rights;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -87,6 +88,12 @@ impl Identity {
             (Some(uri), None) => Self::parse(uri).ok_or(CertsError::NoRole),
             _ => Err(CertsError::NoRole),
         }
+    }
+
+    /// Who asks, for whoever decides what may be seen.
+    #[must_use]
+    pub fn caller(&self) -> rights::Caller<'_> {
+        rights::Caller { role: self.role, actor: self.actor, uri: &self.uri }
     }
 
     fn parse(uri: &str) -> Option<Self> {

@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cage_engine::{Lsn, ResultCode, Settings, State, Timestamp};
-use cage_protocol::{CloseCode, FRAME_ITEMS_MAX, Filter, Hello, SignedCheckpoint, VERSION, Welcome, frame};
+use cage_protocol::{
+    CloseCode, FRAME_ITEMS_MAX, Filter, Hello, SignedCheckpoint, VERSION, Welcome, frame, rights,
+};
 use cage_wal::snapshot::SnapshotFacts;
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{
@@ -36,7 +38,7 @@ use crate::clock::Clock;
 use crate::commit::Commit;
 use crate::data::DataDir;
 use crate::endpoint::{self, Credentials, EndpointError};
-use crate::feed::{Feed, Pipe, Tap, rights};
+use crate::feed::{Feed, Pipe, Tap};
 use crate::guards::{self, Guards, Unfit};
 use crate::limits;
 use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
@@ -541,7 +543,7 @@ impl Host for Shared {
 
     async fn may_follow(&self, identity: &Identity, filter: &Filter) -> Result<(), String> {
         let (identity, filter) = (identity.clone(), *filter);
-        let seen = self.look(move |state| rights::check(state, &identity, &filter)).await;
+        let seen = self.look(move |state| rights::check(state, &identity.caller(), &filter)).await;
         seen.map_or_else(|| Err("the server ends".to_owned()), |(allowed, _)| allowed)
     }
 

@@ -22,6 +22,9 @@ mod player_page;
 #[path = "../client/examples/retry.rs"]
 mod retry;
 #[expect(dead_code, reason = "only its main is not called")]
+#[path = "../client/examples/test_with_fake.rs"]
+mod test_with_fake;
+#[expect(dead_code, reason = "only its main is not called")]
 #[path = "../client/examples/together.rs"]
 mod together;
 
@@ -51,6 +54,7 @@ fn each_example_runs_against_a_ledger_and_does_what_it_says() {
         done("follow_player", Box::pin(follow_player::run(followed))).await;
         let page = player_page::Arguments { player, asset, address, certs: certs() };
         done("player_page", Box::pin(player_page::run(page))).await;
+        done("test_with_fake", Box::pin(test_with_fake::run())).await;
         let auditor = client(&ledger, Role::Auditor).await;
         let held = auditor.balances(casino.players[0], casino.asset).await.expect("balances");
         assert_eq!((held.available.0, held.reserved.0), (1_000 - 5 - 3, 3), "sent once, two stakes aside");

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cage::tokens::{Claims, KEYS_DIR, Signer};
+use cage::tokens::{Claims, KEYS_DIR, Signer, development_signer, publish};
 use cage_client::{Client, Error};
 use cage_engine::{
     Amount, AssetId, GameId, Operation, PlayerId, Purse, Reference, ResultCode, Role, SessionId, Timestamp,
@@ -30,7 +30,7 @@ fn claims(player: PlayerId) -> Claims {
 }
 
 fn development(ledger: &Ledger) -> Signer {
-    Signer::development(&ledger.certs().join(KEYS_DIR)).expect("the development key")
+    development_signer(&ledger.certs().join(KEYS_DIR)).expect("the development key")
 }
 
 fn code<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Option<ResultCode> {
@@ -55,7 +55,7 @@ fn a_session_opens_with_a_token_of_a_key_that_was_added_while_serving() {
         let added = Signer::generate("2027").expect("a key");
         let token = added.sign(&claims(casino.players[1]));
         assert_eq!(code(frontend.open_session(token.as_bytes()).await), Some(ResultCode::TokenInvalid));
-        added.publish(&keys).expect("a file");
+        publish(&added, &keys).expect("a file");
         let second = frontend.open_session(token.as_bytes()).await.expect("a session");
         assert_eq!(second, SessionId(2));
 

@@ -20,12 +20,13 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::error::ConnectionError;
+use crate::fake::Here;
 use crate::feed::Feed;
 use crate::kept;
 use crate::lane::{Lane, Submission};
 use crate::link::{Dialer, Link};
 use crate::outcome::{Error, Executed};
-use crate::pool::Pool;
+use crate::pool::{Pool, Source};
 use crate::shared::Shared;
 use crate::window::{Entry, Group, Question, Token};
 
@@ -45,7 +46,8 @@ struct Handle {
     shared: Arc<Shared>,
     lanes: Vec<mpsc::UnboundedSender<Submission>>,
     closing: watch::Sender<bool>,
-    pool: Arc<Pool>,
+    /// Where its feeds and queries go.
+    source: Source,
     /// None if the ledger is in this process.
     endpoint: Option<Endpoint>,
 }
@@ -139,8 +141,9 @@ impl Client {
         if let Some(file) = config.watermark_file {
             tokio::spawn(kept::keep(file, Arc::clone(&shared), links, closed));
         }
-        let pool = Arc::new(Pool::new(Some(dialer.for_listeners()), Arc::clone(&shared)));
-        let handle = Handle { shared, lanes, closing, pool, endpoint: Some(endpoint) };
+        let pool = Arc::new(Pool::new(dialer.for_listeners(), Arc::clone(&shared)));
+        let handle =
+            Handle { shared, lanes, closing, source: Source::Server(pool), endpoint: Some(endpoint) };
         Ok(Self { handle: Arc::new(handle), deadline: config.deadline, grant: 0 })
     }
 
@@ -150,9 +153,10 @@ impl Client {
         lane: mpsc::UnboundedSender<Submission>,
         closing: watch::Sender<bool>,
         deadline: Duration,
+        here: Here,
     ) -> Self {
-        let pool = Arc::new(Pool::new(None, Arc::clone(&shared)));
-        let handle = Handle { shared, lanes: vec![lane], closing, pool, endpoint: None };
+        let handle =
+            Handle { shared, lanes: vec![lane], closing, source: Source::Here(here), endpoint: None };
         Self { handle: Arc::new(handle), deadline, grant: 0 }
     }
 
@@ -310,11 +314,11 @@ impl Client {
     /// of its own, lives as long as it likes, and costs nothing while it is not asked.
     #[must_use]
     pub fn subscribe(&self, filter: Filter, after: Lsn) -> Feed {
-        Feed::new(Arc::clone(&self.handle.pool), filter, after)
+        Feed::new(self.handle.source.clone(), filter, after)
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.handle.pool
+    pub(crate) fn source(&self) -> &Source {
+        &self.handle.source
     }
 
     pub(crate) const fn deadline(&self) -> Duration {
@@ -350,7 +354,9 @@ impl Client {
     pub async fn close(&self) {
         self.handle.closing.send_replace(true);
         self.handle.closing.closed().await;
-        self.handle.pool.close().await;
+        if let Source::Server(pool) = &self.handle.source {
+            pool.close().await;
+        }
         if let Some(endpoint) = &self.handle.endpoint {
             endpoint.wait_idle().await;
         }

@@ -16,8 +16,9 @@ use quinn::{ReadError, RecvStream, SendStream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::ConnectionError;
+use crate::fake::Followed;
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, FEED_CREDIT, FEED_READ_BYTES};
-use crate::pool::{Pool, Stream};
+use crate::pool::{Pool, Source, Stream};
 
 /// A durable record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ pub enum FeedError {
 
 /// A subscription. It connects when it is first asked for something, and again whenever it has to. Dropping it ends it.
 pub struct Feed {
-    pool: Arc<Pool>,
+    from: Origin,
     filter: Filter,
     /// Everything that the filter wants was told up to here.
     position: Lsn,
@@ -105,6 +106,12 @@ pub struct Feed {
     /// Not to be tried again before.
     retry_at: Option<Instant>,
     failed: Option<FeedError>,
+}
+
+/// Where the records come from.
+enum Origin {
+    Server(Arc<Pool>),
+    Here(Followed),
 }
 
 /// A stream that carries the feed.
@@ -141,9 +148,13 @@ enum Came {
 }
 
 impl Feed {
-    pub(crate) const fn new(pool: Arc<Pool>, filter: Filter, after: Lsn) -> Self {
+    pub(crate) fn new(source: Source, filter: Filter, after: Lsn) -> Self {
+        let from = match source {
+            Source::Server(pool) => Origin::Server(pool),
+            Source::Here(here) => Origin::Here(here.follow()),
+        };
         Self {
-            pool,
+            from,
             filter,
             position: after,
             attached: None,
@@ -184,13 +195,20 @@ impl Feed {
             return Err(failed.clone());
         }
         loop {
-            let came = match &mut self.attached {
-                Some(attached) => attached.next(self.position).await,
-                None => match self.attach().await {
-                    Ok(()) => continue,
-                    Err(fault) if fault.is_final() => Came::Failed(fault.into()),
-                    Err(fault) => Came::Lost(fault),
+            let came = match (&mut self.from, &mut self.attached) {
+                (Origin::Here(followed), _) => match followed.next(self.position, &self.filter).await {
+                    Ok(event) => Came::Event(event),
+                    Err(failed) => Came::Failed(failed),
                 },
+                (_, Some(attached)) => attached.next(self.position).await,
+                (Origin::Server(pool), None) => {
+                    let pool = Arc::clone(pool);
+                    match self.attach(&pool).await {
+                        Ok(()) => continue,
+                        Err(fault) if fault.is_final() => Came::Failed(fault.into()),
+                        Err(fault) => Came::Lost(fault),
+                    }
+                }
             };
             match came {
                 Came::Event(event) => return Ok(self.tell(event)),
@@ -229,7 +247,9 @@ impl Feed {
             FeedEvent::Record(FeedRecord { lsn, .. }) => self.position = lsn,
             FeedEvent::Progress { position, .. } => self.position = self.position.max(position),
         }
-        self.pool.saw(self.position);
+        if let Origin::Server(pool) = &self.from {
+            pool.saw(self.position);
+        }
         self.pause = BACKOFF_MIN;
         event
     }
@@ -242,12 +262,12 @@ impl Feed {
         self.pause = (self.pause * 2).min(BACKOFF_MAX);
     }
 
-    async fn attach(&mut self) -> Result<(), ConnectionError> {
+    async fn attach(&mut self, pool: &Pool) -> Result<(), ConnectionError> {
         if let Some(at) = self.retry_at {
             sleep_until(at).await;
             self.retry_at = None;
         }
-        let Stream { send, receive, place } = self.pool.open().await?;
+        let Stream { send, receive, place } = pool.open().await?;
         let asked = Subscribe { after: self.position, filter: self.filter, credit: FEED_CREDIT };
         self.attached = Some(Attached {
             send,

@@ -45,6 +45,8 @@ pub mod fake;
 mod feed;
 mod pool;
 mod query;
+#[cfg(feature = "tokens")]
+pub mod tokens;
 
 mod connection;
 mod endpoint;

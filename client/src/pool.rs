@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::connection::Connection;
 use crate::error::ConnectionError;
+use crate::fake::Here;
 use crate::limits::{CONNECT_ATTEMPT_MAX, FEEDS_PER_CONNECTION};
 use crate::link::Dialer;
 use crate::shared::Shared;
@@ -24,6 +25,15 @@ pub(crate) struct Stream {
     pub(crate) place: Arc<()>,
 }
 
+/// Where feeds and queries of a client go.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// To a server.
+    Server(Arc<Pool>),
+    /// To a ledger in this process.
+    Here(Here),
+}
+
 /// The connections.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -34,8 +44,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Inner {
-    /// None if the ledger is in this process.
-    dialer: Option<Dialer>,
+    dialer: Dialer,
     connections: Vec<Used>,
 }
 
@@ -47,7 +56,7 @@ struct Used {
 }
 
 impl Pool {
-    pub(crate) fn new(dialer: Option<Dialer>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(dialer: Dialer, shared: Arc<Shared>) -> Self {
         Self { shared, inner: Mutex::new(Inner { dialer, connections: Vec::new() }) }
     }
 
@@ -59,11 +68,7 @@ impl Pool {
         if let Some(used) = free {
             return used.stream().await;
         }
-        let Some(dialer) = &mut inner.dialer else {
-            let reason = "a ledger in this process has no subscriptions and no queries: look at its records";
-            return Err(ConnectionError::Address(reason.to_owned()));
-        };
-        let connection = dialer.attempt(CONNECT_ATTEMPT_MAX).await?;
+        let connection = inner.dialer.attempt(CONNECT_ATTEMPT_MAX).await?;
         inner.connections.push(Used { connection, places: Arc::new(()) });
         match inner.connections.last() {
             Some(used) => used.stream().await,

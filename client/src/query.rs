@@ -9,14 +9,14 @@ use cage_engine::{
     Amount, AssetId, GameId, Lsn, PlayerId, Record, Reference, RequestId, SessionId, Timestamp,
 };
 use cage_protocol::query::{Query, QueryEnd, QueryKind, Row};
-use cage_protocol::{CloseCode, FeedEndCode, Frame, FrameFault, FrameKind, feed, frame};
+use cage_protocol::{CloseCode, FeedEndCode, Frame, FrameFault, FrameKind, feed, frame, seek};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::Client;
 use crate::error::ConnectionError;
 use crate::feed::FeedRecord;
 use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, FEED_READ_BYTES};
-use crate::pool::{Pool, Stream};
+use crate::pool::{Pool, Source, Stream};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -163,6 +163,17 @@ struct Answer {
 }
 
 impl Answer {
+    /// Of a ledger in this process.
+    fn of_page(answered: Result<seek::Page, seek::Refusal>) -> Result<Self, QueryError> {
+        let page = answered.map_err(|(code, reason)| fault(code, &reason))?;
+        let seek::Page { rows, records, more, cursor, as_of } = page;
+        let next = more.then_some(Cursor(cursor));
+        let records = records.iter().filter_map(|(lsn, record)| {
+            Record::from_bytes(record).ok().map(|record| FeedRecord { lsn: *lsn, record })
+        });
+        Ok(Self { rows, records: records.collect(), next, as_of })
+    }
+
     fn of_rows<T>(self, item: impl Fn(&Row) -> Option<T>) -> Page<T> {
         Page { items: self.rows.iter().filter_map(item).collect(), next: self.next, as_of: self.as_of }
     }
@@ -248,10 +259,14 @@ impl Client {
     }
 
     async fn ask_for(&self, query: Query) -> Result<Answer, QueryError> {
+        let pool = match self.source() {
+            Source::Server(pool) => pool,
+            Source::Here(here) => return Answer::of_page(here.ask(&query)),
+        };
         let until = Instant::now() + self.deadline();
         let (mut last, mut pause) = (None, BACKOFF_MIN);
         loop {
-            let Ok(answer) = timeout_at(until, attempt(self.pool(), query)).await else {
+            let Ok(answer) = timeout_at(until, attempt(pool, query)).await else {
                 return Err(QueryError::Deadline { last });
             };
             match answer {

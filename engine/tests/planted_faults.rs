@@ -24,6 +24,12 @@ const fn fault(what: &'static str, file: &'static str, right: &'static str, wron
 
 const FAULTS: &[Fault] = &[
     fault(
+        "the end of a hold does not name its game",
+        "decide/mod.rs",
+        "record.request.game = target.game().unwrap_or_default();",
+        "",
+    ),
+    fault(
         "a purse may fall below zero",
         "decide/money.rs",
         "if debit_after < Balance::ZERO && must",

@@ -1,7 +1,8 @@
 //! The wire between front-ends and the ledger, as bytes.
 //!
 //! In: bytes of a stream, or values. Out: the other, or a numbered fault with the offset it was found at.
-//! Never here: sockets, clocks, the ledger's state. No input makes this crate panic.
+//! With it goes what an answer is made of, so that every server gives the same: [`answer`], [`shown`], [`seek`], [`rights`].
+//! Never here: sockets, clocks, a change of the ledger's state. No input makes this crate panic.
 //!
 //! ```text
 //! stream = hello frames*        frame = length:u32 kind:u8 zero:u8 count:u16 items
@@ -26,7 +27,10 @@ pub mod hello;
 pub mod query;
 pub mod reply;
 pub mod request;
+pub mod rights;
+pub mod seek;
 pub mod session;
+pub mod shown;
 
 pub use answer::answer;
 pub use checkpoint::{CHECKPOINT_BYTES, Checkpoint, SignedCheckpoint};

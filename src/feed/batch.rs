@@ -4,25 +4,12 @@
 //! the feed. Never here: where the bytes come from.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use cage_engine::{Lsn, OperationKind, Purse, RECORD_BYTES, Record};
+use cage_engine::{Lsn, RECORD_BYTES, Record};
 use cage_protocol::feed::{FEED_ITEM_BYTES, FEED_ITEMS_MAX};
+use cage_protocol::shown::Key;
 use cage_protocol::{FRAME_HEADER_BYTES, Filter, FrameKind, frame};
 
 use super::Part;
-
-/// What filters look at, of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    player: u64,
-    /// The player at the other end of a transfer; 0 = none.
-    counterparty: u64,
-    /// Of a continuation, its head's.
-    kind: u16,
-    /// Of the game that the record is about. Of a continuation, its head's.
-    game_provider: Option<u16>,
-    /// Whose clearing account moves.
-    clearing_provider: Option<u16>,
-}
 
 /// Consecutive records.
 #[derive(Debug)]
@@ -30,39 +17,6 @@ pub(super) struct Batch {
     first: Lsn,
     bytes: Vec<u8>,
     keys: Vec<Key>,
-}
-
-impl Key {
-    fn of(record: &Record, before: Option<&Self>) -> Self {
-        let request = &record.request;
-        let spec = request.kind.spec();
-        let clearing = record.legs().iter().flat_map(|leg| [leg.debit, leg.credit]);
-        let mut clearing = clearing.filter(|account| account.is_of(Purse::ProviderClearing));
-        let head = before.filter(|_| request.kind == OperationKind::Continue);
-        Self {
-            player: request.player.number(),
-            counterparty: if spec.counterparty { request.counterparty().number() } else { 0 },
-            kind: head.map_or_else(|| request.kind.number(), |head| head.kind),
-            game_provider: head
-                .map_or_else(|| record.game().map(cage_engine::GameId::provider), |head| head.game_provider),
-            clearing_provider: clearing.next().and_then(|account| u16::try_from(account.owner()).ok()),
-        }
-    }
-
-    fn is_wanted_by(&self, filter: &Filter) -> bool {
-        let of_player = |player| self.player == player || self.counterparty == player;
-        let of_provider =
-            |provider| self.game_provider == Some(provider) || self.clearing_provider == Some(provider);
-        filter.player.is_none_or(|player| of_player(player.number()))
-            && filter.provider.is_none_or(of_provider)
-            && filter.kinds.contains(self.kind)
-    }
-}
-
-/// Whether a filter wants a record that is no continuation.
-#[must_use]
-pub fn is_wanted(record: &Record, filter: &Filter) -> bool {
-    Key::of(record, None).is_wanted_by(filter)
 }
 
 impl Batch {

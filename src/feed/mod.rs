@@ -11,9 +11,6 @@
 mod batch;
 mod catch_up;
 mod live;
-pub mod rights;
-
-pub use batch::is_wanted;
 
 use std::cell::Cell;
 use std::fmt;

@@ -5,13 +5,12 @@
 use std::rc::Rc;
 
 use bytes::{BufMut, BytesMut};
-use cage_protocol::query::{Query, QueryEnd, QueryKind};
-use cage_protocol::{FeedEndCode, Filter, FrameKind, frame};
+use cage_protocol::query::{Query, QueryEnd};
+use cage_protocol::{FeedEndCode, FrameKind, frame, rights};
 use quinn::SendStream;
 use tokio::time::timeout;
 
 use super::{Host, Session};
-use crate::feed::rights::CHAIN_KINDS;
 use crate::limits::{FEED_STALL_MAX, QUERIES_MAX};
 use crate::query::{Page, Refusal, answer};
 
@@ -40,28 +39,12 @@ async fn page(session: &Session, host: &impl Host, item: &[u8]) -> Result<Page, 
     let query = Query::from_bytes(item).map_err(|field| {
         (FeedEndCode::Malformed, format!("The query's {field} is not what this version knows."))
     })?;
-    let filter = filter(session, &query)?;
+    let filter = rights::of_query(session.identity.role, &query)?;
     host.may_follow(&session.identity, &filter).await.map_err(|reason| (FeedEndCode::NotAllowed, reason))?;
     let Some(_place) = host.queries().enter(QUERIES_MAX) else {
         return Err((FeedEndCode::TooMany, "too many queries at a time: ask again later".to_owned()));
     };
     answer(host, &query, filter).await
-}
-
-/// What a caller must be allowed to follow to be answered.
-fn filter(session: &Session, query: &Query) -> Result<Filter, Refusal> {
-    let filter = Filter { player: query.player, provider: query.provider, ..Filter::EVERYTHING };
-    let not_for = |reason: &str| Err((FeedEndCode::NotAllowed, reason.to_owned()));
-    match (session.identity.role, query.kind) {
-        (cage_engine::Role::Chain, QueryKind::Operation | QueryKind::History) => {
-            Ok(filter.of_kinds(CHAIN_KINDS))
-        }
-        (cage_engine::Role::Chain, _) => not_for("the role chain asks for operations and histories"),
-        (cage_engine::Role::Games, QueryKind::Receivables) => {
-            not_for("what players owe is not the games' business")
-        }
-        _ => Ok(filter),
-    }
 }
 
 fn frames(page: &Page) -> Vec<u8> {

@@ -1,20 +1,17 @@
-//! The other side of session tokens, for development: a key pair that a first start makes, and who signs with it.
+//! The other side of session tokens, for development: a key pair that a first start makes.
 //!
 //! In a casino the private key is with the service that players log in to, and nowhere near the ledger. Never here:
 //! a private key in a message or a log.
 
-use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use pasetors::keys::{AsymmetricKeyPair, Generate};
-use pasetors::version4::PublicToken;
+use cage_client::tokens::Signer;
 
-use super::claims::Footer;
+use super::KeysError;
 use super::keys::{PUBLIC, unhex};
-use super::{Claims, KeysError, PublicKey, SecretKey};
 
 /// The development key's name.
 const DEVELOPMENT: &str = "dev";
@@ -34,77 +31,31 @@ pub fn ensure_development_keys(dir: &Path) -> Result<(), KeysError> {
         .mode(0o700)
         .create(dir)
         .map_err(|source| KeysError::File { path: dir.to_owned(), source })?;
-    let signer = Signer::generate(DEVELOPMENT)?;
-    write(dir, DEVELOPMENT, PRIVATE, signer.secret.as_bytes())?;
-    signer.publish(dir)
+    let signer = Signer::generate(DEVELOPMENT).map_err(|reason| KeysError::Make(reason.to_string()))?;
+    write(dir, DEVELOPMENT, PRIVATE, signer.secret())?;
+    publish(&signer, dir)
 }
 
-/// Who signs tokens.
-pub struct Signer {
-    name: String,
-    secret: SecretKey,
-    public: PublicKey,
+/// The signer whose key a development server made in `dir`.
+///
+/// # Errors
+/// [`KeysError`] if it cannot be read.
+pub fn development_signer(dir: &Path) -> Result<Signer, KeysError> {
+    let path = dir.join(format!("{DEVELOPMENT}.{PRIVATE}"));
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(KeysError::File { path, source }),
+    };
+    let secret = unhex(text.trim());
+    secret.and_then(|secret| Signer::from_secret(DEVELOPMENT, &secret).ok()).ok_or(KeysError::NoKey { path })
 }
 
-impl Signer {
-    /// One with a new key of this name.
-    ///
-    /// # Errors
-    /// [`KeysError`] if there is no randomness.
-    pub fn generate(name: &str) -> Result<Self, KeysError> {
-        let pair = AsymmetricKeyPair::generate().map_err(|reason| KeysError::Make(reason.to_string()))?;
-        Ok(Self { name: name.to_owned(), secret: pair.secret, public: pair.public })
-    }
-
-    /// The one whose key a development server made in `dir`.
-    ///
-    /// # Errors
-    /// [`KeysError`] if it cannot be read.
-    pub fn development(dir: &Path) -> Result<Self, KeysError> {
-        let path = dir.join(format!("{DEVELOPMENT}.{PRIVATE}"));
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(KeysError::File { path, source }),
-        };
-        let secret = unhex(text.trim()).and_then(|bytes| SecretKey::from(&bytes).ok());
-        let secret = secret.ok_or(KeysError::NoKey { path })?;
-        let public = PublicKey::try_from(&secret).map_err(|reason| KeysError::Make(reason.to_string()))?;
-        Ok(Self { name: DEVELOPMENT.to_owned(), secret, public })
-    }
-
-    /// Writes the public key where a server looks for it.
-    ///
-    /// # Errors
-    /// [`KeysError`] if it cannot be written.
-    pub fn publish(&self, dir: &Path) -> Result<(), KeysError> {
-        write(dir, &self.name, PUBLIC, self.public.as_bytes())
-    }
-
-    /// Signs.
-    ///
-    /// # Panics
-    /// Never: a payload and a key that the library accepted can be signed.
-    #[must_use]
-    pub fn sign(&self, claims: &Claims) -> String {
-        self.sign_payload(&claims.payload())
-    }
-
-    /// Signs whatever it is given: for tests of what is refused.
-    ///
-    /// # Panics
-    /// If the payload is empty.
-    #[must_use]
-    pub fn sign_payload(&self, payload: &str) -> String {
-        let footer = serde_json::json!(Footer { kid: self.name.clone() }).to_string();
-        let signed = PublicToken::sign(&self.secret, payload.as_bytes(), Some(footer.as_bytes()), None);
-        signed.unwrap_or_else(|_| unreachable!("a payload that is not empty can be signed"))
-    }
-}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({})", self.name)
-    }
+/// Writes a signer's public key where a server looks for it.
+///
+/// # Errors
+/// [`KeysError`] if it cannot be written.
+pub fn publish(signer: &Signer, dir: &Path) -> Result<(), KeysError> {
+    write(dir, signer.name(), PUBLIC, signer.public().as_bytes())
 }
 
 fn write(dir: &Path, name: &str, end: &str, key: &[u8]) -> Result<(), KeysError> {

@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use cage_client::tokens::PublicKey;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::PublicKey;
 use crate::limits::SESSION_KEYS_MAX;
 
 /// What files of public keys end with.

@@ -1,10 +1,10 @@
 //! Session tokens: what the casino signed, checked before the ledger is asked to open a session for it.
 //!
-//! In: a token's bytes and the time. Out: what the session is to be, or that the token is not valid. Nothing here
+//! In: a token's bytes and the time. Out: what the session is to be, or that the token is not valid. How a token is read is the
+//! client's (`cage_client::tokens`), which signs them too; here are the keys of a folder, and what was verified before. Nothing here
 //! decides: whether the session is opened, and whether it was opened before, the ledger says, from the token's
 //! digest. Never here: a token, or a part of one, in a message or a log.
 
-mod claims;
 mod development;
 mod keys;
 
@@ -12,49 +12,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 
-use cage_engine::{Operation, Reference, Timestamp};
+use cage_client::tokens::verify;
+use cage_engine::{Operation, Timestamp};
 use cage_protocol::TOKEN_BYTES_MAX;
-use pasetors::Public;
-use pasetors::token::UntrustedToken;
-use pasetors::version4::{PublicToken, V4};
 
 use crate::limits::{SESSION_KEYS_LOOK_EVERY, VERIFIED_TOKENS_MAX};
 
-pub use claims::Claims;
-pub use development::{Signer, ensure_development_keys};
+pub use cage_client::tokens::{Claims, Signer, TokenFault};
+pub use development::{development_signer, ensure_development_keys, publish};
 pub use keys::{Keys, KeysError};
 
 /// The folder of the keys, below that of the certificates.
 pub const KEYS_DIR: &str = "session-keys";
-
-/// Why a token does not do. For the server's own log: callers get one answer for all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenFault {
-    /// It is longer than any token is.
-    #[error("it is too long")]
-    TooLong,
-    /// It is no PASETO v4.public token.
-    #[error("it is no v4.public token")]
-    Form,
-    /// Its footer names no key.
-    #[error("its footer names no key")]
-    NoKey,
-    /// Its key is none of those in the folder.
-    #[error("its key is not known")]
-    KeyUnknown,
-    /// The signature is not by that key.
-    #[error("its signature is wrong")]
-    Signature,
-    /// A claim is missing or wrong.
-    #[error("its claim {0} is missing or wrong")]
-    Claim(&'static str),
-    /// Its time has not come.
-    #[error("it is not valid yet")]
-    TooEarly,
-    /// Its time has passed.
-    #[error("it has expired")]
-    Expired,
-}
 
 /// The gate that tokens pass.
 #[derive(Debug)]
@@ -90,14 +59,7 @@ impl Tokens {
             return Err(TokenFault::TooLong);
         }
         let digest = blake3::hash(token);
-        let claims = self.claims(token, digest.as_bytes())?;
-        if claims.not_before.is_some_and(|from| now < from) {
-            return Err(TokenFault::TooEarly);
-        }
-        if claims.expires <= now {
-            return Err(TokenFault::Expired);
-        }
-        Ok(claims.operation(reference(digest.as_bytes())))
+        self.claims(token, digest.as_bytes())?.opens(digest.as_bytes(), now)
     }
 
     fn claims(&self, token: &[u8], digest: &[u8; 32]) -> Result<Claims, TokenFault> {
@@ -111,7 +73,10 @@ impl Tokens {
         if let Some(claims) = verified.claims.get(digest) {
             return Ok(*claims);
         }
-        let claims = verify(&mut keys, token)?;
+        let claims = {
+            let keys = &mut *keys;
+            verify(token, move |name| keys.find(name))?
+        };
         // To forget all of them costs a moment's work again, and that once in so many tokens.
         if verified.claims.len() >= VERIFIED_TOKENS_MAX || verified.keys != keys.readings() {
             verified.claims.clear();
@@ -121,28 +86,6 @@ impl Tokens {
         Ok(claims)
     }
 }
-
-fn verify(keys: &mut Keys, token: &[u8]) -> Result<Claims, TokenFault> {
-    let text = std::str::from_utf8(token).map_err(|_| TokenFault::Form)?;
-    let token = UntrustedToken::<Public, V4>::try_from(text).map_err(|_| TokenFault::Form)?;
-    let key = claims::key_id(token.untrusted_footer()).ok_or(TokenFault::NoKey)?;
-    let key = keys.find(&key).ok_or(TokenFault::KeyUnknown)?;
-    let trusted = PublicToken::verify(key, &token, None, None).map_err(|_| TokenFault::Signature)?;
-    Claims::parse(trusted.payload())
-}
-
-/// The ledger's name for a token: the first 16 bytes of its digest.
-fn reference(digest: &[u8; 32]) -> Reference {
-    let mut first = [0; 16];
-    first.copy_from_slice(&digest[..16]);
-    // Nobody finds a token with the digest 0, which would be no name.
-    Reference(u128::from_le_bytes(first).max(1))
-}
-
-/// What a public key is to the library.
-type PublicKey = pasetors::keys::AsymmetricPublicKey<V4>;
-/// What a private key is to the library.
-type SecretKey = pasetors::keys::AsymmetricSecretKey<V4>;
 
 #[cfg(test)]
 mod tests;

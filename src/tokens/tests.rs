@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cage_engine::{Amount, AssetId, GameId, Operation, PlayerId, Timestamp};
+use cage_engine::{Amount, AssetId, GameId, Operation, PlayerId, Reference, Timestamp};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn gate() -> (tempfile::TempDir, Tokens, Signer) {
     let keys = dir.path().join(KEYS_DIR);
     ensure_development_keys(&keys).unwrap();
     let tokens = Tokens::open(&keys).unwrap();
-    (dir, tokens, Signer::development(&keys).unwrap())
+    (dir, tokens, development_signer(&keys).unwrap())
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn keys_come_and_go_while_the_server_runs() {
     let new = Signer::generate("new").unwrap();
     let check = |signer: &Signer| tokens.check(signer.sign(&claims()).as_bytes(), NOW).map(|_| ());
     assert_eq!(check(&new), Err(TokenFault::KeyUnknown));
-    new.publish(&keys).unwrap();
+    publish(&new, &keys).unwrap();
     assert_eq!(check(&new), Ok(()), "a name that is not known is looked for at once");
     assert_eq!(check(&old), Ok(()));
     let impostor = Signer::generate("new").unwrap();

@@ -7,7 +7,9 @@ use core::ops::Range;
 
 use super::rows::{Exposure, Hold, Round};
 use super::{Space, State};
-use crate::id::{Lsn, Reference, RequestId};
+use crate::account::AccountId;
+use crate::amount::{Amount, Balance};
+use crate::id::{AssetId, Lsn, PlayerId, Reference, RequestId};
 
 impl State {
     /// The records that were decided under a number, as far as that is remembered: as a request id, and as a permanent key.
@@ -62,5 +64,16 @@ impl State {
     /// The exposures in some places.
     pub fn exposures_at(&self, places: Range<usize>) -> impl Iterator<Item = &Exposure> {
         self.rows.exposures.at(places)
+    }
+
+    /// What players owe, or owed once and paid, by asset and player, from an account on.
+    pub fn receivables_from(&self, from: AccountId) -> impl Iterator<Item = (AccountId, Balance)> {
+        self.house.receivables_from(from)
+    }
+
+    /// What a player owes, by asset.
+    pub fn owed_by(&self, player: PlayerId) -> impl Iterator<Item = (AssetId, Amount)> {
+        let assets = (1..=self.assets.len()).map(|number| AssetId(number as u16));
+        assets.map(move |asset| (asset, self.owed(player, asset))).filter(|(_, owed)| !owed.is_zero())
     }
 }

@@ -29,7 +29,7 @@ use report::Report;
 use screen::Screen;
 
 use super::fail;
-use crate::tokens::{KEYS_DIR, Signer};
+use crate::tokens::{KEYS_DIR, Signer, development_signer};
 
 /// Exit code: the demo could not run.
 const EXIT_FAILED: u8 = 2;
@@ -195,7 +195,7 @@ impl Casino {
             games: connect(Role::Games).await?,
             risk: connect(Role::Risk).await?,
             slots: bridge.with_grant(grant),
-            accounts: Signer::development(&certs.join(KEYS_DIR))?,
+            accounts: development_signer(&certs.join(KEYS_DIR))?,
         });
         let mut casino = Self {
             clients,

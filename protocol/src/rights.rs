@@ -1,15 +1,30 @@
 //! Who may follow what.
 //!
-//! In: a role, an identity, a filter, the rules. Out: nothing, or why not. Rules are looked at when a subscription begins; who
+//! In: who asks, a filter or a query, the rules. Out: nothing, or why not. Rules are looked at when a subscription begins; who
 //! loses a permit is shown what it subscribed to until its connection ends. Never here: a record.
 //!
 //! Any role may read any balance, so those that act for all players, or watch the house, may follow everything. A bridge
 //! may follow what it needs for its own business.
 
-use cage_engine::{OperationKind, Role, Rule, State};
-use cage_protocol::Filter;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
 
-use crate::certs::Identity;
+use cage_engine::{OperationKind, Role, Rule, State};
+
+use crate::query::{Query, QueryKind};
+use crate::{FeedEndCode, Filter};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller<'a> {
+    /// Under which role.
+    pub role: Role,
+    /// The number that stands for the identity in records.
+    pub actor: u32,
+    /// The identity, as people read it.
+    pub uri: &'a str,
+}
 
 /// What a bridge to a blockchain has to know: deposits, addresses, withdrawals, and who has the right to act.
 pub const CHAIN_KINDS: &[OperationKind] = &[
@@ -33,17 +48,17 @@ pub const CHAIN_KINDS: &[OperationKind] = &[
 ///
 /// # Errors
 /// What is missing, in words.
-pub fn check(state: &State, identity: &Identity, filter: &Filter) -> Result<(), String> {
-    let role = identity.role;
+pub fn check(state: &State, caller: &Caller<'_>, filter: &Filter) -> Result<(), String> {
+    let role = caller.role;
     match role {
         Role::Frontend | Role::Cashier | Role::Risk | Role::Operator | Role::Approver | Role::Auditor => {
             Ok(())
         }
         Role::Support if filter.player.is_some() => Ok(()),
         Role::Games => match filter.provider {
-            Some(provider) if may_act_for(state, identity, provider) => Ok(()),
+            Some(provider) if may_act_for(state, caller, provider) => Ok(()),
             Some(provider) => {
-                Err(format!("{} has no permit for all games of provider {provider}", identity.uri))
+                Err(format!("{} has no permit for all games of provider {provider}", caller.uri))
             }
             None => Err("the role games follows one provider".to_owned()),
         },
@@ -56,12 +71,27 @@ pub fn check(state: &State, identity: &Identity, filter: &Filter) -> Result<(), 
 }
 
 /// As for requests: the provider's one identity if there is one; else, if the role is strict, who has a permit.
-fn may_act_for(state: &State, identity: &Identity, provider: u16) -> bool {
+fn may_act_for(state: &State, caller: &Caller<'_>, provider: u16) -> bool {
     let provider = u64::from(provider);
     if let Some(only) = state.rule(Rule::ProviderActor, provider) {
-        return only == u128::from(identity.actor);
+        return only == u128::from(caller.actor);
     }
-    let strict = state.rule(Rule::PermitsRequired, identity.role as u64) == Some(1);
-    let permit = u64::from(identity.actor) << 32 | provider;
+    let strict = state.rule(Rule::PermitsRequired, caller.role as u64) == Some(1);
+    let permit = u64::from(caller.actor) << 32 | provider;
     !strict || state.rule(Rule::CallerProvider, permit) == Some(1)
+}
+
+/// What a caller must be allowed to follow for a query to be answered, and sees of the answer.
+///
+/// # Errors
+/// The role does not ask such queries.
+pub fn of_query(role: Role, query: &Query) -> Result<Filter, (FeedEndCode, String)> {
+    let filter = Filter { player: query.player, provider: query.provider, ..Filter::EVERYTHING };
+    let not_for = |reason: &str| Err((FeedEndCode::NotAllowed, reason.to_owned()));
+    match (role, query.kind) {
+        (Role::Chain, QueryKind::Operation | QueryKind::History) => Ok(filter.of_kinds(CHAIN_KINDS)),
+        (Role::Chain, _) => not_for("the role chain asks for operations and histories"),
+        (Role::Games, QueryKind::Receivables) => not_for("what players owe is not the games' business"),
+        _ => Ok(filter),
+    }
 }

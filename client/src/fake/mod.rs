@@ -2,7 +2,10 @@
 //!
 //! In: what a [`Client`] of it submits. Out: the answers of the real engine, in the order of submission; every record is there to
 //! be looked at. Its clock can be set forward, and answers can be lost, so that a program's retries can be tested. Never here: a
-//! rule of its own, anything that outlives the process. Tokens of sessions, subscriptions and queries need a server.
+//! rule of its own, anything that outlives the process.
+//!
+//! Its clients subscribe and ask queries as those of a server do, under the same rights; every record is durable at once. Sessions
+//! are opened for tokens that [`Fake::sign`] signs (feature `tokens`).
 //!
 //! ```
 //! use cage_client::engine::{Amount, AssetCode, CallerId, GameId, PlayerClass, Role};
@@ -22,9 +25,21 @@
 //! let bet = games.reserve(player, asset, Amount(10), Amount(20), GameId::new(1, 7)).await?;
 //! let paid = games.settle(player, asset, bet.id, Amount(10), Amount(20)).await?;
 //! assert_eq!(paid.available.map(|held| held.0), Some(110));
+//!
+//! // What a provider's program is shown: its bet, and the end of it.
+//! use cage_client::Filter;
+//! use cage_client::engine::Lsn;
+//! let mut feed = games.subscribe(Filter::EVERYTHING.of_provider(1), Lsn(0));
+//! assert_eq!(feed.next_record().await?.lsn, bet.lsn);
+//! assert_eq!(feed.next_record().await?.lsn, paid.lsn);
+//! // What support sees of the player, the latest first.
+//! let history = ledger.client(Role::Support).history(player, Default::default()).await?;
+//! assert_eq!(history.items[0].lsn, paid.lsn);
 //! # Ok(())
 //! # }
 //! ```
+
+mod here;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,7 +49,8 @@ use cage_engine::{
     Admitted, Answer, Decision, Lsn, Operation, OperationKind, Record, RequestId, ResultCode, Role, Settings,
     State, Timestamp, decide, decide_group,
 };
-use cage_protocol::{Ask, Asked, Reply, Watermark, answer};
+use cage_protocol::shown::Key;
+use cage_protocol::{Ask, Asked, Reply, Watermark, answer, rights};
 use tokio::sync::{mpsc, watch};
 
 use crate::client::Client;
@@ -43,7 +59,9 @@ use crate::lane::Submission;
 use crate::limits::DEADLINE;
 use crate::outcome::{Error, sort};
 use crate::shared::Shared;
-use crate::window::{Entry, Question};
+use crate::window::{Entry, Question, Token};
+
+pub(crate) use here::{Followed, Here};
 
 /// Small tables: a test has few players, and many of these may run at once.
 const SETTINGS: Settings = Settings {
@@ -65,6 +83,13 @@ struct Ledger {
     state: State,
     /// The first one has LSN 1.
     records: Vec<Record>,
+    /// What filters look at of each.
+    keys: Vec<Key>,
+    /// The last record, for those who wait for the next.
+    grown: watch::Sender<Lsn>,
+    /// Whose tokens are taken.
+    #[cfg(feature = "tokens")]
+    signer: Arc<crate::tokens::Signer>,
     /// How far its clock was set forward.
     ahead: Duration,
     answers_to_lose: usize,
@@ -80,8 +105,16 @@ impl Fake {
     /// A ledger without assets and players.
     #[must_use]
     pub fn new() -> Self {
-        let (state, records) = (State::new(rand::random()), Vec::new());
-        let mut ledger = Ledger { state, records, ahead: Duration::ZERO, answers_to_lose: 0 };
+        let mut ledger = Ledger {
+            state: State::new(rand::random()),
+            records: Vec::new(),
+            keys: Vec::new(),
+            grown: watch::Sender::new(Lsn::NONE),
+            #[cfg(feature = "tokens")]
+            signer: signer(),
+            ahead: Duration::ZERO,
+            answers_to_lose: 0,
+        };
         ledger.own(Operation::Configure { settings: SETTINGS });
         Self { ledger: Arc::new(Mutex::new(ledger)) }
     }
@@ -98,9 +131,10 @@ impl Fake {
         let shared = Arc::new(Shared::new(None, Watermark::default()));
         let (closing, closed) = watch::channel(false);
         let (submit, submissions) = mpsc::unbounded_channel();
-        let caller = Caller { role, actor: actor(role, name) };
+        let caller = Caller::new(role, name);
+        let here = Here::new(self.clone(), caller.clone());
         tokio::spawn(serve(self.clone(), caller, submissions, closed));
-        Client::of_lane(shared, submit, closing, DEADLINE)
+        Client::of_lane(shared, submit, closing, DEADLINE, here)
     }
 
     /// Sets the clock forward; what is due by then is done: holds expire, sessions end.
@@ -114,6 +148,13 @@ impl Fake {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.lock().now()
+    }
+
+    /// A token that a casino's service for log-ins would have signed: [`Client::open_session`] takes it.
+    #[cfg(feature = "tokens")]
+    #[must_use]
+    pub fn sign(&self, claims: &crate::tokens::Claims) -> String {
+        self.lock().signer.sign(claims)
     }
 
     /// Loses the next so many answers: what was asked is decided, and whoever asked is told that nobody knows.
@@ -137,7 +178,7 @@ impl Fake {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, caller: Caller, submission: Submission) {
+    fn take(&self, caller: &Caller, submission: Submission) {
         let entries = match submission {
             Submission::One(entry) => vec![entry],
             Submission::Together(entries) => entries,
@@ -147,7 +188,7 @@ impl Fake {
         }
     }
 
-    fn answer(&self, caller: Caller, entry: Entry) {
+    fn answer(&self, caller: &Caller, entry: Entry) {
         let mut ledger = self.lock();
         let replies = ledger.replies(caller, &entry.question);
         let is_lost = ledger.answers_to_lose > 0;
@@ -162,16 +203,31 @@ impl Fake {
 }
 
 /// Who asks.
-#[derive(Clone, Copy)]
+#[derive(Clone, Debug)]
 struct Caller {
     role: Role,
     actor: u32,
+    uri: Arc<str>,
 }
 
-/// The number of an identity, as the server computes it.
-fn actor(role: Role, name: &str) -> u32 {
-    let digest = blake3::hash(format!("cage://{}/{name}", role.name()).as_bytes());
-    digest.as_bytes().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+impl Caller {
+    fn new(role: Role, name: &str) -> Self {
+        let uri = format!("cage://{}/{name}", role.name());
+        // The number of an identity, as the server computes it.
+        let digest = blake3::hash(uri.as_bytes());
+        let actor = digest.as_bytes().first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        Self { role, actor, uri: uri.into() }
+    }
+
+    fn asks(&self) -> rights::Caller<'_> {
+        rights::Caller { role: self.role, actor: self.actor, uri: &self.uri }
+    }
+}
+
+#[cfg(feature = "tokens")]
+fn signer() -> Arc<crate::tokens::Signer> {
+    let made = crate::tokens::Signer::generate("fake");
+    Arc::new(made.unwrap_or_else(|reason| panic!("a machine without randomness cannot test: {reason}")))
 }
 
 /// Answers until nobody can submit any more.
@@ -184,7 +240,7 @@ async fn serve(
     loop {
         tokio::select! {
             submission = submissions.recv() => match submission {
-                Some(submission) => fake.take(caller, submission),
+                Some(submission) => fake.take(&caller, submission),
                 None => return,
             },
             _ = closed.wait_for(|closed| *closed), if !submissions.is_closed() => submissions.close(),
@@ -198,7 +254,7 @@ impl Ledger {
         self.state.clock().max(Timestamp(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)))
     }
 
-    fn replies(&mut self, caller: Caller, question: &Question) -> Vec<Reply> {
+    fn replies(&mut self, caller: &Caller, question: &Question) -> Vec<Reply> {
         match question {
             Question::One { ask: Ask::Read(read), .. } => vec![answer(&self.state, 0, *read)],
             Question::One { ask, .. } => self.decided(caller, &[*ask]),
@@ -206,13 +262,15 @@ impl Ledger {
                 let asks: Vec<_> = group.members.iter().map(|(_, ask)| *ask).collect();
                 self.decided(caller, &asks)
             }
-            // There is no key that could have signed the token.
-            Question::Session { .. } => vec![Reply::without_record(0, ResultCode::TokenInvalid)],
+            Question::Session { id, grant, token, .. } => match self.open(caller, *id, *grant, token) {
+                Ok(admitted) => self.decide_all(admitted.received, &[admitted]),
+                Err(code) => vec![Reply::without_record(0, code)],
+            },
         }
     }
 
     /// Decides one request, or a group. What it would not take over the wire is not taken here.
-    fn decided(&mut self, caller: Caller, asks: &[Ask]) -> Vec<Reply> {
+    fn decided(&mut self, caller: &Caller, asks: &[Ask]) -> Vec<Reply> {
         let now = self.now();
         let admitted: Vec<_> = asks.iter().map(|ask| admit(caller, ask, now)).collect();
         if asks.len() > GROUP_MAX || (asks.len() > 1 && admitted.iter().any(Result::is_err)) {
@@ -221,17 +279,54 @@ impl Ledger {
             let code = |admitted: &Result<_, ResultCode>| admitted.as_ref().err().copied().unwrap_or(others);
             return admitted.iter().map(|admitted| Reply::without_record(0, code(admitted))).collect();
         }
-        let decisions = match admitted.as_slice() {
-            [Ok(one)] => vec![decide(&self.state, now, one)],
-            [Err(code)] => return vec![Reply::without_record(0, *code)],
-            _ => {
-                let members: Vec<_> = admitted.iter().flatten().copied().collect();
-                decide_group(&mut self.state, now, &members)
-            }
+        match admitted.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(admitted) => self.decide_all(now, &admitted),
+            Err(code) => vec![Reply::without_record(0, code)],
+        }
+    }
+
+    fn decide_all(&mut self, now: Timestamp, admitted: &[Admitted]) -> Vec<Reply> {
+        let decisions = match admitted {
+            [one] => vec![decide(&self.state, now, one)],
+            members => decide_group(&mut self.state, now, members),
         };
         let replies = decisions.iter().map(|decision| self.carry_out(decision)).collect();
         self.do_due();
         replies
+    }
+
+    /// A request to open a session, if its token is valid. As at the server, whoever may not open sessions is not told that.
+    fn open(
+        &self,
+        caller: &Caller,
+        id: RequestId,
+        grant: u16,
+        token: &Token,
+    ) -> Result<Admitted, ResultCode> {
+        if id == RequestId::NONE {
+            return Err(ResultCode::IdZero);
+        }
+        if !OperationKind::OpenSession.spec().roles.contains(caller.role) {
+            return Err(ResultCode::RoleNotAllowed);
+        }
+        let now = self.now();
+        let request = self.claimed(token, now).ok_or(ResultCode::TokenInvalid)?.request(id);
+        request.check().map_err(|_| ResultCode::TokenInvalid)?;
+        Ok(Admitted { request, role: caller.role, actor: caller.actor, grant, received: now })
+    }
+
+    /// What a valid token asks for.
+    #[cfg(feature = "tokens")]
+    fn claimed(&self, token: &Token, now: Timestamp) -> Option<Operation> {
+        let signer = &self.signer;
+        let claims = crate::tokens::verify(&token.0, |name| (name == signer.name()).then(|| signer.public()));
+        claims.and_then(|claims| claims.opens(blake3::hash(&token.0).as_bytes(), now)).ok()
+    }
+
+    /// There is no key that could have signed one.
+    #[cfg(not(feature = "tokens"))]
+    const fn claimed(&self, _token: &Token, _now: Timestamp) -> Option<Operation> {
+        None
     }
 
     fn carry_out(&mut self, decision: &Decision) -> Reply {
@@ -250,8 +345,10 @@ impl Ledger {
         for record in decision.records() {
             let applied = self.state.apply(self.state.next_lsn(), record);
             assert!(applied.is_ok(), "the engine takes what it has decided: {applied:?}");
+            self.keys.push(Key::of(record, self.keys.last()));
             self.records.push(*record);
         }
+        self.grown.send_replace(self.last());
         let head = &self.records[lsn.0 as usize - 1];
         Reply::of_record(0, lsn, head, false)
     }
@@ -280,12 +377,12 @@ impl Ledger {
 }
 
 /// As the server does it: what the bytes of a request may be, and what its caller's role may ask.
-fn admit(caller: Caller, ask: &Ask, now: Timestamp) -> Result<Admitted, ResultCode> {
+fn admit(caller: &Caller, ask: &Ask, now: Timestamp) -> Result<Admitted, ResultCode> {
     let Asked { ask, .. } = Asked::from_bytes(&ask.to_bytes(0));
     let Ask::Operation { request, grant } = ask.map_err(|malformed| malformed.code)? else {
         return Err(ResultCode::GroupMalformed);
     };
-    let Caller { role, actor } = caller;
+    let Caller { role, actor, .. } = *caller;
     if !request.kind.spec().roles.contains(role) {
         return Err(ResultCode::RoleNotAllowed);
     }
