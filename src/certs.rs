@@ -3,19 +3,19 @@
 //! A caller's role and name stand in its certificate as a URI name, `cage://ROLE/NAME`; a server's certificate
 //! names its host. Never here: a private key in a message or a log.
 
+mod authority;
+pub mod shelf;
+
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use cage_client::{CredentialsError, Pair};
 use cage_engine::Role;
 use cage_protocol::rights;
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
-};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+pub use authority::{Authority, Made, Validity};
 
 /// The scheme of the URI that names a caller.
 const IDENTITY_SCHEME: &str = "cage://";
@@ -40,11 +40,17 @@ pub enum CertsError {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A file that should hold a certificate or a key does not.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// A folder has the certificate of another authority.
+    #[error("{path}: this is the certificate of another authority: use a folder of its own", path = path.display())]
+    OtherAuthority {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -123,83 +129,27 @@ pub fn ensure_development_set(dir: &Path) -> Result<bool, CertsError> {
     if dir.join("server.key").exists() {
         return Ok(false);
     }
-    let file = |source| CertsError::File { path: dir.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file)?;
-    let authority = Authority::new()?;
-    authority.write(dir)?;
+    authority::make_folder(dir)?;
+    // Of a set that was not finished nothing is known to fit.
+    for name in Role::CALLERS.iter().map(|role| role.name()).chain(["ca", "server"]) {
+        for end in ["pem", "key"] {
+            let path = dir.join(format!("{name}.{end}"));
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(CertsError::File { path, source });
+                }
+                _ => {}
+            }
+        }
+    }
+    let authority = Authority::create(dir, "cage development authority", Validity::Ever)?;
     for role in Role::CALLERS {
-        let (certificate, key) = authority.caller(role, "dev")?;
-        write_pair(dir, role.name(), &certificate, &key)?;
+        authority.caller(role, "dev", Validity::Ever)?.write(dir, role.name())?;
     }
     // Last: its key is what says that the set is complete.
-    let (certificate, key) = authority.server()?;
-    write_pair(dir, "server", &certificate, &key)?;
+    let hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    authority.server(&hosts, Validity::Ever)?.write(dir, "server")?;
     Ok(true)
-}
-
-/// A certificate authority of one's own. Development only: its key lies beside the others.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: Certificate,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Result<Self, CertsError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "cage development authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate()?;
-        let certificate = params.self_signed(&key)?;
-        Ok(Self { key: key.serialize_pem(), certificate, issuer: Issuer::new(params, key) })
-    }
-
-    fn write(&self, dir: &Path) -> Result<(), CertsError> {
-        write_new(&dir.join("ca.pem"), self.certificate.pem().as_bytes())?;
-        write_new(&dir.join("ca.key"), self.key.as_bytes())
-    }
-
-    fn server(&self) -> Result<(Certificate, KeyPair), CertsError> {
-        let hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let mut params = CertificateParams::new(hosts)?;
-        params.distinguished_name.push(DnType::CommonName, "cage server");
-        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    fn caller(&self, role: Role, name: &str) -> Result<(Certificate, KeyPair), CertsError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, format!("cage {} {name}", role.name()));
-        let uri = format!("{IDENTITY_SCHEME}{}/{name}", role.name());
-        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
-        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
-    }
-
-    fn sign(
-        &self,
-        mut params: CertificateParams,
-        usage: ExtendedKeyUsagePurpose,
-    ) -> Result<(Certificate, KeyPair), CertsError> {
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok((certificate, key))
-    }
-}
-
-fn write_pair(dir: &Path, name: &str, certificate: &Certificate, key: &KeyPair) -> Result<(), CertsError> {
-    write_new(&dir.join(format!("{name}.pem")), certificate.pem().as_bytes())?;
-    write_new(&dir.join(format!("{name}.key")), key.serialize_pem().as_bytes())
-}
-
-fn write_new(path: &Path, contents: &[u8]) -> Result<(), CertsError> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options
-        .open(path)
-        .and_then(|mut file| file.write_all(contents))
-        .map_err(|source| CertsError::File { path: path.to_owned(), source })
 }
 
 /// A caller's certificate and key that this ledger's authority never signed: for tests of what is refused.
@@ -207,7 +157,8 @@ fn write_new(path: &Path, contents: &[u8]) -> Result<(), CertsError> {
 /// # Errors
 /// [`CertsError`] if they cannot be made.
 pub fn foreign_caller(role: Role) -> Result<Pair, CertsError> {
-    let (certificate, key) = Authority::new()?.caller(role, "stranger")?;
+    let (authority, _) = Authority::new("another authority", Validity::Ever)?;
+    let Made { certificate, key } = authority.caller(role, "stranger", Validity::Ever)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     Ok(Pair { chain: vec![certificate.der().clone()], key })
 }

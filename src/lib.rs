@@ -51,3 +51,4 @@ pub mod audit;
 pub mod proof;
 pub mod reports;
 pub mod scrubber;
+pub mod tamper;

@@ -3,8 +3,10 @@
 //! What breaks: a caller who was locked out and goes on, a good certificate that is given up for one that cannot be
 //! used, a reload that costs everybody their connection, a server that needs a restart for a new certificate.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use cage::certs::ensure_development_set;
 use cage_engine::{AssetId, Role};
@@ -13,7 +15,7 @@ use rustix::process::Signal;
 
 use crate::harness::http::{alarms, metrics};
 use crate::harness::wire::{Dial, Wire, hello, read_item};
-use crate::harness::{Ledger, Start, folder, run, soon, text};
+use crate::harness::{Ledger, Start, folder, run, run_cage, soon, stderr, text};
 
 const RENEWED: &str = "certificates were read again";
 const REFUSED: &str = "the new certificates cannot be used";
@@ -111,4 +113,112 @@ fn a_bad_certificate_changes_nothing_and_a_good_one_after_it_does() {
         assert!(!alarms(ledger.admin()).contains(&"certificates_not_read".to_owned()));
         ledger.close().await;
     });
+}
+
+fn certs(arguments: &[&str]) -> Output {
+    run_cage(&[&["certs"], arguments].concat())
+}
+
+fn made(arguments: &[&str]) {
+    let output = certs(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+}
+
+/// What `cage certs list --json` says of each file: for what it is, and what is wrong with it.
+fn listed(dir: &Path, arguments: &[&str]) -> (Option<i32>, BTreeMap<String, (String, Option<String>)>) {
+    let output = certs(&[&["list", text(dir), "--json"], arguments].concat());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let word = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let rows = json["certificates"].as_array().expect("a list").iter();
+    let row = |row: &serde_json::Value| {
+        (word(&row["file"]).expect("a name"), (word(&row["usage"]).expect("a use"), word(&row["trouble"])))
+    };
+    (output.status.code(), rows.map(row).collect())
+}
+
+#[test]
+fn certificates_made_by_hand_let_a_server_and_its_callers_meet_and_nobody_elses() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    let (ours, theirs, server, lobby) = (at("ours"), at("theirs"), at("server"), at("lobby"));
+    made(&["authority", text(&ours), "--name", "Ours"]);
+    made(&["authority", text(&theirs)]);
+    made(&[
+        "server",
+        text(&server),
+        "--authority",
+        text(&ours),
+        "--host",
+        "localhost",
+        "--host",
+        "127.0.0.1",
+    ]);
+    let caller = ["--role", "frontend", "--name", "lobby-1"];
+    made(&[&["caller", text(&lobby), "--authority", text(&ours)], &caller[..]].concat());
+    made(&[&["caller", text(&at("stranger")), "--authority", text(&theirs)], &caller[..]].concat());
+    fs::copy(at("stranger/frontend.pem"), at("stranger/theirs.pem")).expect("a copy");
+    fs::copy(server.join("ca.pem"), at("stranger/ca.pem")).expect("it trusts the server");
+    assert!(!server.join("ca.key").exists() && !lobby.join("ca.key").exists(), "the key stays where it is");
+    run(async {
+        let ledger = Start::small(&at("data")).with("--certs", text(&server)).ledger();
+        assert!(is_let_in(&ledger, &lobby).await);
+        assert!(!is_let_in(&ledger, &at("stranger")).await, "another authority's caller");
+        ledger.close().await;
+    });
+
+    let before = fs::read(server.join("server.key")).expect("a key");
+    let again = certs(&["server", text(&server), "--authority", text(&ours), "--host", "localhost"]);
+    assert_eq!(again.status.code(), Some(2), "nothing is overwritten");
+    assert_eq!(fs::read(server.join("server.key")).expect("a key"), before);
+    let other = certs(&["server", text(&lobby), "--authority", text(&theirs), "--host", "localhost"]);
+    assert!(stderr(&other).contains("another authority"), "{}", stderr(&other));
+}
+
+#[test]
+fn a_list_of_certificates_tells_what_each_is_and_what_is_wrong_with_it() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    let (ours, shelf) = (at("ours"), at("shelf"));
+    made(&["authority", text(&ours)]);
+    made(&["server", text(&shelf), "--authority", text(&ours), "--host", "ledger.example"]);
+    let caller = |role: &str, file: &str, days: &str| {
+        let named = ["--role", role, "--name", "one", "--file", file, "--days", days];
+        made(&[&["caller", text(&shelf), "--authority", text(&ours)], &named[..]].concat());
+    };
+    caller("games", "good", "365");
+    caller("risk", "short", "10");
+    let (code, rows) = listed(&shelf, &[]);
+    assert_eq!(code, Some(0), "{rows:?}");
+    let uses = ["ca", "good", "server", "short"].map(|name| rows[name].0.as_str());
+    assert_eq!(uses, ["authority", "caller", "server", "caller"]);
+    assert!(rows.values().all(|(_, trouble)| trouble.is_none()), "{rows:?}");
+    assert_eq!(listed(&shelf, &["--within", "30"]).0, Some(1), "ten days are not thirty");
+
+    caller("chain", "keyless", "365");
+    caller("chain", "swapped", "365");
+    fs::remove_file(shelf.join("keyless.key")).expect("a key");
+    fs::copy(shelf.join("good.key"), shelf.join("swapped.key")).expect("a copy");
+    ensure_development_set(&at("others")).expect("certificates");
+    fs::copy(at("others/cashier.pem"), shelf.join("foreign.pem")).expect("a copy");
+    fs::copy(at("others/cashier.key"), shelf.join("foreign.key")).expect("a copy");
+    fs::write(shelf.join("nothing.pem"), "nothing").expect("a file");
+    let (code, rows) = listed(&shelf, &[]);
+    assert_eq!(code, Some(1));
+    for (name, part) in [
+        ("keyless", "its key"),
+        ("swapped", "its key is another certificate's"),
+        ("foreign", "has not signed it"),
+        ("nothing", "no certificate"),
+    ] {
+        let trouble = rows[name].1.as_deref().unwrap_or_default();
+        assert!(trouble.contains(part), "{name}: {trouble:?}");
+    }
+    assert_eq!(rows["good"].1, None, "the others are as good as before");
+    let wrong = certs(&["caller", text(&shelf), "--authority", text(&ours), "--role", "king", "--name", "x"]);
+    assert!(stderr(&wrong).contains("frontend"), "the roles are named: {}", stderr(&wrong));
+    assert_eq!(listed_code(&at("nowhere")), Some(2));
+}
+
+fn listed_code(dir: &Path) -> Option<i32> {
+    certs(&["list", text(dir)]).status.code()
 }

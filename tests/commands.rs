@@ -93,8 +93,8 @@ fn stage() -> (TempDir, Start) {
         .with("--witness", text(&at("witness")));
     let start = run(async {
         let ledger = start.ledger();
-        // An asset, and a player or two.
-        let _ = Casino::open(&ledger, 2).await;
+        // An asset, and two players with money: their deposits are records 7 and 8.
+        let _ = Casino::funded(&ledger, 2, 1_000).await;
         let frontend = client(&ledger, Role::Frontend).await;
         let opened: Vec<_> = (3..=1_100)
             .map(|caller| frontend.open_player(CallerId(caller), 1, 1, PlayerClass::Real))

@@ -40,6 +40,7 @@ mod settings;
 mod shutdown;
 mod snapshots;
 mod statements;
+mod tamper;
 mod tidy;
 mod verdicts;
 mod watermarks;

@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod audit;
+mod certs;
 mod chain;
 mod checkpoint_key;
 mod completions;
@@ -31,6 +32,7 @@ mod serve;
 mod snapshot;
 mod statement;
 mod status;
+mod tamper;
 mod verify;
 mod verify_roll;
 
@@ -57,6 +59,8 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Audit(audit::Audit),
+    Tamper(tamper::Tamper),
+    Certs(certs::Certs),
     Chain(chain::Chain),
     Demo(demo::Demo),
     Games(games::Games),
@@ -88,6 +92,8 @@ pub fn run() -> ExitCode {
     match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Tamper(tamper) => tamper.run(),
+        Command::Certs(certs) => certs.run(),
         Command::Chain(chain) => chain.run(),
         Command::Demo(demo) => demo.run(),
         Command::Games(games) => games.run(),

@@ -18,6 +18,7 @@
 pub mod archive;
 pub mod cover;
 mod error;
+pub mod forge;
 mod format;
 mod live;
 mod lsn;
