@@ -13,7 +13,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cage_engine::{Lsn, ResultCode, Settings, State, Timestamp};
@@ -86,6 +87,8 @@ pub struct ServerOptions {
     pub archive: Option<PathBuf>,
     /// When snapshots are made; none = only by hand.
     pub snapshots: Option<Schedule>,
+    /// Who is told what has become durable, and when: for programs that have a server inside and measure it.
+    pub durable_told: Option<Sender<(Lsn, Instant)>>,
 }
 
 /// Why a server could not start or had to stop.
@@ -227,7 +230,7 @@ impl Server {
         if let Some(plan) = &options.faults {
             tracing::warn!(?plan, "FAULTS ARE ON: the log fails on purpose; this is a drill");
         }
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         let data = DataDir::new(&options.data_dir, options.archive.as_deref());
         let recovery = recovery::recover(&data, options.faults.clone())?;
         let started = started(&recovery, begin.elapsed(), board);
@@ -239,7 +242,7 @@ impl Server {
         log_options.segment_bytes = options.segment_bytes;
         log_options.idle_poll = options.flush_poll;
         let (pipe, tap) = Pipe::new();
-        let callbacks = callbacks(&progress, &fault, tap);
+        let callbacks = callbacks(&progress, &fault, tap, options.durable_told.clone());
         let witness = agreed(options, key.as_ref(), &data, snapshot)?;
         let (writer, log) = recovered.open(log_options, LogIdentity::from_os()?, callbacks)?;
         let public = key.as_ref().map(|key| *key.public());
@@ -445,11 +448,22 @@ fn started(recovery: &Recovery, took: Duration, board: &Board) -> Started {
     Started { snapshot, records: report.records, took, torn_tail: report.torn_tail.is_some() }
 }
 
-fn callbacks(progress: &Arc<Notify>, fault: &Arc<Notify>, tap: Tap) -> Callbacks {
+fn callbacks(
+    progress: &Arc<Notify>,
+    fault: &Arc<Notify>,
+    tap: Tap,
+    durable_told: Option<Sender<(Lsn, Instant)>>,
+) -> Callbacks {
     let (progress, fault) = (Arc::clone(progress), Arc::clone(fault));
     Callbacks {
         on_durable: Box::new(move |_| progress.notify_one()),
-        on_flushed: Box::new(move |flushed| tap.flushed(flushed)),
+        on_flushed: Box::new(move |flushed| {
+            if let Some(told) = &durable_told {
+                let last = Lsn(flushed.first_lsn.0 + flushed.count() as u64 - 1);
+                let _ = told.send((last, Instant::now()));
+            }
+            tap.flushed(flushed);
+        }),
         on_fault: Box::new(move |reason| {
             tracing::error!(%reason, "the log failed: nothing more is acknowledged");
             fault.notify_one();

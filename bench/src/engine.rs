@@ -89,7 +89,7 @@ pub fn replay(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> Res
 }
 
 /// One request; 1 if it was not executed.
-fn step(state: &mut State, now: Timestamp, admitted: &Admitted) -> u64 {
+pub(crate) fn step(state: &mut State, now: Timestamp, admitted: &Admitted) -> u64 {
     let decision = decide(state, now, admitted);
     let Some(head) = decision.records().first() else { return 1 };
     for record in decision.records() {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  limits/    what this machine can do at best          engine, log, server   what is measured
-//!  ladder/    both in turn, as rungs with goals         growth, stages, compare, instructions   other questions
+//!  ladder/    both in turn, as rungs with goals         growth, stages, compare, instructions, feed, lists   other questions
 //!  rung, plot, page                                      what comes out: rows, pictures, docs/benchmarks.md
 //! ```
 
@@ -17,8 +17,10 @@ pub mod ladder;
 pub mod rung;
 
 pub mod compare;
+pub mod feed;
 pub mod growth;
 pub mod instructions;
+pub mod lists;
 pub mod stages;
 
 pub mod page;

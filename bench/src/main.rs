@@ -9,7 +9,7 @@ use cage_bench::instructions::{self, Costs, Story};
 use cage_bench::ladder::{Climb, Ladder, Size};
 use cage_bench::limits::LimitError;
 use cage_bench::{PROGRAM, Taken};
-use cage_bench::{page, plot, rung, stages};
+use cage_bench::{lists, page, plot, rung, stages};
 use cage_loadgen::{Load, Options, Workload};
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use serde::Serialize;
@@ -26,6 +26,8 @@ const EXAMPLES: &str = "Examples:
   cargo run --release -p cage-bench -- ladder --json bench/figures/ladder.json --plot bench/figures/ladder.svg
   cargo run --release -p cage-bench -- ladder --only one --only offered --runs 3
   cargo run --release -p cage-bench -- instructions --check
+  cargo run --release -p cage-bench -- feed
+  cargo run --release -p cage-bench -- lists --open 1000000
   cargo run --release -p cage-bench -- page";
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +40,10 @@ enum What {
     Stages(StagesArgs),
     /// The same transfers against PostgreSQL and Redis, if they are installed
     Compare(CompareArgs),
+    /// When records reach a subscriber, and what subscribers cost the writer
+    Feed(FeedArgs),
+    /// How long lists of what is open stop the writer
+    Lists(ListsArgs),
     /// The instructions of an operation, counted by valgrind
     Instructions(InstructionsArgs),
     /// Renew the figures of docs/benchmarks.md from bench/figures and bench/instructions.toml
@@ -125,6 +131,19 @@ struct CompareArgs {
 }
 
 #[derive(Debug, Args)]
+struct FeedArgs {
+    #[command(flatten)]
+    measuring: Measuring,
+}
+
+#[derive(Debug, Args)]
+struct ListsArgs {
+    /// Open holds
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    open: usize,
+}
+
+#[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").args(["check", "write"]))]
 struct InstructionsArgs {
     /// Compare with the file; exit 1 if anything became dearer
@@ -147,6 +166,8 @@ fn main() -> ExitCode {
         What::Growth(arguments) => growth(&arguments),
         What::Stages(arguments) => profile(&arguments),
         What::Compare(CompareArgs { measuring }) => compare(&measuring),
+        What::Feed(FeedArgs { measuring }) => feed(&measuring),
+        What::Lists(ListsArgs { open }) => look(open),
         What::Instructions(arguments) => count_instructions(&arguments),
         What::Page => renew_page(),
         What::Once { story, count } => once(&story, count),
@@ -238,6 +259,20 @@ fn profile(arguments: &StagesArgs) -> Result<(), LimitError> {
 fn compare(measuring: &Measuring) -> Result<(), LimitError> {
     let compared = measuring.climb()?.compare(measuring.quick, |row| println!("{row}"))?;
     measuring.write(&compared)
+}
+
+fn feed(measuring: &Measuring) -> Result<(), LimitError> {
+    let measured = measuring.climb()?.feed(measuring.quick)?;
+    println!("{}", measured.table().trim_end());
+    measuring.write(&measured)
+}
+
+fn look(open: usize) -> Result<(), LimitError> {
+    println!("| {open} open holds | looks | a look, p50 | p99 | greatest |\n|---|---:|---:|---:|---:|");
+    for lists::Looked { what, looks, p50_us, p99_us, max_us } in lists::run(open)? {
+        println!("| {what} | {looks} | {p50_us:.0} us | {p99_us:.0} us | {max_us:.0} us |");
+    }
+    Ok(())
 }
 
 fn count_instructions(arguments: &InstructionsArgs) -> Result<(), LimitError> {

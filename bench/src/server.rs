@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use cage::scrubber::ScrubOptions;
 use cage::server::{Server, ServerOptions};
-use cage_engine::Settings;
+use cage_engine::{Lsn, Settings};
 use cage_loadgen::{Options, Progress, Report, Stage, prepare, run_on};
 use cage_wal::FlushStrategy;
 use tokio::runtime::LocalRuntime;
@@ -28,7 +29,64 @@ pub const IDS_RETENTION_SECONDS: u64 = 1;
 /// # Errors
 /// What goes wrong.
 pub fn in_process(dir: &Path, shape: impl FnOnce(Options) -> Options) -> Result<Report, LimitError> {
-    let options = ServerOptions {
+    let server = InProcess::start(dir, None)?;
+    let report = cage_loadgen::run(&shape(Options::new(server.address(), dir.join("certs"))))?;
+    server.end()?;
+    answered(report)
+}
+
+/// A server on a thread of this process.
+#[derive(Debug)]
+pub struct InProcess {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<Result<(), LimitError>>,
+}
+
+impl InProcess {
+    /// Starts it. `durable_told` is told of each flush.
+    ///
+    /// # Errors
+    /// What goes wrong.
+    pub fn start(dir: &Path, durable_told: Option<Sender<(Lsn, Instant)>>) -> Result<Self, LimitError> {
+        let options = ServerOptions { durable_told, ..options(dir) };
+        let (started, address) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || -> Result<(), LimitError> {
+            LocalRuntime::new()?.block_on(async {
+                let (server, _) = Server::open(&options, &Arc::default())?;
+                started.send(server.local_addr()?)?;
+                server.run(async { drop(stopped.await) }).await?;
+                Ok(())
+            })
+        });
+        let Ok(address) = address.recv() else {
+            return Err(match thread.join() {
+                Ok(Err(reason)) => reason,
+                _ => "the server ended before it served".into(),
+            });
+        };
+        Ok(Self { address, stop, thread })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops it in order.
+    ///
+    /// # Errors
+    /// What went wrong while it served.
+    pub fn end(self) -> Result<(), LimitError> {
+        drop(self.stop);
+        self.thread.join().map_err(|_| "the server panicked")?
+    }
+}
+
+fn options(dir: &Path) -> ServerOptions {
+    ServerOptions {
         data_dir: dir.to_owned(),
         certs: None,
         checkpoint_key: None,
@@ -48,21 +106,8 @@ pub fn in_process(dir: &Path, shape: impl FnOnce(Options) -> Options) -> Result<
         faults: None,
         archive: None,
         snapshots: None,
-    };
-    let (started, address) = std::sync::mpsc::channel();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = std::thread::spawn(move || -> Result<(), LimitError> {
-        LocalRuntime::new()?.block_on(async {
-            let (server, _) = Server::open(&options, &Arc::default())?;
-            started.send(server.local_addr()?)?;
-            server.run(async { drop(stopped.await) }).await?;
-            Ok(())
-        })
-    });
-    let report = cage_loadgen::run(&shape(Options::new(address.recv()?, dir.join("certs"))))?;
-    drop(stop);
-    server.join().map_err(|_| "the server panicked")??;
-    answered(report)
+        durable_told: None,
+    }
 }
 
 /// A load of which something was refused or lost measures something else than it says.

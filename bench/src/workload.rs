@@ -106,6 +106,12 @@ impl Workload {
             .scan(id, move |id, (operation, role)| Some(admit(operation, role, id(), now)))
     }
 
+    /// One more bet that stays open, whatever the mix.
+    pub fn bet(&mut self, now: Timestamp) -> Admitted {
+        self.ids += 1;
+        self.reserve(RequestId::from_time(now, self.ids), now)
+    }
+
     /// The next request.
     pub fn next(&mut self, now: Timestamp) -> Admitted {
         self.ids += 1;

@@ -269,6 +269,7 @@ impl Serve {
             faults: self.log.faults,
             archive: self.log.archive,
             snapshots,
+            durable_told: None,
         }
     }
 }
