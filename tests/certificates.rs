@@ -124,8 +124,11 @@ fn made(arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
 }
 
+/// By the file's name: its use, and its trouble if it has any.
+type Listed = BTreeMap<String, (String, Option<String>)>;
+
 /// What `cage certs list --json` says of each file: for what it is, and what is wrong with it.
-fn listed(dir: &Path, arguments: &[&str]) -> (Option<i32>, BTreeMap<String, (String, Option<String>)>) {
+fn listed(dir: &Path, arguments: &[&str]) -> (Option<i32>, Listed) {
     let output = certs(&[&["list", text(dir), "--json"], arguments].concat());
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     let word = |value: &serde_json::Value| value.as_str().map(str::to_owned);
