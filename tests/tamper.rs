@@ -91,7 +91,10 @@ fn a_change_of_any_record_is_found_by_an_audit_of_the_copy_and_the_original_stay
                     "{found:?}"
                 );
                 let first = found.json["differences"][0].as_str().unwrap_or_default();
-                assert!(first.starts_with(&format!("record {paid} ")), "{first}");
+                // A record that is consistent in itself is given away by the next one that builds on it.
+                let named = first.strip_prefix("record ").and_then(|rest| rest.split(' ').next());
+                let named: u64 = named.and_then(|lsn| lsn.parse().ok()).expect("a record is named");
+                assert!(named >= paid.parse().expect("a number"), "{first}");
             }
             assert!(!copy.join("certs").exists(), "no keys go with it");
             fs::remove_dir_all(&copy).expect("the copy is removed");
