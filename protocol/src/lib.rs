@@ -1,7 +1,7 @@
 //! The wire between front-ends and the ledger, as bytes.
 //!
 //! In: bytes of a stream, or values. Out: the other, or a numbered fault with the offset it was found at.
-//! With it goes what an answer is made of, so that every server gives the same: [`answer`], [`shown`], [`seek`], [`rights`].
+//! With it goes what an answer is made of, so that every server gives the same: [`mod@answer`], [`shown`], [`seek`], [`rights`].
 //! Never here: sockets, clocks, a change of the ledger's state. No input makes this crate panic.
 //!
 //! ```text
