@@ -101,10 +101,7 @@ impl SigningKey {
         write_new(path, &pair.serialize_pem(), 0o600)?;
         write_new(&public_path(path), &pair.public_key_pem(), 0o644)?;
         // Their names too: a loss of power must not take away the key of what was signed meanwhile.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        fs::File::open(folder.unwrap_or_else(|| Path::new(".")))
-            .and_then(|folder| folder.sync_all())
-            .map_err(|source| KeyError::File { path: path.to_owned(), source })
+        super::sync_folder_of(path).map_err(|source| KeyError::File { path: path.to_owned(), source })
     }
 
     /// The public half.

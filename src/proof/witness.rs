@@ -141,10 +141,7 @@ impl Witness {
         let failed = |source| WitnessError::File { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let mut file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or_else(|| Path::new(".")))
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed)?;
+        super::sync_folder_of(path).map_err(failed)?;
         let cut = ends_inside_a_line(&mut file).map_err(failed)?;
         Ok(Self { path: path.to_owned(), file, cut })
     }

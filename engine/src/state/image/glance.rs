@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::read::Input;
-use super::rest::PLAYER_BYTES;
+use super::rest::{HOUSE_BYTES, PLAYER_BYTES};
 use super::{ImageFault, PLACED_PLAYERS, Part};
 use crate::account::AccountId;
 use crate::amount::Balance;
@@ -19,8 +19,6 @@ use crate::state::players::PURSES;
 
 /// A part's number, and how many entries it has.
 const PART_BYTES: usize = u16::BYTES + u64::BYTES;
-/// An account of the house and what it holds.
-const HOUSE_BYTES: usize = u64::BYTES + Balance::BYTES;
 
 /// What an image says of one player, and of the assets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

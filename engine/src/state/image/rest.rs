@@ -37,6 +37,8 @@ pub(super) struct Rest {
 
 /// Bytes of a player before the latest record: caller's id, brand, jurisdiction, class, status, reason, hold, its reason.
 pub(super) const PLAYER_BYTES: usize = 16 + 2 + 2 + 1 + 1 + 2 + 1 + 2;
+/// Bytes of an account of the house: its number, what it holds.
+pub(super) const HOUSE_BYTES: usize = u64::BYTES + Balance::BYTES;
 
 impl Input<'_> {
     pub(super) fn skip_player(&mut self) -> Result<(), ImageFault> {
@@ -63,7 +65,7 @@ impl Input<'_> {
 
     pub(super) fn skip_house(&mut self) -> Result<(), ImageFault> {
         let accounts = self.part(Part::House as u16, "house", u64::MAX)?;
-        (0..accounts).try_for_each(|_| self.bytes(u64::BYTES + Balance::BYTES).map(drop))
+        (0..accounts).try_for_each(|_| self.bytes(HOUSE_BYTES).map(drop))
     }
 
     /// Tables, ids, keys, and the places that were found; nothing may come behind them.
