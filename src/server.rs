@@ -44,6 +44,7 @@ use crate::guards::{self, Guards, Unfit};
 use crate::limits;
 use crate::proof::keys::{DEVELOPMENT_KEY, KeyError, SigningKey};
 use crate::proof::signer::{Agreed, Signer, SignerError};
+use crate::proof::witness::WitnessOptions;
 use crate::recovery::{self, RecoverFault, Recovery, ReplayFault};
 use crate::scrubber::{Findings, ScrubOptions, Scrubber};
 use crate::sequencer::inbox::Inbox;
@@ -65,8 +66,8 @@ pub struct ServerOptions {
     /// The key that checkpoints are signed with; a development one is made beside development certificates if it is not
     /// given.
     pub checkpoint_key: Option<PathBuf>,
-    /// The file that checkpoints are kept in, if any.
-    pub witness: Option<PathBuf>,
+    /// The files that checkpoints are kept in, if any.
+    pub witness: Option<WitnessOptions>,
     /// How sealed segments are read again.
     pub scrub: ScrubOptions,
     /// The UDP address.
@@ -376,10 +377,10 @@ fn agreed(
     data: &DataDir,
     snapshot: Option<SnapshotFacts>,
 ) -> Result<Option<Agreed>, SignerError> {
-    let Some((key, path)) = key.zip(options.witness.clone()) else { return Ok(None) };
+    let Some((key, witness)) = key.zip(options.witness.clone()) else { return Ok(None) };
     let first = snapshot.map_or(1, |facts| facts.anchor.end.segment + 1);
     let log = Lookup::open(data.whole_log(first))?;
-    Agreed::compare(path, key, log).map(Some)
+    Agreed::compare(witness, key, log).map(Some)
 }
 
 /// The key to sign with: the one that was given, or the development one.

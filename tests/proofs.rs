@@ -3,6 +3,7 @@
 //! What breaks: a log that was cut, replaced or written anew, every checksum right, and nobody can show it; a proof that
 //! proves something else than it says.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -18,6 +19,7 @@ use cage_protocol::Checkpoint;
 use tempfile::TempDir;
 
 use crate::harness::casino::{Casino, client, credentials};
+use crate::harness::strace::{Call, Recording, Step};
 use crate::harness::{
     Ended, Ledger, SOON, Start, audit, cage_after, folder, run, run_cage, soon, stderr, stdout, strace, text,
 };
@@ -27,11 +29,13 @@ use crate::verdicts::contents;
 struct Vouched {
     dir: TempDir,
     casino: Option<Casino>,
+    /// What its server is told besides.
+    options: Vec<(&'static str, &'static str)>,
 }
 
 impl Vouched {
     fn new() -> Self {
-        Self { dir: folder(), casino: None }
+        Self { dir: folder(), casino: None, options: Vec::new() }
     }
 
     fn data(&self) -> PathBuf {
@@ -47,7 +51,8 @@ impl Vouched {
     }
 
     fn start(&self) -> Start {
-        Start::small(&self.data()).with("--witness", text(&self.witness()))
+        let start = Start::small(&self.data()).with("--witness", text(&self.witness()));
+        self.options.iter().fold(start, |start, (name, value)| start.with(name, value))
     }
 
     /// One run of the server, with so many transfers in it, closed in order.
@@ -275,6 +280,110 @@ fn what_is_signed_over_other_frames_is_a_difference() {
         gap.checkpoints.push(*gap.checkpoints.last().expect("a checkpoint"));
         assert!(differences(gap)[0].contains("has a gap"));
     });
+}
+
+/// Makes a file of the witness as long as it may be: with a line that says nothing, for a real one would take hours.
+fn fill(witness: &Path) {
+    let mut lines = fs::read(witness).expect("a witness");
+    lines.resize(lines.len() + (1 << 20), b'1');
+    lines.push(b'\n');
+    fs::write(witness, lines).expect("a witness");
+}
+
+/// Nobody signs for what lies between two files; or a start believes a log, because the file that knew better was closed.
+#[test]
+fn all_files_of_a_witness_vouch_for_the_log_and_one_that_is_missing_is_told() {
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.options = vec![("--witness-mib", "1")];
+        vouched.session(5).await;
+        let (log, early) = (vouched.data().join("log"), vouched.dir.path().join("early"));
+        copy(&log, &early);
+        for _ in 0..2 {
+            fill(&vouched.witness());
+            // Two, for the last checkpoint of a file is in the next one as well.
+            vouched.session(5).await;
+            vouched.session(5).await;
+        }
+        let closed = |number: u64| vouched.dir.path().join(format!("witness.closed-{number:06}"));
+        assert!(closed(1).exists() && closed(2).exists() && !closed(3).exists());
+        let all = vouched.audit();
+        all.assert_clean();
+        let last =
+            |path: &Path| witness::read(path).expect("a witness").checkpoints.pop().expect("a checkpoint");
+        assert_eq!(last(&vouched.witness()).checkpoint.lsn, all.number("last_lsn"));
+        assert!(vouched.prove(3).status.success(), "by the first of them");
+
+        let without = |file: &Path| {
+            let aside = vouched.dir.path().join("aside");
+            fs::rename(file, &aside).expect("a file");
+            let report = vouched.audit();
+            fs::rename(&aside, file).expect("a file");
+            report
+        };
+        let middle = without(&closed(2));
+        assert_eq!(middle.code, 1, "{middle:?}");
+        assert!(middle.json["differences"].to_string().contains("the witness has a gap"), "{middle:?}");
+        let first = without(&closed(1));
+        first.assert_clean();
+        assert!(first.json["notices"].to_string().contains("what was signed up to LSN"), "{first:?}");
+
+        // As a crash leaves it that came before the next file had its first line.
+        fs::remove_file(vouched.witness()).expect("a witness");
+        vouched.session(5).await;
+        let over = vouched.audit();
+        over.assert_clean();
+        assert_eq!(last(&vouched.witness()).checkpoint.lsn, over.number("last_lsn"));
+        fs::remove_file(vouched.witness()).expect("a witness");
+        fs::remove_dir_all(&log).expect("a folder");
+        copy(&early, &log);
+        let refused = vouched.refused();
+        assert!(refused.stderr.contains("acknowledged records are missing"), "{refused:?}");
+    });
+}
+
+/// What breaks: after a loss of power a witness in which the closed file has neither its old name nor its new one.
+#[test]
+fn a_closed_file_of_a_witness_has_its_name_before_the_next_one_is_begun() {
+    if !strace::is_here() {
+        return;
+    }
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.options = vec![("--witness-mib", "1")];
+        vouched.session(5).await;
+        fill(&vouched.witness());
+        let calls = vouched.dir.path().join("calls");
+        let ledger = Start { before: strace::before(&calls), ..vouched.start() }.ledger();
+        vouched.work(&ledger, 5).await;
+        ledger.close().await;
+        let done = on_witness(&Recording::read(&calls), &vouched.witness());
+        let closed = done.iter().position(|what| *what == "closed").expect("it was full");
+        assert_eq!(done[closed + 1..][..5], ["names", "begun", "names", "line", "synced"], "{done:?}");
+    });
+}
+
+/// What a process did to the working file of its witness, and to the names beside it, in the order in which it was done.
+fn on_witness(recording: &Recording, witness: &Path) -> Vec<&'static str> {
+    let (mut done, mut open) = (Vec::new(), HashMap::new());
+    for (_, step) in &recording.steps {
+        let Step::End(call, value) = *step else { continue };
+        match &recording.calls[call] {
+            Call::Rename { from, .. } if from == witness => done.push("closed"),
+            Call::Open { path, flags } => {
+                done.extend((path == witness && flags.contains("O_CREAT")).then_some("begun"));
+                open.insert(u32::try_from(value).unwrap_or(u32::MAX), path.clone());
+            }
+            Call::Write { fd, .. } if open.get(fd).is_some_and(|path| path == witness) => done.push("line"),
+            Call::Sync { fd } => match open.get(fd) {
+                Some(path) if path == witness => done.push("synced"),
+                Some(path) if Some(path.as_path()) == witness.parent() => done.push("names"),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    done
 }
 
 #[test]

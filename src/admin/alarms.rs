@@ -83,6 +83,8 @@ alarms! {
     DueRefused = "due_refused", Error;
     /// Nobody vouches for what is new in the log: the witness cannot be written.
     NoCheckpoint = "no_checkpoint", Error;
+    /// The witness's file is full and cannot be closed: it grows.
+    WitnessGrows = "witness_grows", Warning;
     /// The last attempt to make a snapshot made none.
     NoSnapshot = "no_snapshot", Error;
     /// A segment was not archived: the log's folder grows.

@@ -4,6 +4,7 @@
 //! states that were signed, worked out again by the audit. Out: in words, whatever was signed and is not in the log. Never here: a checkpoint that is believed because the log agrees with it.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use cage_client::CheckpointKey;
 use cage_engine::Lsn;
@@ -43,15 +44,17 @@ impl Vouched {
         let (signed, forged): (Vec<_>, Vec<_>) =
             kept.checkpoints.into_iter().partition(|signed| key.verifies(signed));
         let mut differences: Vec<_> = forged.iter().map(|forged| forgery(forged, key)).collect();
-        let cut = |line| format!("line {line} of the witness was cut off, as a crash leaves it");
-        let notices = kept.cut.iter().map(cut).collect();
+        let mut notices: Vec<_> = kept.cut.iter().map(cut_off).collect();
         let mut waiting: Vec<_> = signed.iter().map(|signed| signed.checkpoint).collect();
         for pair in waiting.windows(2).filter(|pair| pair[1].previous_lsn != pair[0].lsn) {
             differences.push(format!(
-                "the checkpoint at {} begins after {}, and the one before it ended at {}: the witness has a gap, or the \
-                 log was begun anew",
+                "the checkpoint at {} begins after {}, and the one before it ended at {}: the witness has a gap (a file of \
+                 it is missing), or the log was begun anew",
                 pair[1].lsn, pair[1].previous_lsn, pair[0].lsn
             ));
+        }
+        if let Some(first) = waiting.first().filter(|first| first.previous_lsn > 0) {
+            notices.push(format!("what was signed up to LSN {} is not in this witness", first.previous_lsn));
         }
         waiting.reverse();
         let digest_lsns = waiting.iter().map(|signed| signed.digest_lsn).collect();
@@ -175,6 +178,10 @@ fn forgery(signed: &SignedCheckpoint, key: &CheckpointKey) -> String {
     let why =
         if checkpoint.key == key.id() { "its signature does not hold" } else { "another key is named in it" };
     format!("the checkpoint at LSN {} is not signed by the key that was given: {why}", checkpoint.lsn)
+}
+
+fn cut_off((path, line): &(PathBuf, usize)) -> String {
+    format!("{}, line {line}: it was cut off, as a crash leaves it", path.display())
 }
 
 fn time_of(checkpoint: &Checkpoint) -> String {

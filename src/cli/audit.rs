@@ -43,7 +43,7 @@ pub(crate) struct Audit {
     /// Records that a repair gave up and that are accounted for, as the audit prints them; may be given again
     #[arg(long, value_name = "FROM-UNTIL")]
     repaired: Vec<String>,
-    /// Signed checkpoints that a witness has kept, to be found in this log
+    /// Signed checkpoints that a witness has kept, to be found in this log: FILE, and beside it all FILE.closed-NUMBER
     #[arg(long, value_name = "FILE", requires = "checkpoint_key")]
     witness: Option<PathBuf>,
     /// Public key that the checkpoints must be signed by

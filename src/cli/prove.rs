@@ -29,7 +29,7 @@ pub(crate) struct Prove {
     /// The record
     #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
     lsn: u64,
-    /// The witness file with the checkpoint over it
+    /// The witness with the checkpoint over it: FILE, and beside it all FILE.closed-NUMBER
     #[arg(long, value_name = "FILE")]
     witness: PathBuf,
     /// Where the log's older segments are [default: DIR/archive]

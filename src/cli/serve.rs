@@ -23,6 +23,7 @@ use crate::admin::board::{Board, Phase};
 use crate::chain::{ChainBridges, Place};
 use crate::guards::{self, Guards, Unfit};
 use crate::proof::signer::SignerError;
+use crate::proof::witness::WitnessOptions;
 use crate::recovery::ReplayFault;
 use crate::scrubber::ScrubOptions;
 use crate::server::{ServeError, Server, ServerOptions};
@@ -83,6 +84,9 @@ pub(crate) struct Serve {
     /// File that every checkpoint is added to, best on another machine's disk; the log is compared with it at the start
     #[arg(long, value_name = "FILE")]
     witness: Option<PathBuf>,
+    /// A witness file of so many MiB is closed under the name FILE.closed-NUMBER, and another one begins; 0 = never
+    #[arg(long, value_name = "MIB", default_value_t = 16)]
+    witness_mib: u64,
     /// Networks to bridge to: deposits are credited and withdrawals are paid on a thread beside the ledger
     #[arg(long, value_name = "FILE")]
     chain: Option<PathBuf>,
@@ -241,11 +245,13 @@ impl Serve {
         // Whoever cannot find its own program is told when it is started, once it is due.
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("cage"));
         let snapshots = (after_bytes > 0).then_some(Schedule { program, after_bytes, keep });
+        let full_bytes =
+            if self.witness_mib == 0 { u64::MAX } else { self.witness_mib.saturating_mul(1 << 20) };
         ServerOptions {
             data_dir: self.data_dir,
             certs: self.certs,
             checkpoint_key: self.checkpoint_key,
-            witness: self.witness,
+            witness: self.witness.map(|path| WitnessOptions { path, full_bytes }),
             scrub: ScrubOptions {
                 bytes_per_second: self.scrub_mib_per_second.saturating_mul(1 << 20),
                 every: Duration::from_secs(self.scrub_every),

@@ -3,7 +3,7 @@
 //! In: the ends of durable frames, as the flusher leaves them in memory (or, after a restart, as the log holds them), and
 //! digests of states, when a snapshot was made or the log has ended.
 //! Out: a line in the witness file, then the same checkpoint to whoever listens. Each one begins where the one before
-//! ended. A line that cannot be written is told, and the next one spans its frames as well. Never here: anything that an
+//! ended. A line that cannot be written is told and tried again, and the next one spans all frames since. Never here: anything that an
 //! acknowledgement waits for.
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::keys::SigningKey;
 use super::merkle;
-use super::witness::{self, Witness, WitnessError};
+use super::witness::{self, Witness, WitnessError, WitnessOptions};
 use crate::admin::alarms::Alarm;
 use crate::admin::board::Board;
 use crate::limits::{CHECKPOINT_EVERY, CHECKPOINT_FRAMES_MAX};
@@ -134,7 +134,7 @@ impl Signer {
         let reader = log.reader();
         let (witness, last) = match witness {
             None => (None, None),
-            Some(Agreed { path, last }) => (Some(Witness::open(&path)?), last),
+            Some(Agreed { witness, last }) => (Some(Witness::open(&witness.path, witness.full_bytes)?), last),
         };
         let begin = match (&witness, &last) {
             (_, Some(last)) => Lsn(last.checkpoint.lsn),
@@ -145,8 +145,18 @@ impl Signer {
             .map_or((Lsn::ZERO, [0; 32]), |last| (Lsn(last.checkpoint.digest_lsn), last.checkpoint.digest));
         let (told, latest) = watch::channel(last);
         let (words, heard) = channel();
-        let digest_is_new = false;
-        let worker = Worker { key, witness, log, reader, last: begin, digest, digest_is_new, told, board };
+        let worker = Worker {
+            key,
+            witness,
+            log,
+            reader,
+            last: begin,
+            unsure: None,
+            digest,
+            digest_is_new: false,
+            told,
+            board,
+        };
         let thread = thread::Builder::new()
             .name("checkpoints".to_owned())
             .spawn(move || worker.run(&heard))
@@ -175,10 +185,10 @@ impl Signer {
     }
 }
 
-/// A witness file that a log was compared with, before anything of either was written.
+/// A witness that a log was compared with, before anything of either was written.
 #[derive(Debug)]
 pub struct Agreed {
-    path: PathBuf,
+    witness: WitnessOptions,
     /// What it has seen last.
     last: Option<SignedCheckpoint>,
 }
@@ -189,12 +199,16 @@ impl Agreed {
     ///
     /// # Errors
     /// [`SignerError`]; the log must not be opened then.
-    pub fn compare(path: PathBuf, key: &SigningKey, log: Option<Lookup>) -> Result<Self, SignerError> {
-        let last = witness::read_if_there(&path)?.checkpoints.last().copied();
+    pub fn compare(
+        witness: WitnessOptions,
+        key: &SigningKey,
+        log: Option<Lookup>,
+    ) -> Result<Self, SignerError> {
+        let last = witness::last(&witness.path)?;
         if let Some(last) = &last {
-            compare(last, key, &path, log)?;
+            compare(last, key, &witness.path, log)?;
         }
-        Ok(Self { path, last })
+        Ok(Self { witness, last })
     }
 }
 
@@ -233,6 +247,8 @@ struct Worker {
     reader: Reader,
     /// What the last checkpoint ended with.
     last: Lsn,
+    /// One that the witness refused: nobody knows whether its line is there, so it is added again before the next one.
+    unsure: Option<SignedCheckpoint>,
     digest: Digest,
     /// Nobody has vouched for it yet.
     digest_is_new: bool,
@@ -271,10 +287,30 @@ impl Worker {
     }
 
     fn sign(&mut self) -> Result<(), SignerError> {
+        let Some(signed) = self.unsure.map_or_else(|| self.next(), |signed| Ok(Some(signed)))? else {
+            return Ok(());
+        };
+        if let Some(witness) = &mut self.witness {
+            self.unsure = Some(signed);
+            witness.add(&signed)?;
+            self.unsure = None;
+            self.board.set(Alarm::WitnessGrows, witness.grows());
+        }
+        self.last = Lsn(signed.checkpoint.lsn);
+        if self.digest_is_new && signed.checkpoint.digest_lsn == self.digest.0.0 {
+            self.digest_is_new = false;
+            tracing::info!(lsn = self.digest.0.0, "the state of a snapshot was signed");
+        }
+        self.told.send_replace(Some(signed));
+        Ok(())
+    }
+
+    /// What is new in the log, signed; nothing if there is nothing.
+    fn next(&mut self) -> Result<Option<SignedCheckpoint>, SignerError> {
         let frames = self.frames()?;
-        let Some(end) = frames.last() else { return Ok(()) };
+        let Some(end) = frames.last() else { return Ok(None) };
         let leaves: Vec<_> = frames.iter().map(|frame| *frame.chain.as_bytes()).collect();
-        let signed = self.key.sign(Checkpoint {
+        Ok(Some(self.key.sign(Checkpoint {
             log_id: self.log.log_id().0,
             previous_lsn: self.last.0,
             lsn: end.last_lsn.0,
@@ -285,16 +321,7 @@ impl Worker {
             digest: self.digest.1,
             time: wall_clock(),
             key: 0,
-        });
-        if let Some(witness) = &mut self.witness {
-            witness.add(&signed)?;
-        }
-        self.last = end.last_lsn;
-        if std::mem::take(&mut self.digest_is_new) {
-            tracing::info!(lsn = self.digest.0.0, "the state of a snapshot was signed");
-        }
-        self.told.send_replace(Some(signed));
-        Ok(())
+        })))
     }
 
     /// The frames since the last checkpoint, some at a time; at least one if there are any.

@@ -1,16 +1,31 @@
-//! A witness file: one signed checkpoint a line, only ever added to.
+//! A witness: files with one signed checkpoint a line, only ever added to.
 //!
 //! A line is `LSN:HEAD CHECKPOINT` in hexadecimal: what `cage audit --head` takes, and all bytes of the checkpoint. In:
-//! checkpoints, from one writer. Out: all of them, in order, with the number of their lines. A line that a crash cut off
-//! is left as it is and told. Never here: a line that is changed, a file that becomes shorter.
+//! checkpoints, from one writer ([`writer`]). Out: all of them, in order, over all files ([`files`]). A line that a crash
+//! cut off is left as it is and told; one that repeats the one before it says nothing new, and is one with it. Never here:
+//! a line that is changed, a file that becomes shorter.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use cage_protocol::{CHECKPOINT_BYTES, SignedCheckpoint};
 
 use crate::cli::hex;
+
+mod files;
+mod writer;
+
+pub use writer::Witness;
+
+/// Where a witness keeps its checkpoints.
+#[derive(Clone, Debug)]
+pub struct WitnessOptions {
+    /// The file that is added to.
+    pub path: PathBuf,
+    /// When it has so many bytes it is closed, and another one begins.
+    pub full_bytes: u64,
+}
 
 /// Why a witness file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,48 +54,91 @@ pub enum WitnessError {
     },
 }
 
+impl WitnessError {
+    fn file(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
+
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// What a witness has kept.
 #[derive(Debug, Default)]
 pub struct Kept {
-    /// The checkpoints in the order of their lines. No signature was looked at.
+    /// The checkpoints in the order of their lines, none twice in a row. No signature was looked at.
     pub checkpoints: Vec<SignedCheckpoint>,
-    /// Lines that were cut off: a crash while they were written.
-    pub cut: Vec<usize>,
+    /// Lines that were cut off: a crash while they were written. Which file, and which line of it, from 1.
+    pub cut: Vec<(PathBuf, usize)>,
 }
 
-/// Reads a witness file.
+/// Reads a witness: the files that were closed, in the order of their numbers, and the one that is added to. One of them
+/// has to be there.
 ///
 /// # Errors
-/// [`WitnessError`] if it cannot be read or a whole line is no checkpoint.
+/// [`WitnessError`] if one cannot be read or a whole line is no checkpoint.
 pub fn read(path: &Path) -> Result<Kept, WitnessError> {
-    let failed = |source| WitnessError::File { path: path.to_owned(), source };
+    let closed = files::closed(path)?;
+    let mut kept = Kept::default();
+    for (_, file) in &closed {
+        read_file(file, &mut kept)?;
+    }
+    match read_file(path, &mut kept) {
+        // A crash between closing one and beginning the next; or somebody keeps those that are closed alone.
+        Err(reason) if reason.is_absence() && !closed.is_empty() => {}
+        read => read?,
+    }
+    Ok(kept)
+}
+
+/// The last checkpoint of a witness that need not be there yet, read from the one file that holds it.
+///
+/// # Errors
+/// As [`read`].
+pub fn last(path: &Path) -> Result<Option<SignedCheckpoint>, WitnessError> {
+    match last_of_file(path)? {
+        None => last_of_closed(path),
+        last => Ok(last),
+    }
+}
+
+/// The last checkpoint in those of its files that were closed.
+fn last_of_closed(path: &Path) -> Result<Option<SignedCheckpoint>, WitnessError> {
+    for (_, file) in files::closed(path)?.iter().rev() {
+        if let Some(last) = last_of_file(file)? {
+            return Ok(Some(last));
+        }
+    }
+    Ok(None)
+}
+
+/// The last checkpoint in one file, if the file is there and has one.
+fn last_of_file(path: &Path) -> Result<Option<SignedCheckpoint>, WitnessError> {
+    let mut kept = Kept::default();
+    match read_file(path, &mut kept) {
+        Err(reason) if reason.is_absence() => Ok(None),
+        read => read.map(|()| kept.checkpoints.pop()),
+    }
+}
+
+fn read_file(path: &Path, kept: &mut Kept) -> Result<(), WitnessError> {
+    let failed = |source| WitnessError::file(path, source);
     let mut lines = BufReader::new(File::open(path).map_err(failed)?);
-    let (mut kept, mut text, mut number) = (Kept::default(), Vec::new(), 0);
+    let (mut text, mut number) = (Vec::new(), 0);
     loop {
         text.clear();
         if lines.read_until(b'\n', &mut text).map_err(failed)? == 0 {
-            return Ok(kept);
+            return Ok(());
         }
         number += 1;
         let line = text.strip_suffix(b"\n").unwrap_or(&text);
         match parse(line) {
+            Some(again) if kept.checkpoints.last() == Some(&again) => {}
             Some(checkpoint) => kept.checkpoints.push(checkpoint),
-            None if is_cut(line) => kept.cut.push(number),
+            None if is_cut(line) => kept.cut.push((path.to_owned(), number)),
             None => return Err(WitnessError::Line { path: path.to_owned(), line: number }),
         }
-    }
-}
-
-/// [`read`], of a file that need not be there yet.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_if_there(path: &Path) -> Result<Kept, WitnessError> {
-    match read(path) {
-        Err(WitnessError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(Kept::default())
-        }
-        read => read,
     }
 }
 
@@ -123,62 +181,13 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A witness file that is added to.
-#[derive(Debug)]
-pub struct Witness {
-    path: PathBuf,
-    file: File,
-    /// The last line has no end: the next one begins with it.
-    cut: bool,
-}
-
-impl Witness {
-    /// Opens (or creates) a witness file, to add to it.
-    ///
-    /// # Errors
-    /// [`WitnessError`] if it cannot be opened.
-    pub fn open(path: &Path) -> Result<Self, WitnessError> {
-        let failed = |source| WitnessError::File { path: path.to_owned(), source };
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).open(path).map_err(failed)?;
-        super::sync_folder_of(path).map_err(failed)?;
-        let cut = ends_inside_a_line(&mut file).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file, cut })
-    }
-
-    /// Adds a checkpoint, durably.
-    ///
-    /// # Errors
-    /// [`WitnessError`] if the operating system refuses. It may be tried again with another checkpoint: half a line is
-    /// ended first.
-    pub fn add(&mut self, signed: &SignedCheckpoint) -> Result<(), WitnessError> {
-        let line = line(signed);
-        let text = if self.cut { format!("\n{line}") } else { line };
-        self.cut = true;
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
-        written.map_err(|source| WitnessError::File { path: self.path.clone(), source })?;
-        self.cut = false;
-        Ok(())
-    }
-}
-
-fn ends_inside_a_line(file: &mut File) -> io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use cage_protocol::Checkpoint;
 
     use super::*;
 
-    fn signed(lsn: u64) -> SignedCheckpoint {
+    pub(super) fn signed(lsn: u64) -> SignedCheckpoint {
         let checkpoint = Checkpoint {
             log_id: 1,
             previous_lsn: lsn - 1,
@@ -195,30 +204,6 @@ mod tests {
     }
 
     #[test]
-    fn what_was_added_is_read_back_over_every_cut_of_a_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("witness");
-        let kept = read_if_there(&path).unwrap();
-        assert!(kept.checkpoints.is_empty() && kept.cut.is_empty());
-        let mut witness = Witness::open(&path).unwrap();
-        witness.add(&signed(1)).unwrap();
-        let first = std::fs::metadata(&path).unwrap().len() as usize;
-        witness.add(&signed(2)).unwrap();
-        let whole = std::fs::read(&path).unwrap();
-        for cut in first..whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let kept = read(&path).unwrap();
-            let mut witness = Witness::open(&path).unwrap();
-            let whole_but_its_end = cut + 1 == whole.len();
-            assert_eq!(kept.checkpoints.len(), 1 + usize::from(whole_but_its_end), "cut at {cut}");
-            assert_eq!(kept.cut.len(), usize::from(cut > first && !whole_but_its_end), "cut at {cut}");
-            witness.add(&signed(3)).unwrap();
-            let kept = read(&path).unwrap();
-            assert_eq!(kept.checkpoints.last(), Some(&signed(3)), "cut at {cut}");
-        }
-    }
-
-    #[test]
     fn a_line_of_garbage_is_no_line_that_a_crash_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("witness");
@@ -228,7 +213,7 @@ mod tests {
             assert!(matches!(read(&path), Err(WitnessError::Line { line: 2, .. })), "{garbage:?}");
         }
         std::fs::write(&path, format!("{cut}\n{}", line(&signed(2)))).unwrap();
-        assert_eq!(read(&path).unwrap().cut, [1]);
+        assert_eq!(read(&path).unwrap().cut, [(path, 1)]);
     }
 
     #[test]
@@ -245,5 +230,21 @@ mod tests {
             std::fs::write(&path, &wrong).unwrap();
             assert!(matches!(read(&path), Err(WitnessError::Line { line: 1, .. })), "{wrong}");
         }
+    }
+
+    /// A line that was written and whose sync failed is written again.
+    #[test]
+    fn a_line_that_was_written_twice_is_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("witness");
+        let (first, again, next) = (line(&signed(1)), line(&signed(2)), line(&signed(3)));
+        std::fs::write(&path, format!("{first}{again}\n{again}{next}")).unwrap();
+        assert_eq!(read(&path).unwrap().checkpoints, [signed(1), signed(2), signed(3)]);
+        std::fs::write(&path, format!("{first}{again}{first}")).unwrap();
+        assert_eq!(
+            read(&path).unwrap().checkpoints,
+            [signed(1), signed(2), signed(1)],
+            "that is no repetition"
+        );
     }
 }

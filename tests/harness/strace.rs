@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The calls that make, name, write and sync files. What is mapped and synced with `msync` is not seen.
-const CALLS: &str = "trace=openat,close,write,pwrite64,pwritev2,fsync,fdatasync,fallocate,ftruncate,rename,renameat,\
-                     renameat2,unlink,unlinkat,mkdir,mkdirat";
+/// The calls that make, name, write, map and sync files. What is stored into a mapping is not seen, only its syncs are.
+const CALLS: &str = "trace=openat,close,write,pwrite64,pwritev2,mmap,msync,fsync,fdatasync,fallocate,ftruncate,rename,\
+                     renameat,renameat2,unlink,unlinkat,mkdir,mkdirat";
 /// Longer than anything that is written at once.
 const STRING_MAX: usize = 4 << 20;
 
@@ -46,6 +46,10 @@ pub(crate) enum Call {
     Close { fd: u32 },
     /// Write at an offset; without one, behind what was written before.
     Write { fd: u32, bytes: Vec<u8>, offset: Option<u64>, durable: bool },
+    /// Map a file, from its beginning, to store into it. Returns the address.
+    Map { fd: u32, bytes: u64 },
+    /// Make what was stored at an address durable.
+    SyncMap { address: u64, bytes: u64 },
     /// Make a file or a folder durable.
     Sync { fd: u32 },
     /// Make a file as long as this, if it is shorter.
@@ -136,10 +140,15 @@ impl Recording {
         let returned = returned.trim_start().trim_start_matches("= ");
         let value = returned.split([' ', '<']).next().unwrap_or_default();
         // `?` stands where the process was killed meanwhile.
-        if let Ok(value) = value.parse() {
+        if let Some(value) = plain_or_hex(value).and_then(|value| i64::try_from(value).ok()) {
             self.steps.push((time, Step::End(number, value)));
         }
     }
+}
+
+/// A number as `strace` writes it: addresses with `0x`, refusals as -1.
+fn plain_or_hex(text: &str) -> Option<i128> {
+    text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| i128::from_str_radix(hex, 16).ok())
 }
 
 /// `1795648762.899438759` as nanoseconds.
@@ -180,6 +189,15 @@ fn parse(text: &str) -> Option<Call> {
             let durable = plain.contains("RWF_DSYNC");
             Call::Write { fd: fd?, bytes: bytes_of(strings[0]), offset: number(4), durable }
         }
+        // address, length, rights, flags, fd, offset
+        "mmap" if field(2).contains("PROT_WRITE") && field(3).contains("MAP_SHARED") => {
+            assert_eq!(plain_or_hex(field(5)), Some(0), "whole files are mapped: {plain}");
+            Call::Map { fd: field(4).parse().ok()?, bytes: number(1)? }
+        }
+        "msync" => {
+            assert_eq!(field(2), "MS_SYNC", "whoever goes on before it is durable has to be looked at");
+            Call::SyncMap { address: plain_or_hex(field(0))?.try_into().ok()?, bytes: number(1)? }
+        }
         "fsync" | "fdatasync" => Call::Sync { fd: fd? },
         "fallocate" => Call::Grow { fd: fd?, bytes: number(2)? + number(3)? },
         "ftruncate" => Call::Truncate { fd: fd? },
@@ -216,5 +234,11 @@ fn lines_of_a_recording_are_understood() {
     assert_eq!(parsed("fsync(13)    = 0 <0.1>"), Call::Sync { fd: 13 });
     let rename = parsed(r#"rename("\x2f\x61", "\x2f\x62") = 0 <0.1>"#);
     assert_eq!(rename, Call::Rename { from: path, to: PathBuf::from("/b") });
-    assert_eq!(parse("mmap(NULL, 4096) = 0x1 <0.1>"), None);
+    let map = parsed("mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_SHARED, 9, 0) = 0x7f00 <0.1>");
+    assert_eq!(map, Call::Map { fd: 9, bytes: 8192 });
+    assert_eq!(parse("mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x1"), None);
+    assert_eq!(parse("mmap(NULL, 8192, PROT_READ, MAP_SHARED, 9, 0) = 0x1"), None);
+    let sync = parsed("msync(0x7f00, 4096, MS_SYNC) = 0 <0.1>");
+    assert_eq!(sync, Call::SyncMap { address: 0x7f00, bytes: 4096 });
+    assert_eq!([plain_or_hex("0x10"), plain_or_hex("-1"), plain_or_hex("?")], [Some(16), Some(-1), None]);
 }

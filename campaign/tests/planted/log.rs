@@ -205,6 +205,13 @@ pub(super) const BUGS: &[Bug] = &[
         finder: POWER,
     },
     Bug {
+        what: "only the first page of what is stored through a mapping is synced",
+        file: "wal/src/storage/durable.rs",
+        right: "        self.map.flush_range(start, bytes.len())",
+        wrong: "        self.map.flush_range(start, bytes.len().min(4096))",
+        finder: POWER,
+    },
+    Bug {
         what: "the directory is not synced after a change of names",
         file: "wal/src/storage/directory.rs",
         right: "        self.sync_directory().map_err(self.failed(\"sync the directory of\", to))",

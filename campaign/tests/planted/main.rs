@@ -43,6 +43,10 @@ const fn log_test(test: &'static str) -> Finder {
     ("cage-wal", IT, test)
 }
 
+const fn server_unit(test: &'static str) -> Finder {
+    ("cage", LIB, test)
+}
+
 const fn campaign(test: &'static str) -> Finder {
     ("cage-campaign", IT, test)
 }
@@ -173,7 +177,7 @@ impl Copy {
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", self.root.join("target"));
         let built = command.output().expect("cargo");
         if !built.status.success() {
-            return Err(said(&built));
+            return Err(String::from_utf8_lossy(&built.stderr).into_owned());
         }
         // Of the program `cage` it tells as well; the profile of a test ends like this.
         let told = String::from_utf8_lossy(&built.stdout);

@@ -1,6 +1,6 @@
-//! Bugs of snapshots, of the archive and of repair.
+//! Bugs of snapshots, of the archive, of repair and of witnesses.
 
-use super::{Bug, Finder, IT, campaign, log_test};
+use super::{Bug, Finder, IT, campaign, log_test, server_unit};
 
 const COVERING: Finder =
     campaign("wherever_the_power_goes_while_a_log_is_covered_its_state_is_found_and_no_segment_is_missing");
@@ -70,6 +70,27 @@ pub(super) const BUGS: &[Bug] = &[
         finder: log_test("snapshots::every_changed_bit_of_a_snapshot_is_found_and_so_is_every_cut"),
     },
     Bug {
+        what: "a scrub of a snapshot does not stop when it is told to",
+        file: "wal/src/snapshot.rs",
+        right: "        if !pace(bytes as u64) {",
+        wrong: "        if !pace(bytes as u64) && bytes == 0 {",
+        finder: log_test("snapshots::a_snapshot_is_read_piece_by_piece_by_whoever_is_slow"),
+    },
+    Bug {
+        what: "a scrub waits once for a whole snapshot",
+        file: "wal/src/snapshot.rs",
+        right: "        if !pace(bytes as u64) {",
+        wrong: "        if piece == 0 && !pace(body_bytes as u64) {",
+        finder: log_test("snapshots::a_snapshot_is_read_piece_by_piece_by_whoever_is_slow"),
+    },
+    Bug {
+        what: "damage is told with a record although none is known",
+        file: "wal/src/error.rs",
+        right: "        (segment, Lsn::ZERO) => format!(\" (segment {segment})\"),\n",
+        wrong: "",
+        finder: log_test("repair::damage_is_told_with_the_segment_and_the_record_only_where_these_are_known"),
+    },
+    Bug {
         what: "the scrubber does not read snapshots",
         file: "src/scrubber.rs",
         right: "            for lsn in found {",
@@ -78,6 +99,24 @@ pub(super) const BUGS: &[Bug] = &[
             "cage",
             IT,
             "scrubs::a_snapshot_that_rots_is_told_while_the_server_runs_until_a_good_copy_is_there",
+        ),
+    },
+    Bug {
+        what: "a start does not look into the closed files of its witness",
+        file: "src/proof/witness.rs",
+        right: "        None => last_of_closed(path),",
+        wrong: "        None => Ok(None),",
+        finder: server_unit(
+            "proof::witness::writer::tests::wherever_a_change_of_files_is_broken_off_there_is_no_gap_and_nothing_is_lost",
+        ),
+    },
+    Bug {
+        what: "a file of a witness does not say what it continues",
+        file: "src/proof/witness/writer.rs",
+        right: "        if let (None, Some(last)) = (own, &self.last) {",
+        wrong: "        if let (None, Some(last)) = (own, &self.last.filter(|_| bytes > 0)) {",
+        finder: server_unit(
+            "proof::witness::writer::tests::a_full_file_is_closed_and_all_of_them_are_one_witness",
         ),
     },
     Bug {
@@ -102,7 +141,7 @@ pub(super) const BUGS: &[Bug] = &[
         what: "a snapshot has its name before it was read back",
         file: "wal/src/snapshot.rs",
         right: "        self.file.finish()?;\n",
-        wrong: "        self.file.finish()?;\n        let (own, temporary) = (file_name(self.lsn), with_suffix(self.lsn, TEMPORARY_SUFFIX));\n        self.dir.rename(&temporary, &own)?;\n        crate::archive::copy(&self.dir, &self.dir, &own)?;\n",
+        wrong: "        self.file.finish()?;\n        let (own, temporary) = (file_name(self.lsn), with_suffix(self.lsn, TEMPORARY_SUFFIX));\n        self.dir.rename(&temporary, &own)?;\n        let content = self.dir.load(&own, Source::Mapping)?;\n        let mut again = self.dir.begin(&temporary)?;\n        again.append(&content)?;\n        again.finish()?;\n",
         finder: log_test("snapshots::a_snapshot_gives_back_what_was_written"),
     },
     Bug {

@@ -138,6 +138,29 @@ fn a_segment_that_is_changed_under_the_log_stops_it() {
     }
 }
 
+/// A file that only has another name is not noticed: it is still written to. The next start misses it, says so, and has
+/// everything when it is back.
+#[test]
+fn a_segment_that_was_moved_away_is_missed_at_the_next_start_and_complete_when_it_is_back() {
+    for flush in FlushStrategy::ALL {
+        let home = folder();
+        let (here, away) = (home.path().join("0000000000000001.wal"), home.path().join("away"));
+        let (mut log, _) = Log::on(directory(home.path()), LogOptions { flush, ..options() }, 1);
+        log.append(&run(1, 5)).unwrap();
+        log.flush().unwrap();
+        fs::rename(&here, &away).unwrap();
+        log.append(&run(6, 5)).unwrap();
+        assert_eq!(log.flush().unwrap(), Lsn(10), "{flush:?}");
+        drop(log);
+        let missed = recover_all(directory(home.path()));
+        assert!(matches!(missed, Err(RecoveryError::Corruption(_))), "{flush:?}: {missed:?}");
+        fs::rename(&away, &here).unwrap();
+        let (_, records) = recover_all(directory(home.path())).unwrap();
+        assert_unbroken(&records);
+        assert_eq!(records.len(), 10, "{flush:?}");
+    }
+}
+
 /// A file that is cut under a *mapping* cannot be noticed beforehand by whoever reads it. The process ends with an
 /// exit code of its own, and not by a signal. (This test starts itself again as that process.)
 #[test]
