@@ -12,7 +12,7 @@ pub(super) const BUGS: &[Bug] = &[
         what: "it is acknowledged before the sync",
         file: "wal/src/live/flusher.rs",
         right: "        self.segment\n            .file\n            .write_durable(position.offset, &self.buffer[..round.bytes])",
-        wrong: "        (self.on_durable)(crate::lsn::DurableLsn::new(self.next.plus(round.records as u64).previous()));\n        self.segment\n            .file\n            .write_durable(position.offset, &self.buffer[..round.bytes])",
+        wrong: "        (self.callbacks.on_durable)(crate::lsn::DurableLsn::new(self.next.plus(round.records as u64).previous()));\n        self.segment\n            .file\n            .write_durable(position.offset, &self.buffer[..round.bytes])",
         finder: CRASH,
     },
     Bug {
