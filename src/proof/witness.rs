@@ -1,7 +1,7 @@
 //! A witness: files with one signed checkpoint a line, only ever added to.
 //!
 //! A line is `LSN:HEAD CHECKPOINT` in hexadecimal: what `cage audit --head` takes, and all bytes of the checkpoint. In:
-//! checkpoints, from one writer ([`writer`]). Out: all of them, in order, over all files ([`files`]). A line that a crash
+//! checkpoints, from one writer (`writer.rs`). Out: all of them, in order, over all files (`files.rs`). A line that a crash
 //! cut off is left as it is and told; one that repeats the one before it says nothing new, and is one with it. Never here:
 //! a line that is changed, a file that becomes shorter.
 
