@@ -175,11 +175,12 @@ impl Findings {
     /// Takes a snapshot that is not good.
     fn snapshot_alarm(&self, what: String) {
         self.snapshots_damaged.fetch_add(1, Ordering::Relaxed);
+        // The alarm is on before the line is there: whoever reads the line looks for it.
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.clone());
         tracing::error!(
             %what,
             "a snapshot is damaged on the disk: put a good copy back or move it away; a start passes it over and takes longer"
         );
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
     /// A round is finished, in which so many snapshots were damaged.
@@ -194,8 +195,8 @@ impl Findings {
 
     fn alarm(&self, what: String) {
         self.damaged.fetch_add(1, Ordering::Relaxed);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.clone());
         tracing::error!(%what, "a sealed segment of the log is damaged on the disk; the server goes on");
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 }
 
