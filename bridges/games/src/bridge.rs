@@ -13,11 +13,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::admin::Admin;
 use crate::casino::Casino;
 use crate::config::Config;
 use crate::http::{Providers, listen};
 use crate::inbound::Desk;
 use crate::limits::CATCH_UP_TIME_MAX;
+use crate::metrics::Metrics;
 use crate::outbound::Driver;
 use crate::projection::follow;
 use crate::refusals::Refusals;
@@ -65,6 +67,7 @@ pub struct Bridge {
     followers: JoinSet<()>,
     providers: (TcpListener, Rc<Providers>),
     casino: Option<(TcpListener, Rc<Casino>)>,
+    admin: Option<(TcpListener, Rc<Admin>)>,
 }
 
 /// What it says when it is ready.
@@ -74,6 +77,8 @@ pub struct Running {
     pub providers: SocketAddr,
     /// Where the casino calls.
     pub casino: Option<SocketAddr>,
+    /// Where monitors ask.
+    pub admin: Option<SocketAddr>,
     /// How many bets that an earlier bridge left undone are taken over.
     pub taken_over: usize,
 }
@@ -99,22 +104,42 @@ impl Bridge {
             desk.act_under(provider.number, number);
         }
         let followers = follow_all(&config, &desk, &store).await?;
-        let config = Rc::new(config);
+        let (metrics, config) = (Rc::new(Metrics::new(&config)), Rc::new(config));
         let providers = TcpListener::bind(config.listen).await?;
-        let driver = Rc::new(Driver::new(&config, store, |provider| desk.client_for(provider)));
-        let mut running =
-            Running { providers: providers.local_addr()?, casino: None, taken_over: driver.take_over()? };
+        let driver = Driver::new(&config, Rc::clone(&store), Rc::clone(&metrics), |provider| {
+            desk.client_for(provider)
+        });
+        let driver = Rc::new(driver);
+        let taken_over = driver.take_over()?;
+        let address = providers.local_addr()?;
+        let mut running = Running { providers: address, casino: None, admin: None, taken_over };
         let casino = match &config.casino {
             None => None,
             Some(side) => {
                 let listener = TcpListener::bind(side.listen).await?;
                 running.casino = Some(listener.local_addr()?);
-                let casino = Casino::new(Rc::clone(&config), driver, client.clone(), side.bearer.clone());
+                let bearer = side.bearer.clone();
+                let casino = Casino::new(
+                    Rc::clone(&config),
+                    Rc::clone(&driver),
+                    Rc::clone(&store),
+                    client.clone(),
+                    bearer,
+                );
                 Some((listener, Rc::new(casino)))
             }
         };
-        let providers = (providers, Rc::new(Providers::new(config, desk, refusals)));
-        Ok((Self { client, followers, providers, casino }, running))
+        let admin = match config.admin {
+            None => None,
+            Some(listen) => {
+                let listener = TcpListener::bind(listen).await?;
+                running.admin = Some(listener.local_addr()?);
+                let admin = Admin::new(Rc::clone(&config), driver, store, Rc::clone(&metrics));
+                Some((listener, Rc::new(admin)))
+            }
+        };
+        let providers = (providers, Rc::new(Providers::new(config, desk, refusals, metrics)));
+        Ok((Self { client, followers, providers, casino, admin }, running))
     }
 
     /// Forgets what the log knows of transactions, so that the next start follows it from its beginning.
@@ -140,12 +165,17 @@ impl Bridge {
                 listen(listener, casino, wait()).await;
             }
         };
+        let admin = async {
+            if let Some((listener, admin)) = self.admin {
+                listen(listener, admin, wait()).await;
+            }
+        };
         let stop = async {
             stop.await;
             stopping.send_replace(true);
         };
         let (listener, providers) = self.providers;
-        tokio::join!(stop, casino, listen(listener, providers, wait()));
+        tokio::join!(stop, casino, admin, listen(listener, providers, wait()));
         // They hold a connection each, and would never end by themselves.
         self.followers.shutdown().await;
         self.client.close().await;

@@ -16,8 +16,14 @@ use tokio::time::timeout;
 use crate::adapters::Answer;
 use crate::config::{Config, Currency, Provider};
 use crate::http::{Asked, Handler, Reply};
-use crate::outbound::{Driver, Ended, Order, Placed, Reported, Step};
+use crate::inbound::now;
+use crate::limits::NAME_BYTES_MAX;
+use crate::money::Scale;
+use crate::outbound::{
+    Decided, Decision, Driver, Ended, OpenBet, Order, PLACES, Placed, Reported, Step, Ticket,
+};
 use crate::signature::same;
+use crate::store::Store;
 use crate::token::PlayerToken;
 
 /// How long a question for a bet's end waits for it.
@@ -28,6 +34,7 @@ const WAIT: Duration = Duration::from_secs(20);
 pub struct Casino {
     config: Rc<Config>,
     driver: Rc<Driver>,
+    store: Rc<Store>,
     client: Client,
     bearer: Vec<u8>,
 }
@@ -69,7 +76,14 @@ struct LeaveBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DecideBody {
+    /// `void`, `cancel` or `settle`.
     decide: String,
+    /// With `settle`: how much, in units of the currency.
+    payout: Option<String>,
+    /// Who decides.
+    by: Option<String>,
+    /// Why.
+    reason: Option<String>,
 }
 
 fn answer<T: Serialize>(status: u16, value: &T) -> Reply {
@@ -98,8 +112,14 @@ fn unknown() -> Reply {
 impl Casino {
     /// The casino's side of a bridge.
     #[must_use]
-    pub fn new(config: Rc<Config>, driver: Rc<Driver>, client: Client, bearer: Vec<u8>) -> Self {
-        Self { config, driver, client, bearer }
+    pub const fn new(
+        config: Rc<Config>,
+        driver: Rc<Driver>,
+        store: Rc<Store>,
+        client: Client,
+        bearer: Vec<u8>,
+    ) -> Self {
+        Self { config, driver, store, client, bearer }
     }
 
     fn provider(&self, name: &str) -> Option<&Provider> {
@@ -157,8 +177,8 @@ impl Casino {
 
     fn told(&self, bet: &str, reported: Reported) -> serde_json::Value {
         match reported {
-            Reported::Open { step, unclear } => {
-                json!({ "bet": bet, "state": "open", "step": step_name(step), "unclear": unclear })
+            Reported::Open { step, unclear, in_doubt } => {
+                json!({ "bet": bet, "state": "open", "step": step_name(step), "unclear": unclear, "in_doubt": in_doubt })
             }
             Reported::Ended(Ended::Settled { payout }) => {
                 json!({ "bet": bet, "state": "settled", "payout": payout.to_string() })
@@ -169,33 +189,62 @@ impl Casino {
     }
 
     fn open(&self) -> Reply {
-        let now = crate::inbound::now().millis();
-        let open: Vec<_> = self
-            .driver
-            .open()
-            .into_iter()
-            .map(|(bet, reported)| {
-                let mut told = self.told(&bet, reported);
-                let began = u128::from_str_radix(&bet, 16)
-                    .map_or(now, |id| cage_engine::RequestId(id).time().millis());
-                told["age_ms"] = now.saturating_sub(began).into();
-                told
-            })
-            .collect();
-        answer(200, &json!({ "open": open }))
+        let now = now().millis();
+        let open = self.driver.open().into_iter().map(|OpenBet { ticket, reported, .. }| {
+            let mut told = self.told(&ticket.wager.bet, reported);
+            let scale = Scale(ticket.scale);
+            let stake = scale.show_decimal(Amount(ticket.stake.parse().unwrap_or(0)), ticket.scale);
+            told["provider"] = ticket.provider.as_str().into();
+            told["player"] =
+                PlayerId::new(ticket.player).map_or(String::new(), |player| player.to_string()).into();
+            told["currency"] = ticket.wager.currency.as_str().into();
+            told["stake"] = stake.into();
+            told["payout_max"] =
+                Scale(PLACES).show_decimal(Amount(ticket.wager.payout_max.into()), PLACES).into();
+            told["age_ms"] = now.saturating_sub(ticket.began_ms).into();
+            told
+        });
+        answer(200, &json!({ "open": open.collect::<Vec<_>>() }))
+    }
+
+    /// What operators have decided, the first one first.
+    fn decisions(&self) -> Reply {
+        let Ok(all) = self.store.decisions() else { return unknown() };
+        let mut told: Vec<_> =
+            all.iter().filter_map(|text| serde_json::from_str::<Ticket>(text).ok()).collect();
+        told.sort_by_key(|ticket| ticket.decided.as_ref().map(|decided| decided.at_ms));
+        let told = told.into_iter().map(|ticket| {
+            json!({ "bet": ticket.wager.bet, "provider": ticket.provider, "payout": ticket.outcome, "decided": ticket.decided })
+        });
+        answer(200, &json!({ "decisions": told.collect::<Vec<_>>() }))
     }
 
     fn decide(&self, bet: &str, body: &[u8]) -> Reply {
-        match serde_json::from_slice(body) {
-            Ok(DecideBody { decide }) if decide == "void" => {
-                if self.driver.void(bet) {
-                    answer(202, &json!({ "bet": bet, "state": "open", "step": "void" }))
-                } else {
-                    answer(409, &json!({ "error": "not_open", "message": "not on its way, or being paid" }))
-                }
-            }
-            _ => wrong("expected {\"decide\": \"void\"}"),
+        let body: DecideBody = match serde_json::from_slice(body) {
+            Ok(body) => body,
+            Err(error) => return wrong(&format!("a decision: {error}")),
+        };
+        let Some(open) = self.driver.open().into_iter().find(|open| open.ticket.wager.bet == bet) else {
+            return answer(409, &json!({ "error": "not_open", "message": "the bet is not on its way" }));
+        };
+        let decision = match decision(&body, &open.ticket) {
+            Ok(decision) => decision,
+            Err(expected) => return wrong(expected),
+        };
+        let named =
+            |text: &Option<String>| text.clone().filter(|text| (1..=NAME_BYTES_MAX).contains(&text.len()));
+        let (by, reason) = match (named(&body.by), named(&body.reason), decision) {
+            (Some(by), Some(reason), _) => (by, reason),
+            (by, reason, Decision::Void) => (by.unwrap_or_default(), reason.unwrap_or_default()),
+            _ => return wrong("by and reason: who decides, and why, in 1 to 128 letters"),
+        };
+        if !self.driver.decide(bet, Decided { decision, by, reason, at_ms: now().millis() }) {
+            return answer(
+                409,
+                &json!({ "error": "not_open", "message": "its end is known, and being written" }),
+            );
         }
+        answer(202, &json!({ "bet": bet, "state": "open", "decided": decision.name() }))
     }
 
     async fn launch(&self, body: &[u8]) -> Reply {
@@ -277,6 +326,23 @@ fn stake(currency: Currency, text: &str) -> Option<Amount> {
     currency.scale.from_decimal(text).ok().filter(|amount| !amount.is_zero())
 }
 
+/// What is decided of a bet, if the ledger can do it.
+fn decision(body: &DecideBody, ticket: &Ticket) -> Result<Decision, &'static str> {
+    match (body.decide.as_str(), &body.payout) {
+        ("void", None) => Ok(Decision::Void),
+        ("cancel", None) => Ok(Decision::Cancel),
+        ("settle", Some(payout)) => {
+            let payout = Scale(ticket.scale).from_decimal(payout);
+            let most = ticket.amount(ticket.wager.payout_max);
+            match (payout, most) {
+                (Ok(payout), Some(most)) if payout <= most => Ok(Decision::Settle { payout: payout.0 }),
+                _ => Err("payout: expected what the provider's list says, from 0 to the bet's payout_max"),
+            }
+        }
+        _ => Err("decide: expected void, cancel, or settle with payout"),
+    }
+}
+
 const fn step_name(step: Step) -> &'static str {
     match step {
         Step::Send => "send",
@@ -301,6 +367,7 @@ impl Handler for Casino {
         match (asked.method.as_str(), &path[..]) {
             ("POST", ["bets"]) => self.bet(&asked.body).await,
             ("GET", ["bets"]) => self.open(),
+            ("GET", ["decisions"]) => self.decisions(),
             ("GET", ["bets", bet]) => self.outcome(bet).await,
             ("POST", ["bets", bet]) => self.decide(bet, &asked.body),
             ("POST", ["launch"]) => self.launch(&asked.body).await,

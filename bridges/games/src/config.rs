@@ -197,6 +197,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// The casino's own side, if there is one.
     pub casino: Option<CasinoSide>,
+    /// Where monitors ask, if they do.
+    pub admin: Option<SocketAddr>,
 }
 
 /// Where the casino itself calls.
@@ -232,6 +234,7 @@ struct ConfigText {
     currencies: BTreeMap<String, CurrencyText>,
     providers: BTreeMap<String, ProviderText>,
     casino: Option<CasinoText>,
+    admin: Option<SocketAddr>,
 }
 
 #[derive(Deserialize)]
@@ -327,6 +330,7 @@ impl Config {
         });
         Ok(Self {
             casino: casino.transpose()?,
+            admin: told.admin,
             listen: told.listen,
             ledger: told.ledger,
             certs: folder.join(told.certs),

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+pub mod admin;
 pub mod breaker;
 pub mod bridge;
 pub mod casino;
@@ -24,6 +25,7 @@ pub mod house;
 pub mod http;
 pub mod inbound;
 pub mod limits;
+pub mod metrics;
 pub mod money;
 pub mod names;
 pub mod outbound;

@@ -39,6 +39,8 @@ const POSITIONS: TableDefinition<'_, u16, u64> = TableDefinition::new("positions
 const HOLDS: TableDefinition<'_, u128, &str> = TableDefinition::new("holds");
 /// Bets that provider and ledger ended differently, and when that was seen.
 const DISPUTES: TableDefinition<'_, &str, u64> = TableDefinition::new("disputes");
+/// Bets that an operator has decided, as JSON.
+const DECISIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("decisions");
 
 const FILE: &str = "transactions.redb";
 const ROW_BYTES: usize = 108;
@@ -182,6 +184,7 @@ enum Change {
     Hold(RequestId, String, oneshot::Sender<()>),
     HoldGone(RequestId),
     Dispute(String, Timestamp),
+    Decision(String, String),
 }
 
 /// What is not written yet, by key, with its number in the order of changes.
@@ -298,7 +301,7 @@ impl Store {
     }
 
     /// Forgets all that the log knows, to be followed from its beginning. What it does not know stays: changed tokens, bets on
-    /// their way, disputes.
+    /// their way, disputes, decisions.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be written.
@@ -393,6 +396,11 @@ impl Store {
         self.send_locked(Change::Dispute(bet.to_owned(), when));
     }
 
+    /// Keeps what an operator decided of a bet.
+    pub fn put_decision(&self, bet: &str, text: String) {
+        self.send_locked(Change::Decision(bet.to_owned(), text));
+    }
+
     fn send_locked(&self, change: Change) {
         // Numbers and changes go in the same order.
         let _young = lock(&self.young);
@@ -425,6 +433,21 @@ impl Store {
         for entry in table.range::<&str>(..).map_err(|error| self.fault(error))? {
             let (bet, _) = entry.map_err(|error| self.fault(error))?;
             found.push(bet.value().to_owned());
+        }
+        Ok(found)
+    }
+
+    /// What operators have decided: bets on their way, as they stood then.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn decisions(&self) -> Result<Vec<String>, StoreError> {
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(DECISIONS).map_err(|error| self.fault(error))?;
+        let mut found = Vec::new();
+        for entry in table.range::<&str>(..).map_err(|error| self.fault(error))? {
+            let (_, text) = entry.map_err(|error| self.fault(error))?;
+            found.push(text.value().to_owned());
         }
         Ok(found)
     }
@@ -506,6 +529,7 @@ fn create_tables(base: &Database) -> Result<(), Fault> {
     write.open_table(HOLDS)?;
     write.open_table(POSITIONS)?;
     write.open_table(DISPUTES)?;
+    write.open_table(DECISIONS)?;
     write.commit()?;
     Ok(())
 }
@@ -622,6 +646,9 @@ fn apply(write: &WriteTransaction, change: &Change) -> Result<(), Fault> {
         }
         Change::Dispute(bet, when) => {
             write.open_table(DISPUTES)?.insert(bet.as_str(), when.0)?;
+        }
+        Change::Decision(bet, text) => {
+            write.open_table(DECISIONS)?.insert(bet.as_str(), text.as_str())?;
         }
         Change::Generation(session, generation) => {
             write.open_table(GENERATIONS)?.insert(session.0, generation)?;

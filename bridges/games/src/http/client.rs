@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -54,12 +54,26 @@ impl Caller {
     /// # Errors
     /// [`CallError`]: whether the request was carried out is then not known.
     pub async fn post(&self, path: &str, body: Vec<u8>) -> Result<(u16, Bytes), CallError> {
-        timeout(self.answer_time, self.exchange(path, body)).await.map_err(|_| CallError::Time)?
+        self.call(Method::POST, path, body).await
     }
 
-    async fn exchange(&self, path: &str, body: Vec<u8>) -> Result<(u16, Bytes), CallError> {
+    /// Gets a page.
+    ///
+    /// # Errors
+    /// [`CallError`] if there is no answer.
+    pub async fn get(&self, path: &str) -> Result<(u16, Bytes), CallError> {
+        self.call(Method::GET, path, Vec::new()).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(u16, Bytes), CallError> {
+        timeout(self.answer_time, self.exchange(method, path, body)).await.map_err(|_| CallError::Time)?
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(u16, Bytes), CallError> {
         let mut sender = self.connection().await?;
-        let request = Request::post(path)
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(HOST, self.address.to_string())
             .header(AUTHORIZATION, &self.authorization)
             .header(CONTENT_TYPE, "application/json")

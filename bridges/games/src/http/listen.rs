@@ -22,6 +22,9 @@ use tokio::time::timeout;
 use crate::adapters::Answer;
 use crate::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, IDLE_TIME_MAX, READ_TIME_MAX};
 
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// A request with its body.
 #[derive(Debug)]
 pub struct Asked {
@@ -42,6 +45,8 @@ pub struct Asked {
 pub enum Reply {
     /// An answer.
     Whole(Answer),
+    /// One that is no JSON.
+    Text(Answer),
     /// The first half of one: what a broken proxy makes of it.
     Cut(Answer),
     /// The end of the connection.
@@ -147,8 +152,12 @@ async fn respond(handler: &impl Handler, request: Request<Incoming>) -> Result<R
         body,
     };
     match handler.answer(asked).await {
-        Reply::Whole(answer) => Ok(response(answer, false)),
-        Reply::Cut(answer) => Ok(response(answer, true)),
+        Reply::Whole(answer) => Ok(response(answer, JSON)),
+        Reply::Text(answer) => Ok(response(answer, TEXT)),
+        Reply::Cut(Answer { status, mut body }) => {
+            body.truncate(body.len() / 2);
+            Ok(response(Answer { status, body }, JSON))
+        }
         Reply::Nothing => Err(Ended),
     }
 }
@@ -159,13 +168,9 @@ fn plain(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-fn response(answer: Answer, cut: bool) -> Response<Full<Bytes>> {
-    let mut body = answer.body;
-    if cut {
-        body.truncate(body.len() / 2);
-    }
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn response(answer: Answer, kind: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderValue};
 use tokio::time::timeout;
@@ -13,6 +14,7 @@ use crate::adapters::{self, Answer, Arrived, Headers};
 use crate::config::{Config, Provider};
 use crate::inbound::{Desk, Done, Verdict, now};
 use crate::limits::DRAIN_TIME_MAX;
+use crate::metrics::Metrics;
 use crate::refusals::{Refusal, Refusals};
 
 /// Answers providers.
@@ -21,6 +23,7 @@ pub struct Providers {
     config: Rc<Config>,
     desk: Desk,
     refusals: RefCell<Refusals>,
+    metrics: Rc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -35,8 +38,8 @@ impl Headers for HeaderView<'_> {
 impl Providers {
     /// Answers with this desk.
     #[must_use]
-    pub const fn new(config: Rc<Config>, desk: Desk, refusals: Refusals) -> Self {
-        Self { config, desk, refusals: RefCell::new(refusals) }
+    pub const fn new(config: Rc<Config>, desk: Desk, refusals: Refusals, metrics: Rc<Metrics>) -> Self {
+        Self { config, desk, refusals: RefCell::new(refusals), metrics }
     }
 
     async fn tell(&self, provider: &Provider, arrived: &Arrived<'_>) -> Answer {
@@ -48,6 +51,7 @@ impl Providers {
                 let Arrived { at, path, body, .. } = *arrived;
                 let refusal = Refusal::new(at, &provider.name, path, refused.reason.name(), body);
                 self.refusals.borrow_mut().record(&refusal);
+                self.metrics.refused(&provider.name, refused.reason);
                 return refused.answer;
             }
         };
@@ -55,6 +59,8 @@ impl Providers {
             Ok(done) => done,
             Err(_) => Done::of(Verdict::Unavailable),
         };
+        let took = Duration::from_nanos(now().0.saturating_sub(arrived.at.0));
+        self.metrics.callback(&provider.name, done.verdict, took);
         callback.answer(&self.config, provider, &done)
     }
 }

@@ -4,56 +4,25 @@
 //! Never here: a bet that is sent before its stake is set aside and durable, a hold that is released on a guess.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use cage_client::{Client, Error, Executed};
-use cage_engine::{
-    Amount, AssetId, Expiry, GameId, Lsn, Operation, OperationKind, PlayerId, Reference, RequestId,
-    ResultCode, SessionId, Timestamp,
-};
-use serde::{Deserialize, Serialize};
+use cage_engine::{Amount, AssetId, Expiry, Lsn, Operation, PlayerId, RequestId, ResultCode};
 use tokio::sync::watch;
 
-use super::machine::{Ended, Event, Machine, Step};
-use super::rgs::{Heard, PLACES, Wager};
+use super::machine::{Decision, Ended, Event, Machine, Step};
+use super::rgs::Heard;
+use super::ticket::{Decided, Order, Ticket, hold_id, outcome_row, ticket};
 use crate::breaker::{Breaker, pause_ms};
-use crate::config::{Config, Provider};
+use crate::config::Config;
 use crate::http::Caller;
 use crate::inbound::{Verdict, now};
 use crate::limits::{ENDED_BETS_MAX, LEDGER_TIME_MAX};
-use crate::money::Scale;
+use crate::metrics::{Called, Metrics};
 use crate::names;
-use crate::store::{Row, Store};
-
-/// A bet on its way, as it is kept until it has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Ticket {
-    /// What the provider is told.
-    pub wager: Wager,
-    /// Which provider.
-    pub provider: String,
-    /// Whose: the player's number.
-    pub player: u64,
-    /// In what.
-    pub asset: u16,
-    /// The asset's scale.
-    pub scale: u8,
-    /// How much, in the asset's smallest unit.
-    pub stake: String,
-    /// When it began, in milliseconds since 1970.
-    pub began_ms: u64,
-    /// What it pays, in the asset's smallest unit, once that is known. From then on it is not made void any more.
-    pub outcome: Option<String>,
-}
-
-impl Ticket {
-    fn machine(&self, repeats: bool) -> Machine {
-        let outcome = self.outcome.as_ref().and_then(|text| text.parse().ok());
-        Machine::taken_over(repeats, outcome)
-    }
-}
+use crate::store::Store;
 
 /// What became of a bet that a player wants to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,28 +54,34 @@ pub enum Reported {
         step: Step,
         /// How often nobody knew.
         unclear: u32,
+        /// Whether people should look at it.
+        in_doubt: bool,
     },
     /// Over.
     Ended(Ended),
 }
 
-/// Whose bet it is to be, and what.
+impl Reported {
+    const fn of(machine: &Machine) -> Self {
+        Self::Open { step: machine.step(), unclear: machine.unclear(), in_doubt: machine.is_in_doubt() }
+    }
+}
+
+/// A bet that is on its way.
 #[derive(Clone, Debug)]
-pub struct Order<'a> {
-    /// At which provider.
-    pub provider: &'a Provider,
-    /// Whose.
-    pub player: PlayerId,
-    /// In which session.
-    pub session: SessionId,
-    /// On which game.
-    pub game: GameId,
-    /// What is played.
-    pub mode: &'a str,
-    /// The name of the currency.
-    pub currency: &'a str,
-    /// How much, in the asset's smallest unit.
-    pub stake: Amount,
+pub struct OpenBet {
+    /// What was written down of it.
+    pub ticket: Rc<Ticket>,
+    /// How it stands.
+    pub reported: Reported,
+    /// Whether people should look at it.
+    pub in_doubt: bool,
+}
+
+/// A bet that is on its way, or has ended lately.
+struct Known {
+    ticket: Rc<Ticket>,
+    reported: watch::Sender<Reported>,
 }
 
 struct Route {
@@ -121,10 +96,11 @@ struct Route {
 pub struct Driver {
     routes: HashMap<String, Route>,
     store: Rc<Store>,
-    bets: RefCell<HashMap<String, watch::Sender<Reported>>>,
+    metrics: Rc<Metrics>,
+    bets: RefCell<HashMap<String, Known>>,
     ended: RefCell<VecDeque<String>>,
-    /// Bets that an operator has decided to void.
-    decided: RefCell<HashSet<String>>,
+    /// What operators have decided and is not carried out yet.
+    decided: RefCell<HashMap<String, Decided>>,
 }
 
 impl std::fmt::Debug for Driver {
@@ -133,14 +109,15 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-fn hold_id(bet: &str) -> Option<RequestId> {
-    u128::from_str_radix(bet, 16).ok().map(RequestId)
-}
-
 impl Driver {
     /// One for the providers that are called. `client_of` gives the client under the grant for a provider.
     #[must_use]
-    pub fn new(config: &Config, store: Rc<Store>, client_of: impl Fn(u16) -> Client) -> Self {
+    pub fn new(
+        config: &Config,
+        store: Rc<Store>,
+        metrics: Rc<Metrics>,
+        client_of: impl Fn(u16) -> Client,
+    ) -> Self {
         let called = config.providers.values().filter_map(|provider| {
             let outbound = provider.outbound.as_ref()?;
             let caller = Caller::new(outbound.address, &outbound.bearer, outbound.answer_time);
@@ -152,6 +129,7 @@ impl Driver {
         Self {
             routes,
             store,
+            metrics,
             bets: RefCell::default(),
             ended: RefCell::default(),
             decided: RefCell::default(),
@@ -184,18 +162,28 @@ impl Driver {
     /// How a bet stands; nothing if it is not known (any more: then the ledger knows).
     #[must_use]
     pub fn watch(&self, bet: &str) -> Option<watch::Receiver<Reported>> {
-        self.bets.borrow().get(bet).map(watch::Sender::subscribe)
+        self.bets.borrow().get(bet).map(|known| known.reported.subscribe())
     }
 
-    /// The bets that are on their way: id and how each stands.
+    /// The bets that are on their way, the oldest first.
     #[must_use]
-    pub fn open(&self) -> Vec<(String, Reported)> {
+    pub fn open(&self) -> Vec<OpenBet> {
         let bets = self.bets.borrow();
-        let open = bets.iter().map(|(bet, reported)| (bet.clone(), *reported.borrow()));
-        let mut open: Vec<_> =
-            open.filter(|(_, reported)| matches!(reported, Reported::Open { .. })).collect();
-        open.sort_by(|one, other| one.0.cmp(&other.0));
+        let open = bets.values().filter_map(|known| {
+            let reported = *known.reported.borrow();
+            let Reported::Open { in_doubt, .. } = reported else { return None };
+            Some(OpenBet { ticket: Rc::clone(&known.ticket), reported, in_doubt })
+        });
+        let mut open: Vec<_> = open.collect();
+        open.sort_by(|one, other| one.ticket.wager.bet.cmp(&other.ticket.wager.bet));
         open
+    }
+
+    /// Whether nothing new is sent to a provider for now.
+    #[must_use]
+    pub fn is_away(&self, provider: &str) -> bool {
+        let route = self.routes.get(provider);
+        route.is_some_and(|route| !route.breaker.borrow().allows(now().millis()))
     }
 
     /// Sets a stake aside and sends the bet on its way. Comes back as soon as the stake is durably set aside.
@@ -239,22 +227,25 @@ impl Driver {
         }
     }
 
-    /// An operator's decision on a bet that is on its way: it is told to the provider as void, and its stake given back
-    /// when the provider has said so.
-    pub fn void(self: &Rc<Self>, bet: &str) -> bool {
-        let known = self.bets.borrow().get(bet).is_some_and(|reported| {
-            matches!(*reported.borrow(), Reported::Open { step: Step::Send | Step::Ask | Step::Void, .. })
+    /// Takes an operator's decision on a bet. It is carried out when what is being asked right now is answered or not; what
+    /// the provider says before that stands. False if there is nothing to decide.
+    pub fn decide(&self, bet: &str, decided: Decided) -> bool {
+        let open = self.bets.borrow().get(bet).is_some_and(|known| {
+            matches!(
+                *known.reported.borrow(),
+                Reported::Open { step: Step::Send | Step::Ask | Step::Void, .. }
+            )
         });
-        if known {
-            self.decided.borrow_mut().insert(bet.to_owned());
+        if open {
+            self.decided.borrow_mut().insert(bet.to_owned(), decided);
         }
-        known
+        open
     }
 
     fn drive(self: &Rc<Self>, ticket: Ticket, machine: Machine) {
-        let reported = Reported::Open { step: machine.step(), unclear: 0 };
-        let (sender, _) = watch::channel(reported);
-        self.bets.borrow_mut().insert(ticket.wager.bet.clone(), sender);
+        let (reported, _) = watch::channel(Reported::of(&machine));
+        let known = Known { ticket: Rc::new(ticket.clone()), reported };
+        self.bets.borrow_mut().insert(ticket.wager.bet.clone(), known);
         let driver = Rc::clone(self);
         tokio::task::spawn_local(async move { driver.to_its_end(ticket, machine).await });
     }
@@ -262,7 +253,7 @@ impl Driver {
     async fn to_its_end(self: Rc<Self>, mut ticket: Ticket, mut machine: Machine) {
         let Some(route) = self.routes.get(&ticket.provider) else { return };
         let Some(hold) = hold_id(&ticket.wager.bet) else { return };
-        let settle_id = route.client.mint_id();
+        let mut end_id = ticket.end_id(route.client.mint_id(), rand::random());
         let mut told = false;
         let ended = loop {
             let unclear = machine.unclear();
@@ -272,17 +263,14 @@ impl Driver {
                     machine.on(Event::LedgerUnclear);
                 }
                 step @ (Step::Settle { .. } | Step::Release) => {
-                    machine.on(route.end(&ticket, hold, settle_id, step).await);
+                    machine.on(route.end(&ticket, hold, end_id, step).await);
                 }
                 step => machine.on(self.ask(route, &ticket, hold, step).await),
             }
-            if self.decided.borrow_mut().remove(&ticket.wager.bet)
-                && matches!(machine.step(), Step::Send | Step::Ask | Step::Void)
-            {
-                machine = Machine::to_void();
+            if self.obey(&mut ticket, &mut machine, hold).await {
+                end_id = ticket.end_id(route.client.mint_id(), rand::random());
             }
-            let reported = Reported::Open { step: machine.step(), unclear: machine.unclear() };
-            self.report(&ticket.wager.bet, reported);
+            self.report(&ticket.wager.bet, Reported::of(&machine));
             if machine.is_in_doubt() && !told {
                 told = true;
                 tracing::warn!(bet = ticket.wager.bet, provider = ticket.provider, step = ?machine.step(), "a bet is in doubt");
@@ -292,6 +280,11 @@ impl Driver {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
         };
+        self.close(route, &ticket, hold, ended).await;
+    }
+
+    /// What is left to do when a bet has ended.
+    async fn close(&self, route: &Route, ticket: &Ticket, hold: RequestId, ended: Ended) {
         if ended == Ended::Dispute {
             tracing::error!(
                 bet = ticket.wager.bet,
@@ -301,12 +294,46 @@ impl Driver {
             self.store.put_dispute(&ticket.wager.bet, now());
         }
         self.store.forget_hold(hold);
+        self.metrics.ended(&ticket.provider, ended);
         self.finish(&ticket.wager.bet, ended);
         if let Ended::Settled { .. } = ended {
             let (path, body) = ticket.wager.end();
             // The provider's own affair: money does not wait for it.
             let _ = route.caller.post(path, body).await;
         }
+    }
+
+    /// Carries out what an operator has decided meanwhile: written down first, so that it holds after a crash, too.
+    async fn obey(&self, ticket: &mut Ticket, machine: &mut Machine, hold: RequestId) -> bool {
+        let Some(decided) = self.decided.borrow_mut().remove(&ticket.wager.bet) else { return false };
+        let (bet, provider) = (ticket.wager.bet.clone(), ticket.provider.clone());
+        if !machine.can_be_decided() {
+            tracing::warn!(
+                bet,
+                provider,
+                by = decided.by,
+                "a decision came too late: the provider's own stands"
+            );
+            return false;
+        }
+        let Decided { decision, ref by, ref reason, .. } = decided;
+        let mut next = ticket.clone();
+        next.decided = Some(decided.clone());
+        if let Decision::Settle { payout } = decision {
+            next.outcome = Some(payout.to_string());
+        }
+        let text = serde_json::to_string(&next).unwrap_or_default();
+        // In this order: what is durable with the hold is durable.
+        self.store.put_decision(&bet, text.clone());
+        if self.store.keep_hold(hold, text).await.is_err() {
+            tracing::error!(bet, provider, by, "a decision cannot be written down, and is not carried out");
+            return false;
+        }
+        tracing::warn!(bet, provider, ?decision, by, reason, "an operator has decided a bet");
+        self.metrics.decided(&provider, decision);
+        *ticket = next;
+        machine.on(Event::Decided(decision));
+        true
     }
 
     /// Writes an outcome down, durably, before the ledger is asked to pay: a bridge that comes after a crash must not make
@@ -326,8 +353,8 @@ impl Driver {
     }
 
     fn report(&self, bet: &str, reported: Reported) {
-        if let Some(sender) = self.bets.borrow().get(bet) {
-            sender.send_replace(reported);
+        if let Some(known) = self.bets.borrow().get(bet) {
+            known.reported.send_replace(reported);
         }
     }
 
@@ -345,22 +372,27 @@ impl Driver {
     /// Asks the provider for something; gives what that means.
     async fn ask(&self, route: &Route, ticket: &Ticket, hold: RequestId, step: Step) -> Event {
         let Some((path, body)) = ticket.wager.request(step) else { return Event::Unclear };
-        let at = now().millis();
-        let answer = if route.breaker.borrow().allows(at) {
-            route.caller.post(path, body).await
-        } else {
+        let at = now();
+        if !route.breaker.borrow().allows(at.millis()) {
             return Event::Unclear;
-        };
+        }
+        let answer = route.caller.post(path, body).await;
+        let took = Duration::from_nanos(now().0.saturating_sub(at.0));
         let (status, body) = match answer {
             Ok(answer) => answer,
             Err(error) => {
+                self.metrics.called(&ticket.provider, Called::Unanswered, took);
                 route.breaker.borrow_mut().failed(now().millis());
                 tracing::debug!(%error, bet = ticket.wager.bet, "no answer of a provider");
                 return Event::Unclear;
             }
         };
         route.breaker.borrow_mut().answered();
-        match ticket.wager.hear(step, status, &body) {
+        let heard = ticket.wager.hear(step, status, &body);
+        let believed = !matches!(heard, Heard::Doubtful(_));
+        let called = if believed { Called::Answered } else { Called::Doubted };
+        self.metrics.called(&ticket.provider, called, took);
+        match heard {
             Heard::Outcome { round, payout } => self.believe(route, ticket, hold, round, payout),
             Heard::Other(event) => event,
             Heard::Doubtful(why) => {
@@ -390,14 +422,11 @@ impl Driver {
                 return Event::Unclear;
             }
         }
-        let scale = Scale(ticket.scale);
-        match scale.from_units(&payout.to_string(), PLACES) {
-            Ok(Amount(payout)) => Event::Outcome { payout },
-            Err(fault) => {
-                tracing::error!(%fault, bet = ticket.wager.bet, payout, "a payout that cannot be counted exactly");
-                Event::Unclear
-            }
-        }
+        let Some(Amount(payout)) = ticket.amount(payout) else {
+            tracing::error!(bet = ticket.wager.bet, payout, "a payout that cannot be counted exactly");
+            return Event::Unclear;
+        };
+        Event::Outcome { payout }
     }
 }
 
@@ -429,54 +458,5 @@ impl Route {
                 }
             },
         }
-    }
-}
-
-/// A bet's ticket, and the most that it can pay in the asset's smallest unit; nothing if it cannot be counted for this
-/// provider.
-fn ticket(order: &Order<'_>, id: RequestId, win_max_hundredths: u64) -> Option<(Ticket, Amount)> {
-    let currency = order.provider.currencies.get(order.currency)?;
-    let amount = u64::try_from(currency.scale.to_units(order.stake, PLACES).ok()?).ok()?;
-    let payout_max = u128::from(amount).checked_mul(u128::from(win_max_hundredths))? / 100;
-    let payout_max = u64::try_from(payout_max).ok()?;
-    let most = currency.scale.from_units(&payout_max.to_string(), PLACES).ok()?;
-    let session = names::alias(order.provider.number, order.player, order.session);
-    let wager = Wager {
-        bet: id.to_string(),
-        session,
-        amount,
-        currency: order.currency.to_owned(),
-        mode: order.mode.to_owned(),
-        payout_max,
-    };
-    let ticket = Ticket {
-        wager,
-        provider: order.provider.name.clone(),
-        player: order.player.number(),
-        asset: currency.asset.0,
-        scale: currency.scale.0,
-        stake: order.stake.to_string(),
-        began_ms: now().millis(),
-        outcome: None,
-    };
-    Some((ticket, most))
-}
-
-fn outcome_row(ticket: &Ticket, hold: RequestId, payout: u64) -> Row {
-    Row {
-        kind: OperationKind::Settle,
-        code: ResultCode::Done,
-        lsn: Lsn::NONE,
-        decided: Timestamp::from_millis(ticket.began_ms),
-        player: PlayerId::new(ticket.player).unwrap_or(PlayerId::NONE),
-        asset: AssetId(ticket.asset),
-        game: GameId::default(),
-        session: SessionId::NONE,
-        amount: Amount(u128::from(payout)),
-        bet: Reference(hold.0),
-        round: Reference::default(),
-        tag: 0,
-        ends_round: false,
-        shown: None,
     }
 }

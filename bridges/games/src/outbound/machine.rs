@@ -12,6 +12,8 @@
 //! A hold is released only when the provider has said that nothing happened and nothing will: a bet it does not know it
 //! could still get, so it is told to void it first.
 
+use serde::{Deserialize, Serialize};
+
 /// How often a bet is sent again, or asked for, before the next way is tried.
 const TRIES: u32 = 3;
 /// After how many unclear answers a bet is one that people are told of. It is worked on all the same.
@@ -41,6 +43,50 @@ pub enum Event {
     EndedOtherwise,
     /// The ledger did not answer, or not yet.
     LedgerUnclear,
+    /// An operator has decided.
+    Decided(Decision),
+}
+
+/// What an operator decides of a bet that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The provider is told that the bet is void; the stake is given back when it has said so.
+    Void,
+    /// The stake is given back, whatever the provider says or does not say.
+    Cancel,
+    /// So much is paid, as the provider's list says.
+    Settle {
+        /// How much, in the asset's smallest unit.
+        #[serde(with = "text")]
+        payout: u128,
+    },
+}
+
+impl Decision {
+    /// Its name, as operators and monitors are told it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Void => "void",
+            Self::Cancel => "cancel",
+            Self::Settle { .. } => "settle",
+        }
+    }
+}
+
+/// Amounts as text: JSON's readers do not agree on how long a number may be.
+mod text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// What to do next.
@@ -107,10 +153,16 @@ impl Machine {
         Self { step, tries: 0, unclear: 0, repeats }
     }
 
-    /// A bet that an operator decided to make void.
+    /// A bet of which nobody knows whether its stake was set aside: it is never sent.
     #[must_use]
     pub const fn to_void() -> Self {
         Self { step: Step::Void, tries: 0, unclear: 0, repeats: false }
+    }
+
+    /// Whether an operator may still decide: the ledger has not been asked to end it.
+    #[must_use]
+    pub const fn can_be_decided(&self) -> bool {
+        matches!(self.step, Step::Send | Step::Ask | Step::Void)
     }
 
     /// What to do now.
@@ -148,6 +200,11 @@ impl Machine {
     pub fn on(&mut self, event: Event) {
         let next = match (self.step, event) {
             (Step::Send | Step::Ask | Step::Void, Event::Outcome { payout }) => Step::Settle { payout },
+            (Step::Send | Step::Ask | Step::Void, Event::Decided(decision)) => match decision {
+                Decision::Void => Step::Void,
+                Decision::Cancel => Step::Release,
+                Decision::Settle { payout } => Step::Settle { payout },
+            },
             // The provider has said that nothing will come of it.
             (Step::Send | Step::Ask | Step::Void, Event::Voided) => Step::Release,
             (Step::Send, Event::NotTaken) => Step::Release,
@@ -285,6 +342,36 @@ mod tests {
         assert_eq!(machine.step(), Step::Finish(Ended::Dispute));
         machine.on(Event::Outcome { payout: 5 });
         assert_eq!(machine.step(), Step::Finish(Ended::Dispute), "what comes later changes nothing");
+    }
+
+    #[test]
+    fn an_operator_ends_what_a_provider_leaves_open_and_nothing_that_has_an_end() {
+        let decided = |decision| {
+            let mut machine = Machine::reserved(true);
+            machine.on(Event::Unclear);
+            machine.on(Event::Decided(decision));
+            machine
+        };
+        assert_eq!(decided(Decision::Void).step(), Step::Void, "the provider has to say so, too");
+        let mut machine = decided(Decision::Cancel);
+        assert_eq!(machine.step(), Step::Release, "on the operator's word alone");
+        machine.on(Event::Outcome { payout: 5 });
+        assert_eq!(machine.step(), Step::Release, "what comes later changes nothing");
+        let mut machine = decided(Decision::Settle { payout: 7 });
+        assert_eq!(machine.step(), Step::Settle { payout: 7 });
+        machine.on(Event::Decided(Decision::Cancel));
+        assert_eq!(machine.step(), Step::Settle { payout: 7 }, "decided once");
+        let mut machine = Machine::taken_over(true, Some(3));
+        machine.on(Event::Decided(Decision::Cancel));
+        assert_eq!(machine.step(), Step::Settle { payout: 3 }, "an outcome that was written down stands");
+    }
+
+    #[test]
+    fn a_decision_is_the_same_after_it_was_written() {
+        for decision in [Decision::Void, Decision::Cancel, Decision::Settle { payout: u128::MAX }] {
+            let text = serde_json::to_string(&decision).expect("text");
+            assert_eq!(serde_json::from_str::<Decision>(&text).expect("a decision"), decision, "{text}");
+        }
     }
 
     #[test]

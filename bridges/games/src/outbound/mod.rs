@@ -6,7 +6,9 @@
 mod driver;
 mod machine;
 mod rgs;
+mod ticket;
 
-pub use driver::{Driver, Order, Placed, Reported, Ticket};
-pub use machine::{Ended, Event, Machine, Step};
-pub use rgs::{Heard, Wager, Why};
+pub use driver::{Driver, OpenBet, Placed, Reported};
+pub use machine::{Decision, Ended, Event, Machine, Step};
+pub use rgs::{Heard, PLACES, Wager, Why};
+pub use ticket::{Decided, Order, Ticket, is_decided};

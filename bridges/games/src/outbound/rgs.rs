@@ -11,7 +11,7 @@ use super::machine::{Event, Step};
 use crate::money::Scale;
 
 /// Amounts are whole millionths of a unit.
-pub(super) const PLACES: u8 = 6;
+pub const PLACES: u8 = 6;
 
 /// A bet, as the provider is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

@@ -62,6 +62,7 @@ fn config() -> Config {
         token_secret: SharedSecret::new(TOKEN_SECRET.as_bytes()),
         providers: BTreeMap::new(),
         casino: None,
+        admin: None,
     }
 }
 

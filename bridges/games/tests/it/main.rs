@@ -3,6 +3,7 @@
 //! What an answer says is compared with what the test knows; what money did is asked of the ledger, never of the bridge.
 
 mod cases;
+mod decisions;
 mod forged;
 mod fuzzed;
 mod harness;

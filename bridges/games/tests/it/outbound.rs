@@ -16,29 +16,29 @@ use crate::harness::{House, folder, run};
 /// Bets under faults; `CAGE_ROUNDS` says another number.
 const ROUNDS: u64 = 600;
 
-fn setting(name: &str, usual: u64) -> u64 {
+pub(crate) fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-fn casino_call(method: &'static str, path: &str, body: String) -> Sent {
+pub(crate) fn casino_call(method: &'static str, path: &str, body: String) -> Sent {
     let headers = vec![("authorization", format!("Bearer {BEARER}"))];
     Sent { method, path: path.to_owned(), headers, body: body.into_bytes() }
 }
 
-fn bet(player: cage_engine::PlayerId, mode: &str, amount: &str) -> Sent {
+pub(crate) fn bet(player: cage_engine::PlayerId, mode: &str, amount: &str) -> Sent {
     let body = format!(
         "{{\"provider\":\"house\",\"player\":\"{player}\",\"game\":\"dice\",\"mode\":\"{mode}\",\"currency\":\"EUR\",\"amount\":\"{amount}\"}}"
     );
     casino_call("POST", "/bets", body)
 }
 
-fn value(got: &Got, name: &str) -> String {
+pub(crate) fn value(got: &Got, name: &str) -> String {
     let body: serde_json::Value = serde_json::from_str(&got.body).unwrap_or_default();
     body[name].as_str().map_or_else(|| body[name].to_string(), str::to_owned)
 }
 
 /// The house's own book, by bet: (state, stake, payout). The oracle: nothing of the bridge's or the ledger's is in it.
-fn book(house: &House) -> HashMap<String, (String, i128, i128)> {
+pub(crate) fn book(house: &House) -> HashMap<String, (String, i128, i128)> {
     let got = Caller::new(house.games_address).call(&casino_call("POST", "/bets", "{}".to_owned()));
     let body: serde_json::Value = serde_json::from_str(&got.body).expect("a book");
     let all = body["bets"].as_array().expect("bets").iter().map(|bet| {
@@ -50,7 +50,7 @@ fn book(house: &House) -> HashMap<String, (String, i128, i128)> {
 }
 
 /// Waits until nothing is on its way any more.
-fn settled(house: &House) {
+pub(crate) fn settled(house: &House) {
     let deadline = std::time::Instant::now() + crate::harness::SOON * 2;
     loop {
         let got = Caller::new(house.casino_address).call(&casino_call("GET", "/bets", String::new()));

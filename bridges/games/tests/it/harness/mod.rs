@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -65,9 +65,14 @@ fn program() -> &'static Path {
     })
 }
 
+/// Runs the program to its end.
+pub(crate) fn end_of_cage(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).output().expect("the program runs")
+}
+
 /// Runs the program to its end; gives what it said.
 pub(crate) fn run_cage(arguments: &[String]) -> String {
-    let output = Command::new(program()).args(arguments).output().expect("the program runs");
+    let output = end_of_cage(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said
@@ -148,6 +153,8 @@ pub(crate) struct House {
     pub(crate) games_address: SocketAddr,
     /// Where the casino calls the bridge.
     pub(crate) casino_address: SocketAddr,
+    /// Where monitors ask the bridge.
+    pub(crate) admin_address: SocketAddr,
     /// Where the ledger is.
     pub(crate) ledger_address: SocketAddr,
     /// Where providers call.
@@ -166,6 +173,7 @@ impl House {
             games: None,
             games_address: bridge_address,
             casino_address: bridge_address,
+            admin_address: bridge_address,
             ledger_address,
             bridge_address,
         }
@@ -184,12 +192,12 @@ impl House {
     /// Starts a bridge for all three formats in front of the ledger.
     pub(crate) fn open_bridge(&mut self, providers: &str) {
         let listen = self.bridge_address;
-        let ledger = self.ledger_address;
+        let (ledger, admin) = (self.ledger_address, self.admin_address);
         let text = format!(
-            "listen = \"{listen}\"\nledger = \"{ledger}\"\ncerts = \"ledger/certs\"\ndata_dir = \"games\"\n\
+            "admin = \"{admin}\"\nlisten = \"{listen}\"\nledger = \"{ledger}\"\ncerts = \"ledger/certs\"\ndata_dir = \"games\"\n\
              token_secret_file = \"token.secret\"\n{providers}"
         );
-        let path = self.dir.join("games.toml");
+        let path = self.games_file();
         std::fs::write(&path, text).expect("a configuration");
         for (name, text) in provider::KEYS {
             std::fs::write(self.dir.join(name), text).expect("a key");
@@ -199,7 +207,13 @@ impl House {
         let addresses = process.all_ready();
         self.bridge_address = addresses["providers"];
         self.casino_address = addresses.get("casino").copied().unwrap_or(self.casino_address);
+        self.admin_address = addresses["admin"];
         self.bridge = Some(process);
+    }
+
+    /// The bridge's configuration.
+    pub(crate) fn games_file(&self) -> PathBuf {
+        self.dir.join("games.toml")
     }
 
     /// The folder of the bridge's own files.
