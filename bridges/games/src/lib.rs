@@ -30,6 +30,7 @@ pub mod money;
 pub mod names;
 pub mod outbound;
 pub mod projection;
+pub mod reconcile;
 pub mod refusals;
 pub mod signature;
 pub mod store;

@@ -1,6 +1,7 @@
 //! `cage games`: the bridge to game providers, as a process of its own; and what people ask of it.
 
 mod asks;
+mod reconcile;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ pub(crate) struct Games {
 enum Command {
     Bets(asks::Bets),
     Decide(asks::Decide),
+    Reconcile(reconcile::Reconcile),
 }
 
 impl Games {
@@ -52,6 +54,7 @@ impl Games {
         match self.command {
             Some(Command::Bets(bets)) => return bets.run(),
             Some(Command::Decide(decide)) => return decide.run(),
+            Some(Command::Reconcile(reconcile)) => return reconcile.run(),
             None => {}
         }
         let config = self.config.unwrap_or_default();

@@ -176,7 +176,7 @@ fn never_calls() -> Refused {
 }
 
 /// The player whose number, with its check digits, a provider knows the player by.
-fn player(text: &str) -> Option<PlayerId> {
+pub(crate) fn player(text: &str) -> Option<PlayerId> {
     // As it was written: a number has one way to be written.
     let number: u64 = text.parse().ok()?;
     PlayerId::new(number).ok().filter(|player| player.to_string() == text)

@@ -3,6 +3,7 @@
 //! In: a bet. Out: its outcome, decided once and durable before anybody is told. Never here: an outcome without a nonce of
 //! its own, a seed in a message while it is in use.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use redb::{Database, ReadableTable, TableDefinition};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fair::{chance, commitment};
 use super::game::Mode;
+use crate::inbound::now;
 use crate::signature::hex;
 
 /// By session: the seeds in use, as JSON.
@@ -70,6 +72,9 @@ pub(super) struct Entry {
     pub(super) nonce: u64,
     pub(super) server_seed_hash: String,
     pub(super) client_seed: String,
+    /// When it came, in milliseconds since 1970.
+    #[serde(default)]
+    pub(super) at_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -191,6 +196,7 @@ impl Book {
                 nonce,
                 server_seed_hash: commitment(&server_seed),
                 client_seed: client_seed.clone(),
+                at_ms: now().millis(),
             };
             let next = Seeds { server_seed, client_seed, nonce: nonce + 1 };
             let mut seeds = change.open_table(SEEDS).map_err(BookError::of)?;
@@ -221,6 +227,31 @@ impl Book {
         Ok(found)
     }
 
+    /// Up to `most` bets that came in a period, in the order of their ids, behind the one of this id; and whether there are more.
+    pub(super) fn list(
+        &self,
+        period: &std::ops::Range<u64>,
+        after: &str,
+        most: usize,
+    ) -> Result<(Vec<(String, Entry)>, bool), BookError> {
+        let view = self.base.begin_read().map_err(BookError::of)?;
+        let table = view.open_table(BETS).map_err(BookError::of)?;
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let mut found = Vec::new();
+        for entry in table.range::<&str>(behind).map_err(BookError::of)? {
+            let (id, text) = entry.map_err(BookError::of)?;
+            let bet: Entry = read(text.value())?;
+            if !period.contains(&bet.at_ms) {
+                continue;
+            }
+            if found.len() == most {
+                return Ok((found, true));
+            }
+            found.push((id.value().to_owned(), bet));
+        }
+        Ok((found, false))
+    }
+
     /// Says of a bet that it was paid, or that it is void; gives how it stands now. What is not known becomes void, and
     /// stays so if it comes later. What was paid is not voided, and the other way round.
     pub(super) fn finish(&self, id: &str, state: State) -> Result<Option<Entry>, BookError> {
@@ -237,6 +268,7 @@ impl Book {
                 nonce: 0,
                 server_seed_hash: String::new(),
                 client_seed: String::new(),
+                at_ms: now().millis(),
             },
             (None, _) => return Ok(None),
         };

@@ -26,6 +26,8 @@ use crate::signature::same;
 /// The least and the greatest stake, in millionths of a unit.
 const BET_MIN: u64 = 10_000;
 const BET_MAX: u64 = 1_000_000_000_000;
+/// How many bets one page of the list has: with names of the greatest length it still fits an answer that is read.
+const LIST_MAX: usize = 50;
 
 /// How the house's games are run.
 #[derive(Clone, Debug)]
@@ -70,6 +72,9 @@ struct Call {
     meta: Option<Meta>,
     bet_id: Option<String>,
     client_seed: Option<String>,
+    from_ms: Option<u64>,
+    to_ms: Option<u64>,
+    after: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +98,7 @@ struct Round {
     payout_multiplier: Box<RawValue>,
     active: bool,
     status: &'static str,
+    at_ms: u64,
     state: Vec<Proof>,
 }
 
@@ -127,7 +133,7 @@ fn problem(status: u16, error: &'static str, message: &'static str) -> Answer {
 }
 
 fn round(id: &str, entry: Entry) -> Round {
-    let Entry { bet, round, state, payout, result, nonce, server_seed_hash, client_seed } = entry;
+    let Entry { bet, round, state, payout, result, nonce, server_seed_hash, client_seed, at_ms } = entry;
     let empty = || Bet { session: String::new(), amount: 0, currency: String::new(), mode: String::new() };
     let Bet { session, amount, currency, mode } = bet.unwrap_or_else(empty);
     let hundredths = u128::from(payout) * 100 / u128::from(amount.max(1));
@@ -148,6 +154,7 @@ fn round(id: &str, entry: Entry) -> Round {
         payout_multiplier: RawValue::from_string(multiplier).unwrap_or_else(|_| RawValue::NULL.to_owned()),
         active: state == State::Active,
         status: state_name,
+        at_ms,
         state: vec![Proof { result, nonce, server_seed_hash, client_seed }],
     }
 }
@@ -231,7 +238,7 @@ impl Table {
             "/bet/status" => self.status(&call),
             "/bet/cancel" => self.cancel(&call),
             "/bet/event" => Ok(good(&serde_json::json!({}))),
-            "/bets" => self.bets(),
+            "/bets" => self.bets(&call),
             "/fair/seeds" => self.seeds(&call),
             "/fair/rotate" => self.rotate(&call),
             _ => Ok(problem(404, "ERR_VAL", "no such call")),
@@ -313,9 +320,12 @@ impl Table {
         })))
     }
 
-    fn bets(&self) -> Result<Answer, BookError> {
-        let all: Vec<_> = self.book.bets()?.into_iter().map(|(id, entry)| round(&id, entry)).collect();
-        Ok(good(&serde_json::json!({ "bets": all })))
+    /// The bets that came from `fromMs` on and before `toMs`, page by page: `more` says that another one begins `after` the last.
+    fn bets(&self, call: &Call) -> Result<Answer, BookError> {
+        let period = call.from_ms.unwrap_or(0)..call.to_ms.unwrap_or(u64::MAX);
+        let (bets, more) = self.book.list(&period, call.after.as_deref().unwrap_or(""), LIST_MAX)?;
+        let bets: Vec<_> = bets.into_iter().map(|(id, entry)| round(&id, entry)).collect();
+        Ok(good(&serde_json::json!({ "bets": bets, "more": more })))
     }
 
     fn seeds(&self, call: &Call) -> Result<Answer, BookError> {

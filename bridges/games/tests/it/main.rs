@@ -9,4 +9,5 @@ mod fuzzed;
 mod harness;
 mod outbound;
 mod privacy;
+mod reconcile;
 mod restarts;

@@ -39,14 +39,22 @@ pub(crate) fn value(got: &Got, name: &str) -> String {
 
 /// The house's own book, by bet: (state, stake, payout). The oracle: nothing of the bridge's or the ledger's is in it.
 pub(crate) fn book(house: &House) -> HashMap<String, (String, i128, i128)> {
-    let got = Caller::new(house.games_address).call(&casino_call("POST", "/bets", "{}".to_owned()));
-    let body: serde_json::Value = serde_json::from_str(&got.body).expect("a book");
-    let all = body["bets"].as_array().expect("bets").iter().map(|bet| {
-        let text = |name: &str| bet[name].as_str().unwrap_or_default().to_owned();
-        let number = |name: &str| i128::from(bet[name].as_u64().unwrap_or(0));
-        (text("betId"), (text("status"), number("amount"), number("payout")))
-    });
-    all.collect()
+    let mut caller = Caller::new(house.games_address);
+    let mut all = HashMap::new();
+    let mut after = String::new();
+    loop {
+        let got = caller.call(&casino_call("POST", "/bets", format!("{{\"after\":\"{after}\"}}")));
+        let body: serde_json::Value = serde_json::from_str(&got.body).expect("a page of the book");
+        for bet in body["bets"].as_array().expect("bets") {
+            let text = |name: &str| bet[name].as_str().unwrap_or_default().to_owned();
+            let number = |name: &str| i128::from(bet[name].as_u64().unwrap_or(0));
+            after = text("betId");
+            all.insert(after.clone(), (text("status"), number("amount"), number("payout")));
+        }
+        if body["more"] == false {
+            return all;
+        }
+    }
 }
 
 /// Waits until nothing is on its way any more.
@@ -275,6 +283,7 @@ fn under_faults_and_kills_every_balance_is_what_the_providers_book_says() {
             assert_eq!(casino.purses(*player).await.0, had + difference, "{player}");
             assert_eq!(casino.reserved(*player).await, 0, "no hold is left");
         }
+        crate::reconcile::assert_clean(&house, "house", book.len());
         println!("{rounds} bets, {played} played, {void} void, kills of ledger, bridge, provider: {kills:?}");
         casino.close().await;
         house.audit();
