@@ -31,6 +31,12 @@ pub fn round(provider: u16, player: PlayerId, name: &str) -> Reference {
     reference(provider, "round", &[&player.number().to_le_bytes(), name.as_bytes()])
 }
 
+/// A name that a provider behind an aggregator gave, among all those of the aggregator's.
+#[must_use]
+pub fn of_brand(brand: &str, name: &str) -> String {
+    format!("{brand}:{name}")
+}
+
 /// The permanent key of a prize.
 #[must_use]
 pub fn prize(provider: u16, name: &str) -> RequestId {

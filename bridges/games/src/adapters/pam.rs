@@ -237,7 +237,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// A name of this provider's among all those of the aggregator's.
     fn name(&self, name: &str) -> Result<String, Fault> {
-        if is_name(name) { Ok(format!("{}:{name}", self.brand)) } else { Err(SYNTAX) }
+        if is_name(name) { Ok(names::of_brand(&self.brand, name)) } else { Err(SYNTAX) }
     }
 
     fn transaction(&self, name: &str) -> Result<Reference, Fault> {

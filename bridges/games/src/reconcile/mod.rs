@@ -126,7 +126,7 @@ pub struct Report {
     pub verdict: Verdict,
 }
 
-/// What rounds add up to.
+/// What rounds add up to that were not given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sums {
     /// Staked.
@@ -139,7 +139,7 @@ pub struct Sums {
 
 fn sums<'r>(rounds: impl Iterator<Item = &'r Round>) -> BTreeMap<String, Sums> {
     let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
-    for round in rounds {
+    for round in rounds.filter(|round| round.state != State::Cancelled) {
         let sum = sums.entry(round.currency.clone()).or_default();
         sum.stake = sum.stake.saturating_add(round.stake);
         sum.payout = sum.payout.saturating_add(round.payout);

@@ -47,6 +47,8 @@ struct Line {
     round: String,
     /// The player as the provider knows it; not needed for bets that were sent out.
     player: Option<String>,
+    /// Behind an aggregator: whose round, as calls name it.
+    provider: Option<String>,
     currency: String,
     /// In units of the currency.
     stake: String,
@@ -130,7 +132,12 @@ fn read_line(provider: &Provider, line: Line) -> Result<(u128, Round), &'static 
         _ => {
             let player = line.player.as_deref().and_then(crate::adapters::player);
             let player = player.ok_or("player: expected a number of a player's, with its check digits")?;
-            names::round(provider.number, player, &line.round).0
+            let name = match (provider.format, &line.provider) {
+                (Format::Pam, Some(brand)) => names::of_brand(brand, &line.round),
+                (Format::Pam, None) => return Err("provider: expected whose round it is, as calls name it"),
+                _ => line.round.clone(),
+            };
+            names::round(provider.number, player, &name).0
         }
     };
     let known = currency(provider, &line.currency).ok_or("currency: not one of the provider's")?;

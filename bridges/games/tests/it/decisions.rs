@@ -146,7 +146,8 @@ async fn decided_records(house: &House, asset: AssetId) -> usize {
     let mut count = 0;
     while feed.position() < until {
         if let FeedEvent::Record(seen) = feed.next().await.expect("the log") {
-            let ends = seen.record.request.kind == OperationKind::Settle;
+            let paid = seen.record.result.is_executed();
+            let ends = paid && seen.record.request.kind == OperationKind::Settle;
             count += usize::from(ends && is_decided(seen.record.request.id));
         }
     }

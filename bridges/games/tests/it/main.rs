@@ -3,6 +3,7 @@
 //! What an answer says is compared with what the test knows; what money did is asked of the ledger, never of the bridge.
 
 mod cases;
+mod chaos;
 mod decisions;
 mod forged;
 mod fuzzed;

@@ -87,13 +87,14 @@ fn the_houses_list_and_the_ledger_agree_and_a_provider_that_is_away_is_never_cle
 }
 
 /// A list of one round a line, as a provider that calls would give it.
-struct List(Vec<Value>);
+#[derive(Debug, Default)]
+pub(crate) struct List(Vec<Value>);
 
 impl List {
-    fn add(&mut self, round: &str, player: PlayerId, stake: &str, payout: &str, state: &str) {
+    pub(crate) fn add(&mut self, round: &str, player: PlayerId, stake: &str, payout: &str, state: &str) {
         self.0.push(json!({
             "round": round, "player": player.to_string(), "currency": "EUR", "stake": stake, "payout": payout,
-            "state": state, "at_ms": 1_900_000_000_000_u64,
+            "state": state, "at_ms": 1_900_000_000_000_u64, "provider": "evolution",
         }));
     }
 
@@ -103,6 +104,14 @@ impl List {
         std::fs::write(&path, text).expect("a list");
         path
     }
+}
+
+/// The rounds of a list are those of the ledger.
+pub(crate) fn assert_list_clean(house: &House, format: Format, list: &List) {
+    let path = list.write(&house.games_dir());
+    let (status, said) = reconcile(house, format.name(), &["--list", path.to_str().expect("a plain path")]);
+    assert_eq!((status.code(), said["verdict"].as_str()), (Some(0), Some("clean")), "{said}");
+    assert_eq!(said["compared"], list.0.len(), "each of them");
 }
 
 #[test]
@@ -115,7 +124,7 @@ fn each_kind_of_difference_is_found_in_the_list_of_each_provider_that_calls() {
         for format in Format::ALL {
             let seat = casino.seat(format.number(), 1_000, 100).await;
             let mut caller = Caller::new(house.bridge_address);
-            let mut list = List(Vec::new());
+            let mut list = List::default();
             for number in 0..6 {
                 let (round, tx) = (format!("r{number}"), format!("b{number}"));
                 let (round, tx) = (round.as_str(), tx.as_str());

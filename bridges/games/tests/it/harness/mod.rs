@@ -43,10 +43,15 @@ pub(crate) fn folder() -> TempDir {
 
 /// Runs a test's asynchronous part.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    run_within(SOON * 3, future)
+}
+
+/// Runs a test's asynchronous part that may take so long.
+pub(crate) fn run_within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     // Building it may take longer than any test.
     program();
     let runtime = LocalRuntime::new().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(SOON * 3, future).await.expect("the test hangs") })
+    runtime.block_on(async { tokio::time::timeout(limit, future).await.expect("the test hangs") })
 }
 
 /// The program, built once by the first test that needs it.
