@@ -10,6 +10,7 @@ mod index;
 mod keys;
 mod list;
 mod players;
+mod replay;
 mod rows;
 mod store;
 mod switches;
@@ -35,6 +36,7 @@ pub use ids::Ending;
 pub use image::{Both, Glance, IMAGE_VERSION, ImageFault};
 use players::PURSES;
 pub use players::Player;
+pub use replay::Replay;
 pub use rows::{
     Address, Adjustment, ChainCounter, ClosedEnds, ClosedWager, Corrections, Deposit, DisabledGame, Exposure,
     Freeround, Granted, Hold, Limits, Locked, LongDay, Playing, Pool, Proposal, Rate, Round, RoundTally,
@@ -664,6 +666,10 @@ impl State {
             if request.reference != 0 && request.kind != OperationKind::OpenPlayer {
                 self.rows.holds.fetch_row(request.target().0);
             }
+            self.players.fetch_further(request.player, request.asset);
+            if request.kind.spec().counterparty {
+                self.players.fetch_further(request.counterparty(), request.asset);
+            }
         }
     }
 
@@ -671,10 +677,10 @@ impl State {
         let Some(ids) = &self.ids else { return };
         ids.fetch(request.id);
         ids.fetch_oldest(ahead);
-        self.players.fetch(request.player);
+        self.players.fetch(request.player, request.asset);
         let spec = request.kind.spec();
         if spec.counterparty {
-            self.players.fetch(request.counterparty());
+            self.players.fetch(request.counterparty(), request.asset);
         }
         match (spec.id, spec.refers) {
             (IdRule::Permanent, _) => {

@@ -22,6 +22,8 @@ struct Cell {
     owes: bool,
     /// In a player's first cell: what every wager looks at.
     gates: Gates,
+    /// The row of the player whose cell it is.
+    owner: u32,
     locked: u128,
     allowance: u128,
     withdrawing: u128,
@@ -48,7 +50,7 @@ impl Gates {
 }
 
 impl Cell {
-    const fn new(asset: AssetId) -> Self {
+    const fn new(owner: u32, asset: AssetId) -> Self {
         Self {
             available: 0,
             reserved: 0,
@@ -58,6 +60,7 @@ impl Cell {
             asset: asset.0,
             owes: false,
             gates: Gates::NONE,
+            owner,
             allowance: 0,
             withdrawing: 0,
             bonus: 0,
@@ -125,12 +128,18 @@ pub(crate) struct Players {
     first: Chunked<Cell>,
     /// The cells for further assets.
     further: Chunked<Cell>,
+    /// Where each of them is, by its player and asset: a player may hold many, and a play must not go through all.
+    by_asset: Growing,
     seed: u64,
 }
 
 /// The purses of a player, for the order in which they are shown and digested.
 pub(crate) const PURSES: [Purse; 6] =
     [Purse::Available, Purse::Locked, Purse::Reserved, Purse::Allowance, Purse::Withdrawing, Purse::Bonus];
+
+/// Cells for further assets that there can be: 34 GB of them. More would leave fewer bits of hash beside each row in the
+/// index, and a look-up would read the cells of others.
+const FURTHER_MAX: usize = PlayerId::COUNT_MAX as usize;
 
 impl Players {
     pub(crate) const fn new(seed: u64) -> Self {
@@ -139,6 +148,7 @@ impl Players {
             by_caller_id: Growing::new(PlayerId::COUNT_MAX as usize),
             first: Chunked::new(),
             further: Chunked::new(),
+            by_asset: Growing::new(FURTHER_MAX),
             seed,
         }
     }
@@ -167,9 +177,23 @@ impl Players {
         self.facts.get(row as usize).map(|player| (PlayerId::from_index(row), player))
     }
 
-    /// Asks for the line that a play of this player reads.
-    pub(crate) fn fetch(&self, player: PlayerId) {
+    /// Asks for the lines that a play of this player in this asset reads first.
+    pub(crate) fn fetch(&self, player: PlayerId, asset: AssetId) {
         self.first.fetch(player.index());
+        if self.further.len() > 0 {
+            self.by_asset.fetch(self.hash_of(player, asset));
+        }
+    }
+
+    /// Asks for the player's cell for an asset that is not the first, after [`Self::fetch`].
+    pub(crate) fn fetch_further(&self, player: PlayerId, asset: AssetId) {
+        if self.further.len() > 0 {
+            self.by_asset.candidates(self.hash_of(player, asset), |row| self.further.fetch(row as usize));
+        }
+    }
+
+    fn hash_of(&self, player: PlayerId, asset: AssetId) -> u64 {
+        hash((player.index() as u128) << 16 | u128::from(asset.0), self.seed)
     }
 
     /// Asks for the memory that a look-up of a caller's id reads first.
@@ -188,7 +212,7 @@ impl Players {
         let row = self.facts.push(player) as u32;
         let Player { brand, jurisdiction, status, .. } = player;
         let gates = Gates { brand, jurisdiction, status, ..Gates::NONE };
-        self.first.push(Cell { gates, ..Cell::new(AssetId::NONE) });
+        self.first.push(Cell { gates, ..Cell::new(row, AssetId::NONE) });
         PlayerId::from_index(row)
     }
 
@@ -275,11 +299,23 @@ impl Players {
     }
 
     fn cell(&self, player: PlayerId, asset: AssetId) -> Option<&Cell> {
-        let mut cell = self.first.get(player.index())?;
-        while cell.asset != asset.0 {
-            cell = self.further.get((cell.next as usize).checked_sub(1)?)?;
+        let first = self.first.get(player.index())?;
+        if first.asset == asset.0 {
+            return Some(first);
         }
-        Some(cell)
+        self.further.get(self.place(first, player, asset)?)
+    }
+
+    /// Where the player's cell for an asset lies that is not that of `first`, the player's first one.
+    fn place(&self, first: &Cell, player: PlayerId, asset: AssetId) -> Option<usize> {
+        if first.next == 0 {
+            return None;
+        }
+        let is_it = |row: u32| {
+            let cell = self.further.get(row as usize);
+            cell.is_some_and(|cell| cell.owner == first.owner && cell.asset == asset.0)
+        };
+        self.by_asset.find(self.hash_of(player, asset), is_it).map(|row| row as usize)
     }
 
     fn cell_or_new(&mut self, player: PlayerId, asset: AssetId) -> Option<&mut Cell> {
@@ -289,23 +325,80 @@ impl Players {
             first.asset = asset.0;
             return Some(first);
         }
-        let mut next = first.next;
-        while let Some(place) = (next as usize).checked_sub(1) {
-            let cell = self.further.get(place)?;
-            if cell.asset == asset.0 {
-                return self.further.get_mut(place);
-            }
-            next = cell.next;
+        if let Some(place) = self.place(first, player, asset) {
+            return self.further.get_mut(place);
         }
         // New cells go to the front of the chain, behind the first.
-        let mut cell = Cell::new(asset);
-        cell.next = self.first.get(player.index())?.next;
+        let cell = Cell { next: first.next, ..Cell::new(first.owner, asset) };
+        if self.further.len() == FURTHER_MAX {
+            return None;
+        }
         let place = self.further.push(cell);
-        self.first.get_mut(player.index())?.next = u32::try_from(place + 1).ok()?;
+        self.by_asset.insert(self.hash_of(player, asset), place as u32);
+        self.first.get_mut(player.index())?.next = place as u32 + 1;
         self.further.get_mut(place)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PlayerId, &Player)> {
         self.facts.iter().enumerate().map(|(row, player)| (PlayerId::from_index(row as u32), player))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    const SEED: u64 = 7;
+
+    fn player(caller_id: u128) -> Player {
+        Player {
+            caller_id: CallerId(caller_id),
+            brand: 1,
+            jurisdiction: 1,
+            class: PlayerClass::Real,
+            status: Status::Active,
+            reason: 0,
+            kyc_held: false,
+            kyc_reason: 0,
+        }
+    }
+
+    /// Each of some players holds each of some assets, filled in an order of no pattern.
+    #[test]
+    fn a_players_money_is_found_among_any_number_of_players_and_assets() {
+        const PLAYERS: u32 = 300;
+        const ASSETS: u16 = 100;
+        let mut players = Players::new(SEED);
+        let ids: Vec<_> = (0..PLAYERS).map(|at| players.open(player(u128::from(at)))).collect();
+        let all = PLAYERS * u32::from(ASSETS);
+        // A step without a common divisor passes every pair once.
+        let pairs =
+            || (0..all).map(|at| at * 7_919 % all).map(|at| (at % PLAYERS, (at / PLAYERS) as u16 + 1));
+        let amount = |owner: u32, asset: u16| u128::from(owner) << 16 | u128::from(asset);
+        for (done, (owner, asset)) in pairs().enumerate() {
+            let (id, asset_id) = (ids[owner as usize], AssetId(asset));
+            assert_eq!(
+                players.balance(id, asset_id, Purse::Reserved),
+                Balance(0),
+                "pair {done} is empty yet"
+            );
+            let (held, _) = players.purse_mut(id, asset_id, Purse::Reserved as u8).unwrap();
+            *held = amount(owner, asset);
+            players.set_owes(id, asset_id, asset % 2 == 0);
+        }
+        for (owner, asset) in pairs() {
+            let (id, asset_id) = (ids[owner as usize], AssetId(asset));
+            let held = amount(owner, asset) as i128;
+            assert_eq!(players.balance(id, asset_id, Purse::Reserved), Balance(held));
+            assert_eq!(players.owes(id, asset_id), asset % 2 == 0);
+        }
+        for (owner, id) in (0..).zip(ids) {
+            let mut held: Vec<_> = players.holdings(id).map(|(asset, purses)| (asset.0, purses[2])).collect();
+            held.sort_unstable();
+            let expected: Vec<_> = (1..=ASSETS).map(|asset| (asset, amount(owner, asset))).collect();
+            assert_eq!(held, expected, "player {owner}");
+        }
     }
 }
