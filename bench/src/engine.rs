@@ -27,7 +27,7 @@ pub fn run(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> Engine
     let mut workload = Workload::new(mix, players, 0x5eed);
     let settings = Settings { ids_capacity, ids_retention_millis: 0, ..Settings::DEFAULT };
     let mut state = State::new(0x5eed);
-    for admitted in workload.setup(settings, Funds::Deposits, START) {
+    for admitted in workload.setup(settings, Funds::Deposits, START, 0) {
         step(&mut state, START, &admitted);
     }
     let (mut seconds, mut refused, mut done) = (0.0, 0, 0_usize);
@@ -57,7 +57,7 @@ pub fn replay(mix: Mix, players: u32, requests: usize, ids_capacity: u64) -> Res
     let mut workload = Workload::new(mix, players, 0x5eed);
     let settings = Settings { ids_capacity, ids_retention_millis: 0, ..Settings::DEFAULT };
     let (mut live, mut again) = (State::new(1), State::new(2));
-    for admitted in workload.setup(settings, Funds::Deposits, START) {
+    for admitted in workload.setup(settings, Funds::Deposits, START, 0) {
         let lsn = live.next_lsn();
         if let Decision::Record(record) = decide(&live, START, &admitted) {
             live.apply(lsn, &record)?;

@@ -44,7 +44,7 @@ pub fn run(open: usize) -> Result<Vec<Looked>, LimitError> {
     let settings =
         Settings { ids_capacity: 4 * holds_max, ids_retention_millis: 0, holds_max, ..Settings::DEFAULT };
     let mut state = State::new(0x5eed);
-    for admitted in workload.setup(settings, Funds::Deposits, START) {
+    for admitted in workload.setup(settings, Funds::Deposits, START, 0) {
         step(&mut state, START, &admitted);
     }
     for _ in 0..open {

@@ -75,7 +75,7 @@ impl Books {
     fn open(dir: &Path, plan: Plan, flush: FlushStrategy) -> Result<Self, LimitError> {
         let mut books = Self::empty(dir, plan, flush, 0x5eed)?;
         let settings = plan.settings();
-        let mut setup = books.workload.setup(settings, plan.funds, START).skip(1);
+        let mut setup = books.workload.setup(settings, plan.funds, START, STEP_NANOS).skip(1);
         while books.fill(&mut setup) {
             books.step();
         }

@@ -62,12 +62,15 @@ impl Workload {
         Self { mix, players, random: SmallRng::seed_from_u64(seed), ids: 0, open: Vec::new() }
     }
 
-    /// The requests that set the stage: settings, the asset, the players, money for each.
+    /// The requests that set the stage: settings, the asset, the players, money for each. Their ids are minted `step_nanos`
+    /// after one another from `now` on: with none between them all are equally old, and as soon as the first is forgotten
+    /// the others are too old to be taken.
     pub fn setup(
         &mut self,
         settings: Settings,
         funds: Funds,
         now: Timestamp,
+        step_nanos: u64,
     ) -> impl Iterator<Item = Admitted> + use<> {
         let asset = Operation::OpenAsset {
             code: AssetCode::new("BENCH").unwrap_or_else(|| unreachable!("a valid code")),
@@ -94,9 +97,11 @@ impl Workload {
         let players = self.players;
         let mut next = self.ids;
         self.ids += u128::from(players) * 2 + 4;
+        let mut minted = now;
         let id = move || {
             next += 1;
-            RequestId::from_time(now, next)
+            minted.0 += step_nanos;
+            RequestId::from_time(minted, next)
         };
         std::iter::once((Operation::Configure { settings }, Role::System))
             .chain(std::iter::once((asset, Role::Operator)))
