@@ -4,6 +4,7 @@
 //! the log (perhaps with a torn tail, which is cut) or the exact place of the damage. Never here: a write, a
 //! truncation, a frame that does not continue the one before.
 
+mod ahead;
 mod check;
 #[cfg(test)]
 mod forged;

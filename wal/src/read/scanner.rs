@@ -3,6 +3,8 @@
 //! In: the survey of the files. Out: each verified frame to the visitor, and a report of the whole. Never
 //! here: a frame whose checksums, place, LSN or chain do not fit.
 
+use std::ops::Range;
+
 use crate::{
     error::{Corruption, Damage, RecoveryError, StorageError},
     format::{
@@ -15,6 +17,7 @@ use crate::{
 
 use super::{
     Anchor, ControlInfo, FrameView, Limits, Repair, ScanReport, SegmentExtent,
+    ahead::each_ahead,
     survey::{Control, SEGMENTS_SETTLED, Spare, Survey, check_spare_is_empty, in_segment, survey},
     tail::{Tail, judge},
 };
@@ -76,7 +79,7 @@ struct SlotClaim {
 
 /// Whether to go on to the next frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     Continue,
     Stop,
 }
@@ -119,17 +122,10 @@ impl<'s> Scanner<'s> {
             survey.used.windows(2).take(start).map(|pair| extent(&pair[0], pair[1].previous_end)).collect();
         let first_lsn = self.limits.after.map_or(self.cursor.next, |anchor| anchor.lsn.next());
         self.meet_claims()?;
-        let mut tail = Tail::default();
-        let mut complete = !self.limits.sealed;
         let unsealed = usize::from(self.limits.sealed);
-        for index in start..survey.used.len().saturating_sub(unsealed) {
-            let (end, progress) = self.segment(&survey, index, &mut visit)?;
-            tail = end;
-            if progress == Progress::Stop {
-                complete = false;
-                break;
-            }
-        }
+        let until = survey.used.len().saturating_sub(unsealed);
+        let (tail, progress) = self.segments(&survey, start..until, &mut visit)?;
+        let complete = !self.limits.sealed && progress == Progress::Continue;
         if complete {
             self.check_anchor()?;
             self.check_claims(first_lsn)?;
@@ -230,10 +226,31 @@ impl<'s> Scanner<'s> {
         Err(in_segment(Damage::Anchor, position.segment, position.offset, next, detail))
     }
 
+    /// The segments with these places in the survey, one after the other; says where the last one ends.
+    fn segments<E>(
+        &mut self,
+        survey: &Survey,
+        indexes: Range<usize>,
+        visit: &mut impl FnMut(FrameView<'_>) -> Result<(), E>,
+    ) -> Result<(Tail, Progress), RecoveryError<E>> {
+        let (storage, mode) = (self.storage, self.mode);
+        let load = |index: usize| {
+            storage.load(&segment_name(survey.used[index].segment), source(mode, survey, index))
+        };
+        let mut tail = Tail::default();
+        let progress = each_ahead(indexes, &load, |index, content| {
+            let (end, progress) = self.segment(survey, index, content, visit)?;
+            tail = end;
+            Ok::<_, RecoveryError<E>>(progress)
+        })?;
+        Ok((tail, progress))
+    }
+
     fn segment<E>(
         &mut self,
         survey: &Survey,
         index: usize,
+        content: Result<Content, StorageError>,
         visit: &mut impl FnMut(FrameView<'_>) -> Result<(), E>,
     ) -> Result<(Tail, Progress), RecoveryError<E>> {
         let header = &survey.used[index];
@@ -243,15 +260,7 @@ impl<'s> Scanner<'s> {
         self.cursor.position = Position { segment: header.segment, offset: PAGE };
         self.segments.push(extent(header, PAGE));
         self.segments_read += 1;
-        let name = segment_name(header.segment);
-        let last = survey.used.len() - index <= SEGMENTS_SETTLED;
-        let source = match (self.mode, successor) {
-            // Settled by the survey.
-            (Mode::Recovery, _) if last => Source::Device,
-            (Mode::Audit, None) => Source::Cache,
-            _ => Source::Mapping,
-        };
-        let content = self.load(&name, source, header)?;
+        let content = of_length(content?, header)?;
         match successor {
             Some(successor) => {
                 let progress = self.sealed(header, successor, &content, visit)?;
@@ -259,20 +268,6 @@ impl<'s> Scanner<'s> {
             }
             None => self.unsealed(survey, header, content, visit),
         }
-    }
-
-    fn load<E>(
-        &self,
-        name: &str,
-        source: Source,
-        header: &SegmentHeader,
-    ) -> Result<Content, RecoveryError<E>> {
-        let content = self.storage.load(name, source)?;
-        if content.len() as u64 == header.segment_bytes {
-            return Ok(content);
-        }
-        let detail = format!("expected {} bytes, found {}", header.segment_bytes, content.len());
-        Err(in_segment(Damage::SegmentLength, header.segment, 0, header.first_lsn, detail).into())
     }
 
     /// The header names exactly the end of the segment before.
@@ -359,7 +354,8 @@ impl<'s> Scanner<'s> {
                 // beginning than at their end. Bytes read later show what is true.
                 Err(_) if self.mode == Mode::Audit && read_again_at != Some(offset) => {
                     read_again_at = Some(offset);
-                    content = self.load(&segment_name(header.segment), Source::Cache, header)?;
+                    content =
+                        of_length(self.storage.load(&segment_name(header.segment), Source::Cache)?, header)?;
                 }
                 Err(corruption) => return Err(corruption.into()),
             }
@@ -529,6 +525,26 @@ pub(super) fn frame_damage(cursor: &Cursor, fault: &FrameFault, evidence: &str) 
     };
     let Position { segment, offset } = cursor.position;
     in_segment(kind, segment, offset, cursor.next, format!("{fault}; {evidence}"))
+}
+
+/// From where the segment with this place in the survey is read.
+fn source(mode: Mode, survey: &Survey, index: usize) -> Source {
+    let behind = survey.used.len() - index;
+    match mode {
+        // Settled by the survey.
+        Mode::Recovery if behind <= SEGMENTS_SETTLED => Source::Device,
+        Mode::Audit if behind == 1 => Source::Cache,
+        _ => Source::Mapping,
+    }
+}
+
+/// A segment's bytes, if they are as many as its header says.
+fn of_length(content: Content, header: &SegmentHeader) -> Result<Content, Corruption> {
+    if content.len() as u64 == header.segment_bytes {
+        return Ok(content);
+    }
+    let detail = format!("expected {} bytes, found {}", header.segment_bytes, content.len());
+    Err(in_segment(Damage::SegmentLength, header.segment, 0, header.first_lsn, detail))
 }
 
 fn extent(header: &SegmentHeader, end: u64) -> SegmentExtent {

@@ -20,7 +20,7 @@ pub use directory::Directory;
 pub use filesystem::Filesystem;
 pub use whole::WholeLog;
 
-use crate::{archive::Archive, error::StorageError};
+use crate::{archive::Archive, error::StorageError, format::PAGE_BYTES};
 
 /// How the flusher makes bytes durable. All of them write the same bytes; `docs/durability.md` compares them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,6 +73,13 @@ impl Content {
     /// Wraps anything that holds the bytes still.
     pub fn new(bytes: impl Deref<Target = [u8]> + Send + Sync + 'static) -> Self {
         Self(Box::new(bytes))
+    }
+
+    /// Waits until all of it is in memory: whoever looks at it next does not.
+    pub(crate) fn wait_for_all(&self) {
+        self.chunks(PAGE_BYTES).for_each(|page| {
+            std::hint::black_box(page[0]);
+        });
     }
 }
 
