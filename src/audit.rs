@@ -196,7 +196,7 @@ impl Auditor {
         let seen = acks.as_ref().map(Acks::ids).unwrap_or_default();
         let mut auditor = Self {
             snapshot_lsn: Lsn(base.state.0.next_lsn().0 - 1),
-            state: base.state.0,
+            state: base.state.0.finish(),
             until,
             head,
             acks,

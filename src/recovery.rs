@@ -3,7 +3,7 @@
 //! In: snapshots, the log's folder, the archive. Out: the state after the log's last record, and the log, open for the
 //! next. Never here: a decision; records are applied as they were decided.
 
-use cage_engine::{ApplyFault, Lsn, Record, State, record};
+use cage_engine::{ApplyFault, Lsn, Record, Replay, State, record};
 use cage_wal::snapshot::SnapshotFacts;
 use cage_wal::storage::Directory;
 use cage_wal::storage::faulty::{FaultPlan, Faulty, Strike};
@@ -84,7 +84,7 @@ pub fn records<'a>(
 ///
 /// # Errors
 /// [`ReplayFault`] for the first that cannot be read or applied.
-pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
+pub fn replay(state: &mut Replay, frame: &FrameView<'_>) -> Result<(), ReplayFault> {
     let mut records = records(frame)?;
     let mut some = Vec::with_capacity(TOUCH_ITEMS);
     loop {
@@ -103,7 +103,7 @@ pub fn replay(state: &mut State, frame: &FrameView<'_>) -> Result<(), ReplayFaul
 ///
 /// # Errors
 /// [`ReplayFault`] for the first that does not fit.
-pub fn apply_all(state: &mut State, records: &[(Lsn, Record)]) -> Result<(), ReplayFault> {
+pub fn apply_all(state: &mut Replay, records: &[(Lsn, Record)]) -> Result<(), ReplayFault> {
     records.chunks(TOUCH_ITEMS).try_for_each(|some| {
         state.touch(some.iter().map(|(_, record)| &record.request));
         some.iter().try_for_each(|(lsn, record)| {
@@ -194,7 +194,7 @@ pub fn recover_after(
         }
     };
     let log = read_ahead(scan, |_, records| apply_all(&mut state, records))?;
-    Ok(Recovery { state, log, snapshot, passed_over })
+    Ok(Recovery { state: state.finish(), log, snapshot, passed_over })
 }
 
 const _: () = assert!(

@@ -18,8 +18,8 @@ use cage::data::DataDir;
 use cage::recovery;
 use cage_campaign::records::Random;
 use cage_engine::{
-    Admitted, AssetCode, AssetId, CallerId, Decision, Operation, PlayerClass, PlayerId, RequestId, Role,
-    Rule, Settings, State, Timestamp, decide, decide_group,
+    Admitted, AssetCode, AssetId, CallerId, Decision, Operation, PlayerClass, PlayerId, Replay, RequestId,
+    Role, Rule, Settings, State, Timestamp, decide, decide_group,
 };
 use cage_wal::storage::sim::SimDisk;
 use cage_wal::{
@@ -59,7 +59,7 @@ struct Ledger {
 
 impl Ledger {
     fn open(disk: &SimDisk, epoch: u64) -> Self {
-        let mut state = State::new(epoch);
+        let mut state = Replay::new(State::new(epoch));
         let recovered =
             recover_from(disk.clone(), Limits::default(), |frame| recovery::replay(&mut state, &frame));
         let options = LogOptions {
@@ -80,7 +80,14 @@ impl Ledger {
         let callbacks = Callbacks { on_durable, ..Callbacks::none() };
         let (writer, _) = recovered.open(options, identity, callbacks).expect("the log opens");
         let now = Timestamp(START.0 + epoch * 3_600_000_000_000);
-        Self { state, go_on: Some(go_on), waits: false, writer, now, ids: u128::from(epoch) << 32 }
+        Self {
+            state: state.finish(),
+            go_on: Some(go_on),
+            waits: false,
+            writer,
+            now,
+            ids: u128::from(epoch) << 32,
+        }
     }
 
     fn id(&mut self) -> RequestId {

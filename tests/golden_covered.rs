@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use cage::recovery;
-use cage_engine::{RULES_VERSION, State};
+use cage_engine::{RULES_VERSION, Replay, State};
 use cage_wal::archive::Archive;
 use cage_wal::snapshot::{Snapshot, SnapshotFacts, SnapshotWriter, list};
 use cage_wal::storage::Directory;
@@ -61,10 +61,10 @@ fn write_log(log: &Path) {
 
 /// The state that the sealed segments of a log lead to.
 fn sealed_state(log: &Path, seed: u64) -> (State, ScanReport) {
-    let mut state = State::new(seed);
+    let mut state = Replay::new(State::new(seed));
     let sealed = Limits { sealed: true, ..Limits::default() };
     let report = scan(log, sealed, |frame| recovery::replay(&mut state, &frame)).expect("a whole log");
-    (state, report)
+    (state.finish(), report)
 }
 
 /// Covers the log of a data directory: a snapshot of what is sealed, and the first segments archived.

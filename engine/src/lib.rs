@@ -54,7 +54,7 @@ pub use operation::{AssetCode, Expiry, Operation, OperationKind, Settings};
 pub use record::{Leg, RECORD_BYTES, Record};
 pub use request::{Malformed, Request};
 pub use role::{Role, RoleSet};
-pub use state::{Both, Due, Glance, IMAGE_VERSION, ImageFault, State};
+pub use state::{Both, Due, Glance, IMAGE_VERSION, ImageFault, Replay, State};
 pub use time::Timestamp;
 
 /// The rules that this build decides by. Every log frame names the rules of its records, so that a log of

@@ -15,6 +15,8 @@ mod ledger;
 mod numbers;
 #[path = "laws/recount.rs"]
 mod recount;
+#[path = "laws/replays.rs"]
+mod replays;
 #[path = "laws/roles.rs"]
 mod roles;
 

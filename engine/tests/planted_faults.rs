@@ -118,8 +118,8 @@ const FAULTS: &[Fault] = &[
     fault(
         "a refused bet is forgotten",
         "apply/mod.rs",
-        "|| self.ended(target, Space::Wager).is_some()",
-        "|| !record.result.is_executed()",
+        "if self.ended(target, Space::Wager).is_some()",
+        "if !record.result.is_executed()",
     ),
     fault(
         "a refused group leaves its traces",

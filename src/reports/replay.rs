@@ -9,7 +9,7 @@ use cage_wal::{Limits, RecoveryError, Repair, StorageError};
 use super::period::{Bound, Period};
 use crate::data::DataDir;
 use crate::read_ahead::{Visitor, read_ahead};
-use crate::recovery::{ReplayFault, apply_all};
+use crate::recovery::ReplayFault;
 use crate::snapshots::{self, Base, Books, LoadFault};
 
 /// Why there is no report.
@@ -86,7 +86,8 @@ pub fn replay(
     };
     let limits = Limits { after: base.anchor(), until, ..Limits::default() };
     let log = data.whole_log(base.first_segment());
-    let Base { state: Books(mut state), passed_over, .. } = base;
+    let Base { state: Books(state), passed_over, .. } = base;
+    let mut state = state.finish();
     notices.extend(passed_over);
     let scan = |visit: Visitor<'_>| {
         cage_wal::scan_from(&log, limits, |frame| {
@@ -99,7 +100,7 @@ pub fn replay(
         let wanted = records.partition_point(|(lsn, record)| !period.is_after(*lsn, record.decided));
         records[..wanted].iter().try_for_each(|(lsn, record)| {
             look(&state, *lsn, record);
-            apply_all(&mut state, &[(*lsn, *record)])
+            state.apply(*lsn, record).map_err(|fault| ReplayFault::Unfit { lsn: *lsn, fault })
         })
     })?;
     Ok(Replayed { state, base_lsn, repairs: report.repairs, notices })

@@ -11,7 +11,7 @@ pub mod keeper;
 
 use std::{panic, thread};
 
-use cage_engine::{Both, State};
+use cage_engine::{Both, Replay, State};
 use cage_wal::storage::Directory;
 use cage_wal::storage::faulty::FaultPlan;
 use cage_wal::{FrameView, Lsn, StorageError, cover};
@@ -36,7 +36,7 @@ pub type MakeFault = cover::MakeFault<ReplayFault>;
 
 /// The ledger's state, as what a snapshot is made of.
 #[derive(Debug)]
-pub struct Books(pub State);
+pub struct Books(pub Replay);
 
 /// Two things at once.
 struct Threads;
@@ -63,11 +63,11 @@ impl cover::Image for Books {
     const RULES_VERSION: u32 = cage_engine::RULES_VERSION;
 
     fn empty() -> Self {
-        Self(State::new(rand::random()))
+        Self(Replay::new(State::new(rand::random())))
     }
 
     fn read(body: &[u8]) -> Result<Self, String> {
-        State::from_image_by(&Threads, body, rand::random()).map(Self).map_err(|fault| fault.to_string())
+        Replay::from_image_by(&Threads, body, rand::random()).map(Self).map_err(|fault| fault.to_string())
     }
 
     fn write(&self, take: &mut dyn FnMut(&[u8]) -> Result<(), StorageError>) -> Result<(), StorageError> {

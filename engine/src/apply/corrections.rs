@@ -40,6 +40,7 @@ impl State {
         let order = detail.u128_at(16);
         let alone = self.row::<VoidOrder>(order).is_none_or(|order| order.maker == record.actor);
         self.count_for_order(order, if debit { Amount::ZERO } else { amount });
+        self.catch_up();
         if self.is_unknown(Reference(id.0)) {
             self.remember_answer(id, Space::Reference, record.asked().digest(), lsn, record.decided);
         }

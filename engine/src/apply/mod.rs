@@ -204,8 +204,11 @@ impl State {
     fn remember_refused_bet(&mut self, lsn: Lsn, record: &Record) {
         let request = record.asked();
         let target = request.target();
-        if !matches!(request.kind.spec().refers, Refers::NewBet)
-            || self.ended(target, Space::Wager).is_some()
+        if !matches!(request.kind.spec().refers, Refers::NewBet) {
+            return;
+        }
+        self.catch_up();
+        if self.ended(target, Space::Wager).is_some()
             || self.wager(crate::Reference(request.reference)).is_some()
         {
             return;

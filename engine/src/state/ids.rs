@@ -7,6 +7,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::mem;
 
 use super::index::{Index, fold, hash};
 use crate::id::{AssetId, GameId, Lsn, PlayerId, RequestId};
@@ -104,10 +105,36 @@ pub(crate) const ENTRY_WORDS: usize = 4;
 const SPACE_SHIFT: u32 = 56;
 const LSN_MASK: u64 = (1 << SPACE_SHIFT) - 1;
 
+/// What the index does not know yet. Nobody looks anything up while a log is replayed, but for a few records: then most of
+/// what is remembered is forgotten again before it is asked for, and the index is made once, in the end.
+#[derive(Debug)]
+enum Lag {
+    /// Nothing: it changes with each fact.
+    None,
+    /// These changes, in their order.
+    Changes(Vec<Change>),
+    /// Too much: it is made anew.
+    All,
+}
+
+/// A fact comes or goes.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    hash: u64,
+    row: u32,
+    is_new: bool,
+}
+
+/// If more than this part of all facts have changed, the index is made anew: that is then cheaper than to change it.
+const LAG_PART: usize = 8;
+/// Changes whose memory is read at once.
+const CHANGES_TOGETHER: usize = 32;
+
 #[derive(Debug)]
 pub(crate) struct Ids {
     entries: Vec<Entry>,
     index: Index,
+    lag: Lag,
     seed: u64,
     /// How many facts were ever remembered, and how many of them forgotten: positions in the ring.
     head: u64,
@@ -128,6 +155,7 @@ impl Ids {
         Self {
             entries: vec![[0; 4]; len],
             index: Index::new(len, len),
+            lag: Lag::None,
             seed,
             head: 0,
             tail: 0,
@@ -142,6 +170,9 @@ impl Ids {
     pub(crate) fn resized(&self, capacity: u64, retention_millis: u64, now: Timestamp) -> Self {
         let mut resized = Self::new(capacity, retention_millis, self.seed);
         resized.horizon = self.horizon;
+        if !matches!(self.lag, Lag::None) {
+            resized.lag = Lag::All;
+        }
         for position in self.tail..self.head {
             let entry = self.entries[self.place(position)];
             resized.push(entry, self.written_before(position).unwrap_or(now));
@@ -172,20 +203,71 @@ impl Ids {
         self.block_times[block] = begun.0;
     }
 
-    /// Puts the facts back, as many as lie between the positions, in the order of the log.
+    /// Puts the facts back, as many as lie between the positions, in the order of the log. The index falls behind.
     pub(crate) fn put_back<E>(&mut self, mut next: impl FnMut() -> Result<Entry, E>) -> Result<(), E> {
         for position in self.tail..self.head {
             let place = self.place(position);
             self.entries[place] = next()?;
         }
+        self.lag = Lag::All;
+        Ok(())
+    }
+
+    /// From now on the index is not changed with each fact, until [`Self::catch_up`] or [`Self::keep_up`].
+    pub(crate) fn fall_behind(&mut self) {
+        if matches!(self.lag, Lag::None) {
+            self.lag = Lag::Changes(Vec::new());
+        }
+    }
+
+    /// From now on the index is changed with each fact.
+    pub(crate) fn keep_up(&mut self) {
+        self.catch_up();
+        self.lag = Lag::None;
+    }
+
+    /// Does to the index what it lags behind: facts can be looked for then, until the next one comes.
+    pub(crate) fn catch_up(&mut self) {
+        match mem::replace(&mut self.lag, Lag::None) {
+            Lag::None => return,
+            Lag::Changes(changes) => {
+                for some in changes.chunks(CHANGES_TOGETHER) {
+                    some.iter().for_each(|change| self.index.fetch(change.hash));
+                    some.iter().for_each(|change| self.change_index(*change));
+                }
+            }
+            Lag::All => self.make_index(),
+        }
+        self.lag = Lag::Changes(Vec::new());
+    }
+
+    fn make_index(&mut self) {
         let Self { entries, seed, tail, head, .. } = self;
         let hashed = (*tail..*head).map(|position| {
             let place = (position % entries.len() as u64) as usize;
             (hash(entry_id(&entries[place]).0, *seed), place as u32)
         });
+        self.index = Index::new(entries.len(), entries.len());
         // Facts of one id may be many, and no key is compared.
         self.index.insert_all(hashed, |_| {}, |_, _| false);
-        Ok(())
+    }
+
+    fn change_index(&mut self, Change { hash, row, is_new }: Change) {
+        if is_new {
+            return self.index.insert(hash, row);
+        }
+        let there = self.index.remove(hash, row);
+        debug_assert!(there, "every remembered fact is in the index");
+    }
+
+    fn note(&mut self, id: RequestId, place: usize, is_new: bool) {
+        let change = Change { hash: self.hash(id), row: place as u32, is_new };
+        match &mut self.lag {
+            Lag::None => self.change_index(change),
+            Lag::Changes(changes) if changes.len() < self.entries.len() / LAG_PART => changes.push(change),
+            Lag::Changes(_) => self.lag = Lag::All,
+            Lag::All => {}
+        }
     }
 
     pub(crate) const fn horizon(&self) -> Timestamp {
@@ -209,6 +291,12 @@ impl Ids {
     }
 
     pub(crate) fn find(&self, id: RequestId, space: Space) -> Option<&Entry> {
+        let is_known = match &self.lag {
+            Lag::None => true,
+            Lag::Changes(changes) => changes.is_empty(),
+            Lag::All => false,
+        };
+        assert!(is_known, "whoever looks for a fact has the index caught up first");
         let is_it = |row: u32| {
             let entry = &self.entries[row as usize];
             entry_id(entry) == id && entry_space(entry) == space as u64
@@ -276,7 +364,7 @@ impl Ids {
             self.block_times[block] = now.0;
         }
         self.entries[place] = entry;
-        self.index.insert(self.hash(entry_id(&entry)), place as u32);
+        self.note(entry_id(&entry), place, true);
         self.head += 1;
     }
 
@@ -284,8 +372,7 @@ impl Ids {
         let place = self.place(self.tail);
         let entry = self.entries[place];
         let id = entry_id(&entry);
-        let there = self.index.remove(self.hash(id), place as u32);
-        debug_assert!(there, "every remembered fact is in the index");
+        self.note(id, place, false);
         // A forgotten tombstone counts too: the bet that it forbids may still be under way.
         if entry_space(&entry) <= LAST_TIMED {
             self.horizon = self.horizon.max(id.time());
@@ -300,7 +387,9 @@ impl Ids {
 
     /// Asks for the memory that looking for `id` reads.
     pub(crate) fn fetch(&self, id: RequestId) {
-        self.index.fetch(self.hash(id));
+        if matches!(self.lag, Lag::None) {
+            self.index.fetch(self.hash(id));
+        }
     }
 
     /// Asks for the memory that forgetting the fact `ahead` of the oldest reads, if one more is going to be forgotten.

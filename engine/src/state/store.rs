@@ -418,6 +418,13 @@ impl State {
         self.scratch.as_ref().map_or(0, |scratch| scratch.facts.len() as u64)
     }
 
+    /// Makes what is remembered ready to be looked up, in a state that is only applied to.
+    pub(crate) fn catch_up(&mut self) {
+        if let Some(ids) = &mut self.ids {
+            ids.catch_up();
+        }
+    }
+
     fn fact(&self, id: RequestId, space: Space) -> Option<&Entry> {
         let tried = self.scratch.as_ref().and_then(|scratch| {
             let is_it = |entry: &&Entry| entry_id(entry) == id && entry_space(entry) == space as u64;

@@ -10,7 +10,7 @@ use crate::applying::decided_again;
 use crate::books::Walk;
 use crate::ledger::{Ledger, SETTINGS, admitted};
 
-fn image(state: &State) -> Vec<u8> {
+pub(crate) fn image(state: &State) -> Vec<u8> {
     let mut bytes = Vec::new();
     let Ok(()) = state.write_image(|piece| {
         bytes.extend_from_slice(piece);
@@ -73,7 +73,7 @@ fn a_look_at_one_of_many_players_reads_little_and_finds_each() {
 }
 
 /// Whatever was asked before is asked once more: nothing is executed again by the one that is not by the other.
-fn remember_the_same(ledger: &Ledger, loaded: &State) {
+pub(crate) fn remember_the_same(ledger: &Ledger, loaded: &State) {
     for record in &ledger.records {
         let again = admitted(record.asked(), record.role, record.actor, ledger.now);
         let (one, other) = (decide(&ledger.state, ledger.now, &again), decide(loaded, ledger.now, &again));

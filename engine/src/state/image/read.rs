@@ -11,6 +11,7 @@ use crate::field::Field;
 use crate::id::{AssetId, Lsn, PlayerId, SessionId};
 use crate::operation::{AssetCode, IDS_CAPACITY_MAX, IDS_CAPACITY_MIN, SCALE_MAX, Settings};
 use crate::state::players::PURSES;
+use crate::state::replay::Replay;
 use crate::state::rows::player_asset;
 use crate::state::table::Sort;
 use crate::state::{ASSETS_MAX, Asset, Player, State};
@@ -83,14 +84,12 @@ impl State {
     /// # Errors
     /// [`ImageFault`] at the first bytes that no image has there.
     pub fn from_image(image: &[u8], seed: u64) -> Result<Self, ImageFault> {
-        Self::from_image_by(&InTurn, image, seed)
+        Replay::from_image_by(&InTurn, image, seed).map(Replay::finish)
     }
 
     /// [`State::from_image`], its two halves read as `both` likes: the players with the house, and all that comes behind.
-    ///
-    /// # Errors
-    /// As [`State::from_image`].
-    pub fn from_image_by(both: &impl Both, image: &[u8], seed: u64) -> Result<Self, ImageFault> {
+    /// What is remembered is not indexed yet.
+    pub(crate) fn read_image(both: &impl Both, image: &[u8], seed: u64) -> Result<Self, ImageFault> {
         let mut input = Input::new(image, 0, "beginning");
         input.begin()?;
         let mut state = Self::new(seed);
