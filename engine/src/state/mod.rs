@@ -48,10 +48,8 @@ use crate::amount::{Amount, Balance};
 use crate::field::{LockReason, Rule};
 use crate::id::{AssetId, CallerId, GameId, Lsn, PlayerId, Reference, RequestId, SessionId};
 use crate::limits::{Day, LIMIT_MAX};
-use crate::operation::{AssetCode, Operation, OperationKind, Settings};
-use crate::request::Request;
+use crate::operation::{AssetCode, Operation, Settings};
 use crate::role::Role;
-use crate::table::{IdRule, Refers};
 use crate::time::Timestamp;
 
 /// The greatest number of assets in one ledger.
@@ -654,49 +652,6 @@ impl State {
         let house = self.house.iter().filter(|(account, _)| account.asset() == asset);
         // On the way the sum may pass what an i128 holds, in an order that nobody knows; in the end it fits again.
         Balance(players.chain(house.map(|(_, held)| held.0)).fold(0, i128::wrapping_add))
-    }
-
-    /// Asks for the memory that deciding these requests reads, all of it at once, so that the processor waits for it once
-    /// and not for each. Changes nothing; worth it for some 16 requests at a time.
-    pub fn touch<'a>(&self, requests: impl IntoIterator<Item = &'a Request> + Clone) {
-        for (ahead, request) in (0..).zip(requests.clone()) {
-            self.fetch_indexes(ahead, request);
-        }
-        for request in requests {
-            if request.reference != 0 && request.kind != OperationKind::OpenPlayer {
-                self.rows.holds.fetch_row(request.target().0);
-            }
-            self.players.fetch_further(request.player, request.asset);
-            if request.kind.spec().counterparty {
-                self.players.fetch_further(request.counterparty(), request.asset);
-            }
-        }
-    }
-
-    fn fetch_indexes(&self, ahead: u64, request: &Request) {
-        let Some(ids) = &self.ids else { return };
-        ids.fetch(request.id);
-        ids.fetch_oldest(ahead);
-        self.players.fetch(request.player, request.asset);
-        let spec = request.kind.spec();
-        if spec.counterparty {
-            self.players.fetch(request.counterparty(), request.asset);
-        }
-        match (spec.id, spec.refers) {
-            (IdRule::Permanent, _) => {
-                self.keys.fetch(request.id);
-                self.rows.deposits.fetch(request.id.0);
-            }
-            (IdRule::Reference, _) | (_, Refers::NewBet) => self.rows.wagers.fetch(request.reference),
-            _ => {}
-        }
-        if request.kind == OperationKind::OpenPlayer {
-            self.players.fetch_caller(CallerId(request.reference));
-        } else if request.reference != 0 {
-            let target = request.target();
-            ids.fetch(target);
-            self.rows.holds.fetch(target.0);
-        }
     }
 
     /// Whether `needed` more facts can be remembered without forgetting a young one.
