@@ -18,7 +18,9 @@ use cage_engine::Role;
 use cage_protocol::Checkpoint;
 use tempfile::TempDir;
 
+use crate::admin::until;
 use crate::harness::casino::{Casino, client, credentials};
+use crate::harness::http::alarms;
 use crate::harness::strace::{Call, Recording, Step};
 use crate::harness::{
     Ended, Ledger, SOON, Start, audit, cage_after, folder, run, run_cage, soon, stderr, stdout, strace, text,
@@ -340,6 +342,33 @@ fn all_files_of_a_witness_vouch_for_the_log_and_one_that_is_missing_is_told() {
         copy(&early, &log);
         let refused = vouched.refused();
         assert!(refused.stderr.contains("acknowledged records are missing"), "{refused:?}");
+    });
+}
+
+/// A sync of the witness fails once: nobody knows whether the line is there, and it is. If the next one did not continue it,
+/// an audit would tell of a gap that there never was.
+#[test]
+fn a_line_of_a_witness_that_could_not_be_synced_is_no_gap() {
+    if !strace::is_here() {
+        return;
+    }
+    run(async {
+        let mut vouched = Vouched::new();
+        vouched.session(5).await;
+        let witness = vouched.witness();
+        let fails = "inject=fdatasync:error=EIO:when=2";
+        let before = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", text(&witness), "-e", fails];
+        let before = before.map(str::to_owned).into_iter().chain(["--".to_owned()]).collect();
+        let ledger = Start { before, ..vouched.start() }.ledger();
+        while !ledger.process().stderr().contains("no checkpoint: nobody vouches") {
+            vouched.work(&ledger, 1).await;
+        }
+        until(|| !alarms(ledger.admin()).contains(&"no_checkpoint".to_owned())).await;
+        vouched.work(&ledger, 5).await;
+        ledger.close().await;
+        vouched.audit().assert_clean();
+        vouched.session(5).await;
+        vouched.audit().assert_clean();
     });
 }
 

@@ -120,6 +120,13 @@ pub(super) const BUGS: &[Bug] = &[
         ),
     },
     Bug {
+        what: "a line of a witness that could not be synced is forgotten",
+        file: "src/proof/signer.rs",
+        right: "            self.unsure = Some(signed);\n",
+        wrong: "",
+        finder: ("cage", IT, "proofs::a_line_of_a_witness_that_could_not_be_synced_is_no_gap"),
+    },
+    Bug {
         what: "one file in the archive keeps the others from being read",
         file: "src/cli/scrub.rs",
         right: "    Ok(hot.into_iter().chain(data.archive().segments()?).collect())",
