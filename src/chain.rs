@@ -51,7 +51,7 @@ impl fmt::Debug for ChainBridges {
 }
 
 /// An address that this machine can be reached at by itself, for one that it listens on.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let loopback: IpAddr = match listen {
         SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),

@@ -43,6 +43,7 @@ pub mod server;
 pub mod snapshots;
 
 pub mod chain;
+pub mod games;
 
 pub mod admin;
 pub mod telemetry;

@@ -57,7 +57,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Audit(audit::Audit),
     Tamper(tamper::Tamper),
     Certs(certs::Certs),

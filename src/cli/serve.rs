@@ -20,7 +20,8 @@ use super::status::AdminFile;
 use super::{fail, hex};
 use crate::admin::Admin;
 use crate::admin::board::{Board, Phase};
-use crate::chain::{ChainBridges, Place};
+use crate::chain::{ChainBridges, Place, reachable};
+use crate::games::GameBridge;
 use crate::guards::{self, Guards, Unfit};
 use crate::proof::signer::SignerError;
 use crate::proof::witness::WitnessOptions;
@@ -90,6 +91,9 @@ pub(crate) struct Serve {
     /// Networks to bridge to: deposits are credited and withdrawals are paid on a thread beside the ledger
     #[arg(long, value_name = "FILE")]
     chain: Option<PathBuf>,
+    /// Game providers to bridge to, as for `cage games`, on a thread beside the ledger. Ledger and certificates are the server's own
+    #[arg(long, value_name = "FILE")]
+    games: Option<PathBuf>,
     /// How fast sealed segments are read again to find damage, in MiB a second; 0 = not at all
     #[arg(long, value_name = "MIB", default_value_t = 8)]
     scrub_mib_per_second: u64,
@@ -226,11 +230,15 @@ impl Serve {
             Ok(chain) => chain,
             Err(reason) => return fail(EXIT_START, &reason),
         };
+        let games = match self.games.as_deref().map(cage_games::Config::load).transpose() {
+            Ok(games) => games,
+            Err(reason) => return fail(EXIT_START, &reason),
+        };
         let admin = match Admin::start(self.admin, &board) {
             Ok(admin) => admin,
             Err(reason) => return fail(EXIT_START, &reason),
         };
-        let result = runtime.block_on(serve(self.options(), chain, &admin, &board));
+        let result = runtime.block_on(serve(self.options(), chain, games, &admin, &board));
         // Nothing of the runtime's is waited for: what matters is on the disk.
         runtime.shutdown_background();
         match result {
@@ -306,6 +314,7 @@ const fn exit_code(reason: &ServeError) -> u8 {
 async fn serve(
     options: ServerOptions,
     chain: Option<ChainConfig>,
+    games: Option<cage_games::Config>,
     admin: &Admin,
     board: &Arc<Board>,
 ) -> Result<(), ServeError> {
@@ -335,9 +344,19 @@ async fn serve(
     board.enter(Phase::Serving);
     let _ = writeln!(stdout, "ready");
     tell_service_manager(sd_notify::NotifyState::Ready);
+    let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
+    let games = match (games, server.local_addr()) {
+        (Some(config), Ok(address)) => {
+            let (ledger, certs) = (reachable(address), certs.clone());
+            Some(GameBridge::start(cage_games::Config { ledger, certs, ..config }))
+        }
+        _ => None,
+    };
+    let games = games.and_then(|started| {
+        started.inspect_err(|fault| tracing::error!("no game provider is served: {fault}")).ok()
+    });
     let bridges = match (chain, server.local_addr()) {
         (Some(config), Ok(address)) => {
-            let certs = options.certs.clone().unwrap_or_else(|| options.data_dir.join("certs"));
             let folder = options.data_dir.join("chain");
             Some(ChainBridges::start(config, Place { address, certs, folder }))
         }
@@ -345,16 +364,17 @@ async fn serve(
     };
     let bridges = bridges
         .and_then(|started| started.inspect_err(|fault| tracing::error!("no chain is served: {fault}")).ok());
-    let stopper = bridges.as_ref().map(ChainBridges::stopper);
+    let stoppers = [bridges.as_ref().map(ChainBridges::stopper), games.as_ref().map(GameBridge::stopper)];
     // The bridges stop first: what they have asked for is answered while the ledger drains.
     let stop = async move {
         stop.await;
-        if let Some(stopper) = stopper {
+        for stopper in stoppers.into_iter().flatten() {
             let _ = stopper.send(true);
         }
     };
     let closed = server.run(stop).await?;
     bridges.into_iter().for_each(ChainBridges::stop);
+    games.into_iter().for_each(GameBridge::stop);
     tracing::info!(
         last_lsn = closed.last.0,
         digest_lsn = closed.last.0 - 1,

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::admin::Admin;
 use crate::casino::Casino;
 use crate::config::Config;
+use crate::fence::Fence;
 use crate::http::{Providers, listen};
 use crate::inbound::Desk;
 use crate::limits::CATCH_UP_TIME_MAX;
@@ -54,6 +55,9 @@ pub enum BridgeError {
     /// The log cannot be followed.
     #[error("the log cannot be followed for provider {0}: the lines before say why")]
     Log(String),
+    /// Another bridge acts for a provider now: this one was to end.
+    #[error("another bridge has taken over provider {0}")]
+    Fenced(String),
     /// The address cannot be had, or a file cannot be written.
     #[error(transparent)]
     System(#[from] std::io::Error),
@@ -68,6 +72,7 @@ pub struct Bridge {
     providers: (TcpListener, Rc<Providers>),
     casino: Option<(TcpListener, Rc<Casino>)>,
     admin: Option<(TcpListener, Rc<Admin>)>,
+    fence: Fence,
 }
 
 /// What it says when it is ready.
@@ -96,7 +101,9 @@ impl Bridge {
             .map_err(|source| BridgeError::Ledger { address, source })?;
         let store = Rc::new(Store::open(&config.data_dir)?);
         let refusals = Refusals::open(&config.data_dir)?;
-        let mut desk = Desk::new(&client, Rc::clone(&store));
+        let metrics = Rc::new(Metrics::new(&config));
+        let fence = Fence::new(Rc::clone(&metrics));
+        let mut desk = Desk::new(&client, Rc::clone(&store), fence.clone());
         for provider in config.providers.values() {
             let granted = client.grant(u32::from(provider.number)).await;
             let number =
@@ -104,9 +111,9 @@ impl Bridge {
             desk.act_under(provider.number, number);
         }
         let followers = follow_all(&config, &desk, &store).await?;
-        let (metrics, config) = (Rc::new(Metrics::new(&config)), Rc::new(config));
+        let config = Rc::new(config);
         let providers = TcpListener::bind(config.listen).await?;
-        let driver = Driver::new(&config, Rc::clone(&store), Rc::clone(&metrics), |provider| {
+        let driver = Driver::new(&config, Rc::clone(&store), Rc::clone(&metrics), &fence, |provider| {
             desk.client_for(provider)
         });
         let driver = Rc::new(driver);
@@ -139,7 +146,7 @@ impl Bridge {
             }
         };
         let providers = (providers, Rc::new(Providers::new(config, desk, refusals, metrics)));
-        Ok((Self { client, followers, providers, casino, admin }, running))
+        Ok((Self { client, followers, providers, casino, admin, fence }, running))
     }
 
     /// Forgets what the log knows of transactions, so that the next start follows it from its beginning.
@@ -151,7 +158,10 @@ impl Bridge {
     }
 
     /// Serves until `stop` is done, then answers what it has taken. Needs a local task set around it.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// [`BridgeError::Fenced`] if it ended because another bridge has taken a provider over.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), BridgeError> {
         let (stopping, stopped) = watch::channel(false);
         let wait = || {
             let mut stopped = stopped.clone();
@@ -171,14 +181,19 @@ impl Bridge {
             }
         };
         let stop = async {
-            stop.await;
+            let fenced = tokio::select! {
+                () = stop => None,
+                provider = self.fence.fenced() => Some(provider),
+            };
             stopping.send_replace(true);
+            fenced
         };
         let (listener, providers) = self.providers;
-        tokio::join!(stop, casino, admin, listen(listener, providers, wait()));
+        let (fenced, ..) = tokio::join!(stop, casino, admin, listen(listener, providers, wait()));
         // They hold a connection each, and would never end by themselves.
         self.followers.shutdown().await;
         self.client.close().await;
+        fenced.map_or(Ok(()), |provider| Err(BridgeError::Fenced(provider)))
     }
 }
 

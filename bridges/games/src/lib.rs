@@ -21,6 +21,7 @@ pub mod breaker;
 pub mod bridge;
 pub mod casino;
 pub mod config;
+pub mod fence;
 pub mod house;
 pub mod http;
 pub mod inbound;

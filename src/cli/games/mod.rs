@@ -7,23 +7,25 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cage_games::{Bridge, Config};
+use cage_games::{Bridge, BridgeError, Config};
 use clap::{Args, Subcommand};
-use tokio::runtime::LocalRuntime;
 
 use super::serve::stop_signal;
 use super::{fail, init_tracing};
+use crate::games as bridge;
 
 /// Exit code: the configuration does not do.
 const EXIT_CONFIG: u8 = 1;
 /// Exit code: the ledger, the store or the address cannot be had.
 const EXIT_START: u8 = 2;
+/// Exit code: another bridge has taken over. To start it again would fence that one in turn.
+const EXIT_FENCED: u8 = 3;
 
 /// Run the bridge to game providers, or ask a running one.
 ///
 /// Prints where providers, the casino and monitors call, then `ready` on a line of its own. SIGTERM and SIGINT end it when what was taken is
 /// answered; a second signal ends it at once. Exit codes: 0 ended in order, 1 the configuration does not do, 2 the
-/// ledger, the store or the address cannot be had.
+/// ledger, the store or the address cannot be had, 3 another bridge has taken over: do not start this one again by itself.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: cage games games.toml",
@@ -62,35 +64,19 @@ impl Games {
             Ok(config) => config,
             Err(reason) => return fail(EXIT_CONFIG, &reason),
         };
-        let runtime = match LocalRuntime::new() {
-            Ok(runtime) => runtime,
-            Err(reason) => return fail(EXIT_START, &reason),
-        };
-        let ended = runtime.block_on(async {
-            if self.rebuild {
-                Bridge::forget(&config)?;
-            }
-            let (bridge, running) = Bridge::start(config).await?;
-            let stop = stop_signal();
+        if self.rebuild
+            && let Err(reason) = Bridge::forget(&config)
+        {
+            return fail(EXIT_START, &reason);
+        }
+        let ended = bridge::run(config, stop_signal, |running| {
+            bridge::announce(running);
             // Whoever started it may have stopped listening: that is no reason not to serve.
-            let mut stdout = std::io::stdout();
-            let _ = writeln!(stdout, "providers {}", running.providers);
-            if let Some(casino) = running.casino {
-                let _ = writeln!(stdout, "casino {casino}");
-            }
-            if let Some(admin) = running.admin {
-                let _ = writeln!(stdout, "admin {admin}");
-            }
-            if running.taken_over > 0 {
-                tracing::info!(bets = running.taken_over, "bets that were on their way are taken over");
-            }
-            let _ = writeln!(stdout, "ready");
-            bridge.run(stop).await;
-            Ok::<_, cage_games::BridgeError>(())
+            let _ = writeln!(std::io::stdout(), "ready");
         });
-        runtime.shutdown_background();
         match ended {
             Ok(()) => ExitCode::SUCCESS,
+            Err(reason @ BridgeError::Fenced(_)) => fail(EXIT_FENCED, &reason),
             Err(reason) => fail(EXIT_START, &reason),
         }
     }

@@ -17,6 +17,7 @@ use super::call::{Action, Ask, BetName, Call, Done, Part};
 use super::plan::{Planned, Table, plan};
 use super::verdict::Verdict;
 use crate::config::{Disclosure, Provider};
+use crate::fence::Fence;
 use crate::limits::LEDGER_TIME_MAX;
 use crate::names;
 use crate::store::{Row, Store, StoreError};
@@ -29,6 +30,7 @@ pub struct Desk {
     /// For each provider, the same client under the grant for it.
     granted: HashMap<u16, Client>,
     store: Rc<Store>,
+    fence: Fence,
 }
 
 /// What the ledger said to one operation.
@@ -78,9 +80,9 @@ fn unreadable(error: &StoreError) -> Done {
 impl Desk {
     /// One that asks through this client, of role games.
     #[must_use]
-    pub fn new(client: &Client, store: Rc<Store>) -> Self {
+    pub fn new(client: &Client, store: Rc<Store>, fence: Fence) -> Self {
         let client = client.with_deadline(LEDGER_TIME_MAX);
-        Self { client, granted: HashMap::new(), store }
+        Self { client, granted: HashMap::new(), store, fence }
     }
 
     /// Acts for a provider under the grant of this number from now on.
@@ -233,14 +235,16 @@ impl Desk {
 
     async fn ask(&self, provider: &Provider, planned: &[Planned]) -> Vec<Said> {
         let client = self.client_of(provider);
-        match planned {
+        let said = match planned {
             [] => Vec::new(),
             [one] => vec![Said::of(&client.submit_with_id(one.id, one.operation).await)],
             several => {
                 let members = several.iter().map(|planned| (planned.id, planned.operation)).collect();
                 client.group(members).await.iter().map(Said::of).collect()
             }
-        }
+        };
+        said.iter().for_each(|said| self.fence.see(&provider.name, said.code));
+        said
     }
 
     /// What the provider is told, and what is kept of it.

@@ -17,6 +17,7 @@ use super::rgs::Heard;
 use super::ticket::{Decided, Order, Ticket, hold_id, outcome_row, ticket};
 use crate::breaker::{Breaker, pause_ms};
 use crate::config::Config;
+use crate::fence::Fence;
 use crate::http::Caller;
 use crate::inbound::{Verdict, now};
 use crate::limits::{ENDED_BETS_MAX, LEDGER_TIME_MAX};
@@ -90,6 +91,7 @@ struct Route {
     client: Client,
     repeats: bool,
     number: u16,
+    fence: Fence,
 }
 
 /// Drives all bets of all providers that are called.
@@ -116,6 +118,7 @@ impl Driver {
         config: &Config,
         store: Rc<Store>,
         metrics: Rc<Metrics>,
+        fence: &Fence,
         client_of: impl Fn(u16) -> Client,
     ) -> Self {
         let called = config.providers.values().filter_map(|provider| {
@@ -123,7 +126,8 @@ impl Driver {
             let caller = Caller::new(outbound.address, &outbound.bearer, outbound.answer_time);
             let client = client_of(provider.number).with_deadline(LEDGER_TIME_MAX);
             let (breaker, repeats, number) = (RefCell::default(), outbound.repeats, provider.number);
-            Some((provider.name.clone(), Route { caller, breaker, client, repeats, number }))
+            let fence = fence.clone();
+            Some((provider.name.clone(), Route { caller, breaker, client, repeats, number, fence }))
         });
         let routes = called.collect();
         Self {
@@ -215,7 +219,8 @@ impl Driver {
                 self.drive(ticket, Machine::reserved(route.repeats));
                 Placed::Taken { bet, lsn }
             }
-            Err(error @ Error::Refused { .. }) => {
+            Err(error @ (Error::Refused { .. } | Error::NotTaken { code: Some(ResultCode::Fenced), .. })) => {
+                route.fence.see(&ticket.provider, error.code());
                 self.store.forget_hold(id);
                 Placed::Refused(Verdict::of_error(&error))
             }
@@ -453,6 +458,7 @@ impl Route {
                     Event::EndedOtherwise
                 }
                 code => {
+                    self.fence.see(&ticket.provider, code);
                     tracing::warn!(bet = ticket.wager.bet, ?code, "the ledger has not ended a bet yet");
                     Event::LedgerUnclear
                 }

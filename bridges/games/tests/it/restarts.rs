@@ -2,10 +2,64 @@
 //!
 //! What breaks: a rollback that is forgotten, a bet that is taken twice, a win that no longer finds its bet.
 
-use crate::harness::casino::Casino;
+use cage_engine::{AssetId, Role};
+
+use crate::harness::casino::{Casino, client};
 use crate::harness::http::Caller;
 use crate::harness::provider::{Format, SHARED, Says, providers, with_secret};
 use crate::harness::{House, folder, run};
+
+/// The bridge as a thread of the server: it drains with it, and goes on where it was.
+#[test]
+fn a_bridge_inside_the_server_serves_providers_drains_with_it_and_goes_on() {
+    run(async {
+        let dir = folder();
+        let mut house = House::with_bridge_inside(dir.path(), &providers(AssetId(1), ""));
+        let casino = Casino::open(&house).await;
+        assert_eq!(casino.asset, AssetId(1));
+        let mut told = Vec::new();
+        for format in Format::ALL {
+            let seat = casino.seat(format.number(), 1_000, 100).await;
+            let bet = format.says(&seat, Says::Bet { tx: "b", units: "2.50", round: "r" });
+            let got = Caller::new(house.bridge_address).call(&bet);
+            assert!(format.understands(&got).0.ends_with(['K', '0']), "{format:?}: {got:?}");
+            told.push((format, seat, bet, got));
+        }
+        house.drain_and_open_with_bridge_inside();
+        for (format, seat, bet, got) in &told {
+            assert_eq!(&Caller::new(house.bridge_address).call(bet), got, "{format:?}");
+            let (available, meter) = casino.purses(seat.player).await;
+            assert_eq!(available + meter, 997_500_000, "{format:?}: once");
+        }
+        casino.close().await;
+        house.audit();
+    });
+}
+
+/// Two bridges for one provider: the one whose place was taken ends by itself, and moves nothing.
+#[test]
+fn a_bridge_whose_place_was_taken_ends_and_says_so() {
+    run(async {
+        let dir = folder();
+        let mut house = House::ledger(dir.path());
+        let casino = Casino::open(&house).await;
+        house.open_bridge(&providers(casino.asset, ""));
+        let format = Format::Hub88;
+        let seat = casino.seat(format.number(), 1_000, 100).await;
+        // What a second bridge does first.
+        let second = client(&house, Role::Games).await;
+        second.grant(u32::from(format.number())).await.expect("a grant");
+        let bet = format.says(&seat, Says::Bet { tx: "b", units: "2.50", round: "r" });
+        let got = Caller::new(house.bridge_address).call(&bet);
+        assert!(!format.understands(&got).0.ends_with("OK"), "{got:?}");
+        assert_eq!(house.end_of_bridge().code(), Some(3));
+        let (available, meter) = casino.purses(seat.player).await;
+        assert_eq!(available + meter, 1_000_000_000);
+        second.close().await;
+        casino.close().await;
+        house.audit();
+    });
+}
 
 /// W1: the memory of an early rollback outlives the bridge and the ledger.
 #[test]

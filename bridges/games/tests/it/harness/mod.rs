@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -134,11 +134,28 @@ impl Process {
         }
     }
 
+    /// The address that it says behind a word once it serves.
+    fn later(&self, word: &str) -> SocketAddr {
+        loop {
+            let line = self.lines.recv_timeout(SOON).expect("a line in time");
+            if let Some((_, address)) = line.split_once(' ').filter(|(said, _)| *said == word) {
+                return address.parse().expect("an address");
+            }
+        }
+    }
+
     fn kill(&mut self) {
         // It may have ended by itself already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// SIGTERM; waits until it has ended in order.
+fn terminate(process: &mut Process) {
+    let pid = rustix::process::Pid::from_raw(process.child.id().cast_signed()).expect("a process id");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
+    assert!(process.child.wait().expect("an end").success(), "it did not end in order");
 }
 
 impl Drop for Process {
@@ -194,8 +211,47 @@ impl House {
         (process, address)
     }
 
+    /// A ledger with the bridge inside it. Its first asset is the casino's currency.
+    pub(crate) fn with_bridge_inside(dir: &Path, providers: &str) -> Self {
+        let mut house = Self::ledger(dir);
+        house.ledger.kill();
+        house.write_config(providers);
+        house.open_with_bridge_inside();
+        house
+    }
+
+    fn open_with_bridge_inside(&mut self) {
+        let data = self.dir.join("ledger");
+        let listen = self.ledger_address.to_string();
+        let file = self.games_file();
+        let text = |path: &Path| path.to_str().expect("a plain path").to_owned();
+        let (data, file) = (text(&data), text(&file));
+        let mut arguments = vec!["serve", "--listen", &listen, "--data-dir", &data, "--games", &file];
+        arguments.extend(SMALL);
+        self.ledger = Process::spawn(&arguments, &self.dir.join("ledger.log"));
+        self.ledger.ready("quic");
+        self.bridge_address = self.ledger.later("providers");
+    }
+
+    /// SIGTERM for the ledger with the bridge inside it, and both again.
+    pub(crate) fn drain_and_open_with_bridge_inside(&mut self) {
+        terminate(&mut self.ledger);
+        self.open_with_bridge_inside();
+    }
+
     /// Starts a bridge for all three formats in front of the ledger.
     pub(crate) fn open_bridge(&mut self, providers: &str) {
+        let path = self.write_config(providers);
+        let arguments = ["games", path.to_str().expect("a plain path")];
+        let process = Process::spawn(&arguments, &self.dir.join("games.log"));
+        let addresses = process.all_ready();
+        self.bridge_address = addresses["providers"];
+        self.casino_address = addresses.get("casino").copied().unwrap_or(self.casino_address);
+        self.admin_address = addresses["games-admin"];
+        self.bridge = Some(process);
+    }
+
+    fn write_config(&self, providers: &str) -> PathBuf {
         let listen = self.bridge_address;
         let (ledger, admin) = (self.ledger_address, self.admin_address);
         let text = format!(
@@ -207,13 +263,7 @@ impl House {
         for (name, text) in provider::KEYS {
             std::fs::write(self.dir.join(name), text).expect("a key");
         }
-        let arguments = ["games", path.to_str().expect("a plain path")];
-        let process = Process::spawn(&arguments, &self.dir.join("games.log"));
-        let addresses = process.all_ready();
-        self.bridge_address = addresses["providers"];
-        self.casino_address = addresses.get("casino").copied().unwrap_or(self.casino_address);
-        self.admin_address = addresses["admin"];
-        self.bridge = Some(process);
+        path
     }
 
     /// The bridge's configuration.
@@ -268,9 +318,12 @@ impl House {
     /// SIGTERM for the bridge; waits until it has ended.
     pub(crate) fn drain_bridge(&mut self) {
         let mut bridge = self.bridge.take().expect("a bridge");
-        let pid = rustix::process::Pid::from_raw(bridge.child.id().cast_signed()).expect("a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
-        assert!(bridge.child.wait().expect("an end").success(), "the bridge did not end in order");
+        terminate(&mut bridge);
+    }
+
+    /// Waits until the bridge has ended by itself.
+    pub(crate) fn end_of_bridge(&mut self) -> ExitStatus {
+        self.bridge.take().expect("a bridge").child.wait().expect("an end")
     }
 
     /// SIGKILL for the ledger, and a new one at the same address.
