@@ -193,10 +193,18 @@ fn executable(line: &str) -> Option<PathBuf> {
     Some(PathBuf::from(rest.split_once('"')?.0))
 }
 
-/// Copies what differs, so that what was compiled of the rest stays.
+/// Copies what differs, so that what was compiled of the rest stays; what an earlier copy has more is removed.
 fn copy_changed(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).expect("a folder");
+        for entry in fs::read_dir(to).expect("a folder of the copy").flatten() {
+            let (gone, path) = (!from.join(entry.file_name()).exists(), entry.path());
+            match path.is_dir() {
+                true if gone => fs::remove_dir_all(&path).expect("a folder of the copy"),
+                false if gone => fs::remove_file(&path).expect("a file of the copy"),
+                _ => {}
+            }
+        }
         for entry in fs::read_dir(from).expect("a folder to copy").flatten() {
             copy_changed(&entry.path(), &to.join(entry.file_name()));
         }
