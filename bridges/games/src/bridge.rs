@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::outbound::Driver;
 use crate::projection::follow;
 use crate::refusals::Refusals;
+use crate::sessions::Sessions;
 use crate::store::{Store, StoreError};
 
 /// Why the bridge does not start.
@@ -67,7 +68,7 @@ pub enum BridgeError {
 #[derive(Debug)]
 pub struct Bridge {
     client: Client,
-    /// Those who follow the log.
+    /// Those who follow the log, and who watches sessions.
     followers: JoinSet<()>,
     providers: (TcpListener, Rc<Providers>),
     casino: Option<(TcpListener, Rc<Casino>)>,
@@ -103,14 +104,18 @@ impl Bridge {
         let refusals = Refusals::open(&config.data_dir)?;
         let metrics = Rc::new(Metrics::new(&config));
         let fence = Fence::new(Rc::clone(&metrics));
-        let mut desk = Desk::new(&client, Rc::clone(&store), fence.clone());
+        let silence = config.casino.as_ref().and_then(|casino| casino.silence);
+        let sessions = Rc::new(Sessions::open(Rc::clone(&store), silence)?);
+        let mut desk = Desk::new(&client, Rc::clone(&store), fence.clone(), Rc::clone(&sessions));
         for provider in config.providers.values() {
             let granted = client.grant(u32::from(provider.number)).await;
             let number =
                 granted.map_err(|source| BridgeError::Grant { provider: provider.name.clone(), source })?;
             desk.act_under(provider.number, number);
         }
-        let followers = follow_all(&config, &desk, &store).await?;
+        let mut followers = follow_all(&config, &desk, &store).await?;
+        let (watched, asking) = (Rc::clone(&sessions), client.clone());
+        followers.spawn_local(async move { watched.watch(&asking).await });
         let config = Rc::new(config);
         let providers = TcpListener::bind(config.listen).await?;
         let driver = Driver::new(&config, Rc::clone(&store), Rc::clone(&metrics), &fence, |provider| {
@@ -130,6 +135,7 @@ impl Bridge {
                     Rc::clone(&config),
                     Rc::clone(&driver),
                     Rc::clone(&store),
+                    sessions,
                     client.clone(),
                     bearer,
                 );

@@ -22,6 +22,7 @@ use crate::money::Scale;
 use crate::outbound::{
     Decided, Decision, Driver, Ended, OpenBet, Order, PLACES, Placed, Reported, Step, Ticket,
 };
+use crate::sessions::Sessions;
 use crate::signature::same;
 use crate::store::Store;
 use crate::token::PlayerToken;
@@ -35,6 +36,7 @@ pub struct Casino {
     config: Rc<Config>,
     driver: Rc<Driver>,
     store: Rc<Store>,
+    sessions: Rc<Sessions>,
     client: Client,
     bearer: Vec<u8>,
 }
@@ -70,6 +72,12 @@ struct LaunchBody {
 #[serde(deny_unknown_fields)]
 struct LeaveBody {
     player: String,
+    session: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeartbeatBody {
     session: u32,
 }
 
@@ -116,10 +124,11 @@ impl Casino {
         config: Rc<Config>,
         driver: Rc<Driver>,
         store: Rc<Store>,
+        sessions: Rc<Sessions>,
         client: Client,
         bearer: Vec<u8>,
     ) -> Self {
-        Self { config, driver, store, client, bearer }
+        Self { config, driver, store, sessions, client, bearer }
     }
 
     fn provider(&self, name: &str) -> Option<&Provider> {
@@ -268,6 +277,9 @@ impl Casino {
         };
         let Ok(session) = u32::try_from(opened.player).map(SessionId) else { return unknown() };
         let Some((player, meter)) = self.look(session).await else { return unknown() };
+        if self.sessions.launched(player, session).await.is_err() {
+            return unknown();
+        }
         // A launch that is asked for again, because its answer was lost, does not fund the session again.
         if meter == 0 {
             let asset = currency.asset;
@@ -293,12 +305,26 @@ impl Casino {
         Some((PlayerId::new(read.player).ok()?, read.available?.0))
     }
 
+    /// A front-end says that its player is still there.
+    fn heartbeat(&self, body: &[u8]) -> Reply {
+        let Ok(HeartbeatBody { session }) = serde_json::from_slice(body) else {
+            return wrong("expected {\"session\": …}");
+        };
+        if self.sessions.alive(SessionId(session)) {
+            answer(200, &json!({ "session": session, "state": "open" }))
+        } else {
+            let message = "none that was launched here, or it has ended: launch again";
+            answer(409, &json!({ "error": "session_gone", "message": message }))
+        }
+    }
+
     async fn leave(&self, body: &[u8]) -> Reply {
         let Ok(LeaveBody { player: number, session }) = serde_json::from_slice(body) else {
             return wrong("expected {\"player\": …, \"session\": …}");
         };
         let Some(player) = player(&number) else { return wrong("player: no number of a player's") };
         let session = SessionId(session);
+        self.sessions.ended(session);
         match self.client.submit(Operation::RevokeSession { player, session }).await {
             Ok(_) => answer(200, &json!({ "session": session.0, "state": "ended" })),
             Err(error) if error.code() == Some(ResultCode::SessionEnded) => {
@@ -371,6 +397,7 @@ impl Handler for Casino {
             ("GET", ["bets", bet]) => self.outcome(bet).await,
             ("POST", ["bets", bet]) => self.decide(bet, &asked.body),
             ("POST", ["launch"]) => self.launch(&asked.body).await,
+            ("POST", ["heartbeat"]) => self.heartbeat(&asked.body),
             ("POST", ["leave"]) => self.leave(&asked.body).await,
             ("GET", ["games"]) => self.games(),
             _ => answer(404, &json!({ "error": "no_such_call" })),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -208,6 +209,8 @@ pub struct CasinoSide {
     pub listen: SocketAddr,
     /// With which bearer token.
     pub bearer: Vec<u8>,
+    /// How long a session that was launched may be silent before it is ended; nothing if for ever.
+    pub silence: Option<Duration>,
 }
 
 impl std::fmt::Debug for CasinoSide {
@@ -221,6 +224,8 @@ impl std::fmt::Debug for CasinoSide {
 struct CasinoText {
     listen: SocketAddr,
     key_file: PathBuf,
+    /// In seconds.
+    silence_max_s: Option<NonZeroU64>,
 }
 
 #[derive(Deserialize)]
@@ -326,7 +331,8 @@ impl Config {
         }
         let casino = told.casino.map(|casino| {
             let bearer = secret(&folder.join(casino.key_file))?;
-            Ok::<_, ConfigError>(CasinoSide { listen: casino.listen, bearer })
+            let silence = casino.silence_max_s.map(|seconds| Duration::from_secs(seconds.get()));
+            Ok::<_, ConfigError>(CasinoSide { listen: casino.listen, bearer, silence })
         });
         Ok(Self {
             casino: casino.transpose()?,

@@ -33,6 +33,7 @@ pub mod outbound;
 pub mod projection;
 pub mod reconcile;
 pub mod refusals;
+pub mod sessions;
 pub mod signature;
 pub mod store;
 pub mod token;

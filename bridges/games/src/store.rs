@@ -39,6 +39,8 @@ const POSITIONS: TableDefinition<'_, u16, u64> = TableDefinition::new("positions
 const HOLDS: TableDefinition<'_, u128, &str> = TableDefinition::new("holds");
 /// Bets that provider and ledger ended differently, and when that was seen.
 const DISPUTES: TableDefinition<'_, &str, u64> = TableDefinition::new("disputes");
+/// Sessions that were launched and have not ended: the player's number.
+const SESSIONS: TableDefinition<'_, u32, u64> = TableDefinition::new("sessions");
 /// Bets that an operator has decided, as JSON.
 const DECISIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("decisions");
 
@@ -185,6 +187,8 @@ enum Change {
     HoldGone(RequestId),
     Dispute(String, Timestamp),
     Decision(String, String),
+    Session(SessionId, PlayerId, oneshot::Sender<()>),
+    SessionGone(SessionId),
 }
 
 /// What is not written yet, by key, with its number in the order of changes.
@@ -401,6 +405,21 @@ impl Store {
         self.send_locked(Change::Decision(bet.to_owned(), text));
     }
 
+    /// Keeps that a session is launched for a player. Done when it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub async fn keep_session(&self, session: SessionId, player: PlayerId) -> Result<(), StoreError> {
+        let (sender, durable) = oneshot::channel();
+        self.send_locked(Change::Session(session, player, sender));
+        durable.await.map_err(|_| self.fault("the writer has ended"))
+    }
+
+    /// Forgets a session that has ended.
+    pub fn forget_session(&self, session: SessionId) {
+        self.send_locked(Change::SessionGone(session));
+    }
+
     fn send_locked(&self, change: Change) {
         // Numbers and changes go in the same order.
         let _young = lock(&self.young);
@@ -448,6 +467,22 @@ impl Store {
         for entry in table.range::<&str>(..).map_err(|error| self.fault(error))? {
             let (_, text) = entry.map_err(|error| self.fault(error))?;
             found.push(text.value().to_owned());
+        }
+        Ok(found)
+    }
+
+    /// The sessions that were launched and have not ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn sessions(&self) -> Result<Vec<(SessionId, PlayerId)>, StoreError> {
+        let read = self.base.begin_read().map_err(|error| self.fault(error))?;
+        let table = read.open_table(SESSIONS).map_err(|error| self.fault(error))?;
+        let mut found = Vec::new();
+        for entry in table.range(0..).map_err(|error| self.fault(error))? {
+            let (session, player) = entry.map_err(|error| self.fault(error))?;
+            let player = PlayerId::new(player.value()).ok();
+            found.extend(player.map(|player| (SessionId(session.value()), player)));
         }
         Ok(found)
     }
@@ -530,6 +565,7 @@ fn create_tables(base: &Database) -> Result<(), Fault> {
     write.open_table(POSITIONS)?;
     write.open_table(DISPUTES)?;
     write.open_table(DECISIONS)?;
+    write.open_table(SESSIONS)?;
     write.commit()?;
     Ok(())
 }
@@ -579,7 +615,7 @@ impl Writer {
             batch.extend(first);
             batch.extend(self.arriving.try_iter().take(STORE_BATCH_MAX));
             let any = !batch.is_empty();
-            let awaited = batch.iter().any(|change| matches!(change, Change::Hold(..)));
+            let awaited = batch.iter().any(|change| matches!(change, Change::Hold(..) | Change::Session(..)));
             let sync = over || awaited || unsynced && synced.elapsed() >= STORE_SYNC_EVERY;
             if let Err(reason) = self.write(batch, sync) {
                 tracing::error!(%reason, "transactions of providers cannot be written: they stay in memory");
@@ -604,7 +640,7 @@ impl Writer {
         write.commit()?;
         self.written += batch.len() as u64;
         for change in batch {
-            if let Change::Hold(_, _, durable) = change {
+            if let Change::Hold(_, _, durable) | Change::Session(_, _, durable) = change {
                 // Whoever waited may have gone.
                 let _ = durable.send(());
             }
@@ -646,6 +682,12 @@ fn apply(write: &WriteTransaction, change: &Change) -> Result<(), Fault> {
         }
         Change::Dispute(bet, when) => {
             write.open_table(DISPUTES)?.insert(bet.as_str(), when.0)?;
+        }
+        Change::Session(session, player, _) => {
+            write.open_table(SESSIONS)?.insert(session.0, player.number())?;
+        }
+        Change::SessionGone(session) => {
+            write.open_table(SESSIONS)?.remove(session.0)?;
         }
         Change::Decision(bet, text) => {
             write.open_table(DECISIONS)?.insert(bet.as_str(), text.as_str())?;

@@ -20,6 +20,7 @@ use crate::config::{Disclosure, Provider};
 use crate::fence::Fence;
 use crate::limits::LEDGER_TIME_MAX;
 use crate::names;
+use crate::sessions::Sessions;
 use crate::store::{Row, Store, StoreError};
 use crate::token::PlayerToken;
 
@@ -31,6 +32,7 @@ pub struct Desk {
     granted: HashMap<u16, Client>,
     store: Rc<Store>,
     fence: Fence,
+    sessions: Rc<Sessions>,
 }
 
 /// What the ledger said to one operation.
@@ -80,9 +82,9 @@ fn unreadable(error: &StoreError) -> Done {
 impl Desk {
     /// One that asks through this client, of role games.
     #[must_use]
-    pub fn new(client: &Client, store: Rc<Store>, fence: Fence) -> Self {
+    pub fn new(client: &Client, store: Rc<Store>, fence: Fence, sessions: Rc<Sessions>) -> Self {
         let client = client.with_deadline(LEDGER_TIME_MAX);
-        Self { client, granted: HashMap::new(), store, fence }
+        Self { client, granted: HashMap::new(), store, fence, sessions }
     }
 
     /// Acts for a provider under the grant of this number from now on.
@@ -133,6 +135,7 @@ impl Desk {
     /// Whether the token is one that was not given up for a new one.
     fn current(&self, token: Option<PlayerToken>) -> Result<Option<PlayerToken>, StoreError> {
         let Some(token) = token else { return Ok(None) };
+        self.sessions.alive(token.session);
         Ok((self.store.generation(token.session)? <= token.generation).then_some(token))
     }
 

@@ -12,3 +12,4 @@ mod outbound;
 mod privacy;
 mod reconcile;
 mod restarts;
+mod sessions;

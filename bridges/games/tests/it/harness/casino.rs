@@ -75,11 +75,11 @@ impl Casino {
     }
 
     /// A token of the casino's, by hand: PASETO v4.public.
-    fn token(&self, player: PlayerId, seconds: i64) -> String {
+    pub(crate) fn token(&self, player: PlayerId, seconds: i64, topup_max: u128) -> String {
         let until = time::OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
         let until = until.format(&time::format_description::well_known::Rfc3339).expect("a time");
         let payload = format!(
-            "{{\"sub\":\"{player}\",\"jti\":\"{:032x}\",\"exp\":\"{until}\",\"asset\":{},\"topup_max\":\"0\",\"game\":0}}",
+            "{{\"sub\":\"{player}\",\"jti\":\"{:032x}\",\"exp\":\"{until}\",\"asset\":{},\"topup_max\":\"{topup_max}\",\"game\":0}}",
             rand::random::<u128>(),
             self.asset
         );
@@ -97,7 +97,7 @@ impl Casino {
 
     /// A session with so much on its meter, in units, that lasts so long.
     pub(crate) async fn seat_for(&self, player: PlayerId, provider: u16, units: u128, seconds: i64) -> Seat {
-        let token = self.token(player, seconds);
+        let token = self.token(player, seconds, 0);
         let session = self.frontend.open_session(token.as_bytes()).await.expect("a session");
         if units > 0 {
             let amount = Amount(units * UNIT);
