@@ -50,6 +50,7 @@ type Block = (&'static str, fn(&str) -> Result<String, LimitError>);
 
 const BLOCKS: &[Block] = &[
     ("ladder", |json| Ok(ladder(&serde_json::from_str(json)?))),
+    ("ladder-apart", |json| Ok(ladder(&serde_json::from_str(json)?))),
     ("growth", |json| Ok(growth(&serde_json::from_str(json)?))),
     ("stages", |json| Ok(stages(&serde_json::from_str(json)?))),
     ("compare", |json| Ok(compared(&serde_json::from_str(json)?))),
