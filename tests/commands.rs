@@ -21,7 +21,9 @@ use crate::harness::casino::{Casino, client};
 use crate::harness::{Ledger, Start, cage, folder, log, run, run_cage, stderr, stdout, text};
 
 /// What is run instead of what is written: less of it, or nothing where the test is in the middle of it.
-const INSTEAD: [(&str, &str); 12] = [
+const INSTEAD: [(&str, &str); 13] = [
+    // The test of the examples runs it.
+    ("cargo run --quiet --release -p cage-client --example first_request --", "true"),
     ("cargo run --release -- ", "cage "),
     ("cargo build --release --workspace", "true"),
     ("cargo test --workspace", "true"),

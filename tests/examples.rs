@@ -13,6 +13,9 @@ use crate::harness::{Ledger, folder, run, soon};
 #[path = "../client/examples/first_bet.rs"]
 mod first_bet;
 #[expect(dead_code, reason = "only its main is not called")]
+#[path = "../client/examples/first_request.rs"]
+mod first_request;
+#[expect(dead_code, reason = "only its main is not called")]
 #[path = "../client/examples/follow_player.rs"]
 mod follow_player;
 #[expect(dead_code, reason = "only its main is not called")]
@@ -41,6 +44,7 @@ fn each_example_runs_against_a_ledger_and_does_what_it_says() {
             let result: Result<(), Box<dyn std::error::Error>> = soon(what, example).await;
             result.unwrap_or_else(|reason| panic!("{what}: {reason}"));
         };
+        done("first_request", Box::pin(first_request::first_request(address, &certs()))).await;
         let first = first_bet::Arguments { address, certs: certs() };
         done("first_bet", Box::pin(first_bet::run(first))).await;
         let retried = retry::Arguments { from: player, to: other, asset, address, certs: certs() };
@@ -61,4 +65,18 @@ fn each_example_runs_against_a_ledger_and_does_what_it_says() {
         auditor.close().await;
         ledger.close().await;
     });
+}
+
+/// What a newcomer copies is what the test above ran.
+#[test]
+fn the_readme_shows_the_first_request_as_the_example_has_it() {
+    let read = |name: &str| {
+        std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).expect("a file")
+    };
+    let example = read("client/examples/first_request.rs");
+    let (_, body) = example.split_once("pub(crate) async fn").expect("the function");
+    let (body, _) = body.split_once("\n}\n").expect("its end");
+    let shown = format!("async fn{body}\n}}\n");
+    assert!(shown.lines().count() <= 22, "short enough to be read: {}", shown.lines().count());
+    assert!(read("README.md").contains(&shown), "README.md shows:\n{shown}");
 }
