@@ -44,7 +44,8 @@ fn each_example_runs_against_a_ledger_and_does_what_it_says() {
             let result: Result<(), Box<dyn std::error::Error>> = soon(what, example).await;
             result.unwrap_or_else(|reason| panic!("{what}: {reason}"));
         };
-        done("first_request", Box::pin(first_request::first_request(address, &certs()))).await;
+        let folder = certs();
+        done("first_request", Box::pin(first_request::first_request(address, &folder))).await;
         let first = first_bet::Arguments { address, certs: certs() };
         done("first_bet", Box::pin(first_bet::run(first))).await;
         let retried = retry::Arguments { from: player, to: other, asset, address, certs: certs() };

@@ -24,9 +24,9 @@ pub(crate) async fn first_request(address: SocketAddr, certs: &Path) -> Result<(
     let euro = operator.open_asset(code, 2, false, Amount(100_000_000)).await?;
     let alice = frontend.open_player(CallerId(0xa11ce), 1, 1, PlayerClass::Test).await?;
 
-    // The key is a digest of the outside fact: sent twice, or again tomorrow, it is credited once.
+    // 100.00 EUR. The key is a digest of the outside fact: sent twice, or again tomorrow, it is credited once.
     let key = permanent_key(&[b"bank transfer", b"2024-11-23/1"]);
-    let deposit = cashier.deposit(key, alice, euro, Amount(100_00), 1).await?;
+    let deposit = cashier.deposit(key, alice, euro, Amount(10_000), 1).await?;
     println!("durable in record {}; repeated: {}", deposit.lsn, deposit.repeated);
     println!("{:?}", frontend.balances(alice, euro).await?);
     Ok(())
