@@ -5,22 +5,22 @@
 //!
 //! Rows are written by a thread of their own, some at a time; until then they are found in memory.
 
+mod row;
+mod writer;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use cage_engine::{
-    Amount, AssetId, GameId, Lsn, OperationKind, PlayerId, Reference, RequestId, ResultCode, SessionId,
-    Timestamp,
-};
-use redb::{Database, Durability, TableDefinition, WriteTransaction};
+use cage_engine::{Lsn, OperationKind, PlayerId, Reference, RequestId, ResultCode, SessionId, Timestamp};
+use redb::{Database, TableDefinition};
 use tokio::sync::oneshot;
 
-use crate::limits::{STORE_BATCH_MAX, STORE_SYNC_EVERY};
+pub use row::{RoundBet, Row};
+use writer::Writer;
 
 /// By key: what was asked and answered.
 const TRANSACTIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("transactions");
@@ -45,7 +45,6 @@ const SESSIONS: TableDefinition<'_, u32, u64> = TableDefinition::new("sessions")
 const DECISIONS: TableDefinition<'_, &str, &str> = TableDefinition::new("decisions");
 
 const FILE: &str = "transactions.redb";
-const ROW_BYTES: usize = 108;
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,117 +63,6 @@ impl<E: Into<redb::Error>> From<E> for Fault {
     fn from(error: E) -> Self {
         Self(Box::new(error.into()))
     }
-}
-
-/// A transaction of a provider, as it was asked and answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// What was asked for.
-    pub kind: OperationKind,
-    /// What the ledger said.
-    pub code: ResultCode,
-    /// The record that says so.
-    pub lsn: Lsn,
-    /// When it was answered.
-    pub decided: Timestamp,
-    /// Whose.
-    pub player: PlayerId,
-    /// In what.
-    pub asset: AssetId,
-    /// On which game.
-    pub game: GameId,
-    /// In which session.
-    pub session: SessionId,
-    /// How much.
-    pub amount: Amount,
-    /// The bet that was made, won for or undone.
-    pub bet: Reference,
-    /// In which round; 0 = not said.
-    pub round: Reference,
-    /// The provider's other name for the bet; 0 = none.
-    pub tag: u32,
-    /// Whether the round ended with it.
-    pub ends_round: bool,
-    /// The balance that was shown; nothing if none could be read.
-    pub shown: Option<Amount>,
-}
-
-/// A bet of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoundBet {
-    /// Its transaction.
-    pub bet: Reference,
-    /// Its row.
-    pub row: Row,
-    /// Whether it was undone.
-    pub cancelled: bool,
-}
-
-impl Row {
-    fn to_bytes(self) -> [u8; ROW_BYTES] {
-        let mut bytes = [0; ROW_BYTES];
-        let mut at = 0;
-        let mut put = |part: &[u8]| {
-            bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        };
-        put(&self.kind.number().to_le_bytes());
-        put(&self.code.number().to_le_bytes());
-        put(&self.lsn.0.to_le_bytes());
-        put(&self.decided.0.to_le_bytes());
-        put(&self.player.number().to_le_bytes());
-        put(&self.asset.0.to_le_bytes());
-        put(&self.game.0.to_le_bytes());
-        put(&self.session.0.to_le_bytes());
-        put(&self.amount.0.to_le_bytes());
-        put(&self.bet.0.to_le_bytes());
-        put(&self.round.0.to_le_bytes());
-        put(&self.tag.to_le_bytes());
-        put(&[u8::from(self.ends_round), u8::from(self.shown.is_some())]);
-        put(&self.shown.unwrap_or_default().0.to_le_bytes());
-        bytes
-    }
-
-    /// Nothing if the bytes are of another version of this program.
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut rest: &[u8] = bytes.first_chunk::<ROW_BYTES>().filter(|_| bytes.len() == ROW_BYTES)?;
-        let kind = OperationKind::from_number(u16::from_le_bytes(take(&mut rest)?))?;
-        let code = ResultCode::from_number(u16::from_le_bytes(take(&mut rest)?))?;
-        let lsn = Lsn(u64::from_le_bytes(take(&mut rest)?));
-        let decided = Timestamp(u64::from_le_bytes(take(&mut rest)?));
-        let player = PlayerId::new(u64::from_le_bytes(take(&mut rest)?)).ok()?;
-        let asset = AssetId(u16::from_le_bytes(take(&mut rest)?));
-        let game = GameId(u32::from_le_bytes(take(&mut rest)?));
-        let session = SessionId(u32::from_le_bytes(take(&mut rest)?));
-        let amount = Amount(u128::from_le_bytes(take(&mut rest)?));
-        let bet = Reference(u128::from_le_bytes(take(&mut rest)?));
-        let round = Reference(u128::from_le_bytes(take(&mut rest)?));
-        let tag = u32::from_le_bytes(take(&mut rest)?);
-        let [ends_round, is_shown]: [u8; 2] = take(&mut rest)?;
-        let shown = Amount(u128::from_le_bytes(take(&mut rest)?));
-        Some(Self {
-            kind,
-            code,
-            lsn,
-            decided,
-            player,
-            asset,
-            game,
-            session,
-            amount,
-            bet,
-            round,
-            tag,
-            ends_round: ends_round == 1,
-            shown: (is_shown == 1).then_some(shown),
-        })
-    }
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, more) = rest.split_first_chunk::<N>()?;
-    *rest = more;
-    Some(*first)
 }
 
 #[derive(Debug)]
@@ -596,111 +484,10 @@ fn read_bets(base: &Database, round: Reference) -> Result<Vec<RoundBet>, Fault> 
     Ok(found)
 }
 
-struct Writer {
-    base: Arc<Database>,
-    young: Arc<Mutex<Young>>,
-    arriving: Receiver<Change>,
-    written: u64,
-}
-
-impl Writer {
-    fn run(mut self) {
-        let mut synced = Instant::now();
-        let mut unsynced = false;
-        loop {
-            let wait = STORE_SYNC_EVERY.saturating_sub(synced.elapsed());
-            let mut batch = Vec::new();
-            let first = self.arriving.recv_timeout(if unsynced { wait } else { Duration::MAX });
-            let over = matches!(first, Err(RecvTimeoutError::Disconnected));
-            batch.extend(first);
-            batch.extend(self.arriving.try_iter().take(STORE_BATCH_MAX));
-            let any = !batch.is_empty();
-            let awaited = batch.iter().any(|change| matches!(change, Change::Hold(..) | Change::Session(..)));
-            let sync = over || awaited || unsynced && synced.elapsed() >= STORE_SYNC_EVERY;
-            if let Err(reason) = self.write(batch, sync) {
-                tracing::error!(%reason, "transactions of providers cannot be written: they stay in memory");
-                return;
-            }
-            unsynced = !sync && (unsynced || any);
-            if sync || !unsynced {
-                synced = Instant::now();
-            }
-            if over {
-                return;
-            }
-        }
-    }
-
-    fn write(&mut self, batch: Vec<Change>, sync: bool) -> Result<(), Fault> {
-        let mut write = self.base.begin_write()?;
-        write.set_durability(if sync { Durability::Immediate } else { Durability::None });
-        for change in &batch {
-            apply(&write, change)?;
-        }
-        write.commit()?;
-        self.written += batch.len() as u64;
-        for change in batch {
-            if let Change::Hold(_, _, durable) | Change::Session(_, _, durable) = change {
-                // Whoever waited may have gone.
-                let _ = durable.send(());
-            }
-        }
-        let written = self.written;
-        let mut young = lock(&self.young);
-        young.rows.retain(|_, (number, _)| *number > written);
-        young.closed.retain(|_, (number, _)| *number > written);
-        young.generations.retain(|_, (number, _)| *number > written);
-        Ok(())
-    }
-}
-
-fn apply(write: &WriteTransaction, change: &Change) -> Result<(), Fault> {
-    match change {
-        Change::Row(key, row) => {
-            write.open_table(TRANSACTIONS)?.insert(key, row.to_bytes().as_slice())?;
-            if is_bet(row) {
-                write.open_table(BETS)?.insert((row.round.0, row.lsn.0), key)?;
-            }
-            if undoes(row) {
-                write.open_table(CANCELLED)?.insert(row.bet.0, row.lsn.0)?;
-            }
-            if closes(row) && row.round.0 != 0 {
-                write.open_table(CLOSED)?.insert(row.round.0, (row.lsn.0, row.decided.0))?;
-            }
-        }
-        Change::Closed(round, lsn, when) => {
-            write.open_table(CLOSED)?.insert(round.0, (lsn.0, when.0))?;
-        }
-        Change::Position(provider, position) => {
-            write.open_table(POSITIONS)?.insert(provider, position.0)?;
-        }
-        Change::Hold(id, text, _) => {
-            write.open_table(HOLDS)?.insert(id.0, text.as_str())?;
-        }
-        Change::HoldGone(id) => {
-            write.open_table(HOLDS)?.remove(id.0)?;
-        }
-        Change::Dispute(bet, when) => {
-            write.open_table(DISPUTES)?.insert(bet.as_str(), when.0)?;
-        }
-        Change::Session(session, player, _) => {
-            write.open_table(SESSIONS)?.insert(session.0, player.number())?;
-        }
-        Change::SessionGone(session) => {
-            write.open_table(SESSIONS)?.remove(session.0)?;
-        }
-        Change::Decision(bet, text) => {
-            write.open_table(DECISIONS)?.insert(bet.as_str(), text.as_str())?;
-        }
-        Change::Generation(session, generation) => {
-            write.open_table(GENERATIONS)?.insert(session.0, generation)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use cage_engine::{Amount, AssetId, GameId};
+
     use super::*;
 
     fn row(kind: OperationKind, code: ResultCode, lsn: u64, bet: u128) -> Row {
