@@ -28,7 +28,7 @@ pub(super) fn frames(climb: &Climb, frame_bytes: usize) -> Result<Vec<Rung>, Lim
     let with_room = "the same, as many bytes zeroed meanwhile for later";
     let rung = |name: &str| Rung::new(step, name, "MB/s", Better::More);
     let mut beside_alone = rung(name).beside(alone).to_reach(Goal::ratio(0.85, 0.95));
-    let mut beside_room = rung(&format!("{name}, as above")).beside(with_room);
+    let mut beside_room = rung(&format!("{name}, beside a disk that zeroes as much")).beside(with_room);
     for _ in 0..climb.runs {
         let disk = disk::run(&climb.dir, frame_bytes, FILE_BYTES, climb.time)?;
         let run = log::frames(&climb.fresh("log")?, frame_bytes, climb.time)?;
